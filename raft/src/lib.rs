@@ -1,0 +1,11 @@
+//! The replicated store: openraft over RocksDB, transactions with optimistic conflict
+//! detection, snapshots as streamed checkpoints, and the peer transport (mutual TLS pinned
+//! to the membership).
+//!
+//! **Invariant:** this crate replicates opaque bytes. It knows no token, no lease, no key
+//! and no policy, and it works on a sealed node; nothing above it touches RocksDB or
+//! openraft.
+
+pub mod limits;
+pub mod txn;
+pub mod types;

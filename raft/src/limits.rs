@@ -1,0 +1,19 @@
+//! Every bound of the replicated store, with its unit in its name.
+
+/// Version of the log entry, command, state and snapshot formats that this build writes.
+/// It reads every version up to this one, and stops at a newer one.
+pub const FORMAT: u32 = 1;
+/// Most transactions in one log entry.
+pub const ENTRY_TRANSACTIONS_MAX: usize = 256;
+/// Most bytes of transactions in one log entry.
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of one transaction (keys and values).
+pub const TRANSACTION_BYTES_MAX: usize = 2 << 20;
+/// Most bytes of entries in one append message.
+pub const APPEND_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of a message on the peer port.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one snapshot chunk.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 512 << 10;
+/// A snapshot stream that moves nothing for so long is given up.
+pub const SNAPSHOT_IDLE_MS: u64 = 15_000;
