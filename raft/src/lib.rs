@@ -6,6 +6,9 @@
 //! and no policy, and it works on a sealed node; nothing above it touches RocksDB or
 //! openraft.
 
+pub mod clock;
 pub mod limits;
+pub mod options;
+pub mod resolver;
 pub mod txn;
 pub mod types;
