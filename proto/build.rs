@@ -22,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
     tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
+        // Ordered maps: equal messages give equal bytes on every node.
+        .btree_map(".tenure.internal.v1")
         .compile_fds(all)?;
     Ok(())
 }

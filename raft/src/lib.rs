@@ -6,6 +6,7 @@
 //! and no policy, and it works on a sealed node; nothing above it touches RocksDB or
 //! openraft.
 
+pub mod codec;
 pub mod limits;
 pub mod txn;
 pub mod types;
