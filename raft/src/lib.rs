@@ -7,6 +7,10 @@
 //! openraft.
 
 pub mod codec;
+pub mod files;
 pub mod limits;
+pub mod log;
+pub mod marker;
+pub mod rocks;
 pub mod txn;
 pub mod types;
