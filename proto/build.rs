@@ -39,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
     tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
+        // Ordered maps: equal messages give equal bytes on every node.
+        .btree_map(".tenure.internal.v1")
         .skip_debug(SECRET)
         .compile_fds(all)?;
     Ok(())
