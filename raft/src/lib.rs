@@ -6,7 +6,10 @@
 //! and no policy, and it works on a sealed node; nothing above it touches RocksDB or
 //! openraft.
 
+pub mod clock;
 pub mod codec;
 pub mod limits;
+pub mod options;
+pub mod resolver;
 pub mod txn;
 pub mod types;
