@@ -8,8 +8,11 @@
 
 pub mod clock;
 pub mod codec;
+pub mod identity;
 pub mod limits;
 pub mod options;
+pub mod peers;
 pub mod resolver;
+pub mod tls;
 pub mod txn;
 pub mod types;
