@@ -8,11 +8,15 @@
 
 pub mod clock;
 pub mod codec;
+pub mod files;
 pub mod identity;
 pub mod limits;
+pub mod log;
+pub mod marker;
 pub mod options;
 pub mod peers;
 pub mod resolver;
+pub mod rocks;
 pub mod tls;
 pub mod txn;
 pub mod types;

@@ -17,6 +17,10 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = 16 << 20;
 pub const SNAPSHOT_CHUNK_BYTES: usize = 512 << 10;
 /// A snapshot stream that moves nothing for so long is given up.
 pub const SNAPSHOT_IDLE_MS: u64 = 15_000;
+/// Most bytes of recent log entries kept in memory.
+pub const LOG_CACHE_BYTES_MAX: usize = 16 << 20;
+/// Most appends and votes that share one fsync.
+pub const LOG_SYNC_JOBS_MAX: usize = 1024;
 
 // ------------------------------------------------------------------- the peer port
 
