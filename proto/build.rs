@@ -9,7 +9,24 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
 ];
-const INTERNAL: &[&str] = &["tenure/internal/v1/raft.proto"];
+/// Public messages that hold a secret: src/redact.rs writes their `Debug`.
+const SECRET: &[&str] = &[
+    ".tenure.v1.Auth",
+    ".tenure.v1.TokenInfo",
+    ".tenure.v1.CreateTokenRequest",
+    ".tenure.v1.LookupTokenRequest",
+    ".tenure.v1.RenewTokenRequest",
+    ".tenure.v1.RevokeTokenRequest",
+    ".tenure.v1.RevokeOrphanRequest",
+    ".tenure.v1.InitResponse",
+    ".tenure.v1.UnsealRequest",
+    ".tenure.v1.CreateJoinTokenResponse",
+    ".tenure.v1.JoinRequest",
+];
+const INTERNAL: &[&str] = &[
+    "tenure/internal/v1/raft.proto",
+    "tenure/internal/v1/forward.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=tenure");
@@ -22,6 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
     tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
+        // Ordered maps: equal messages give equal bytes on every node.
+        .btree_map(".tenure.internal.v1")
+        .skip_debug(SECRET)
         .compile_fds(all)?;
     Ok(())
 }
