@@ -72,7 +72,7 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         // Entries differ in size by orders of magnitude: `Node` triggers snapshots by bytes.
         snapshot_policy: SnapshotPolicy::Never,
         // A follower that was away for a moment catches up from the log.
-        max_in_snapshot_log_to_keep: 10_000,
+        max_in_snapshot_log_to_keep: entries_kept(),
         purge_batch_size: 256,
         // Beyond this lag a follower is sent a snapshot, if the log it lacks is gone.
         replication_lag_threshold: 50_000,
@@ -91,6 +91,13 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         ..Config::default()
     };
     Ok(Arc::new(config.validate()?))
+}
+
+/// Entries that stay in the log behind a snapshot. Crash tests make it small, so that
+/// purges and snapshot installs happen in their time.
+fn entries_kept() -> u64 {
+    fail::fail_point!("log::entries_kept", |few| few.and_then(|n| n.parse().ok()).unwrap_or(0));
+    10_000
 }
 
 /// A read under the leader lease: heartbeats are sent if the last acknowledgement is too

@@ -300,6 +300,10 @@ impl Service {
                 let read = self.node.read(Consistency::Quorum, deadline()).await;
                 Ok(read.map_err(unread)?.1.to_string())
             }
+            ["cluster-id"] => {
+                let id = self.node.cluster_id().ok_or("refused no cluster yet")?;
+                Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
             ["bootstrap"] => {
                 self.node.bootstrap().await.map_err(refused)?;
                 self.stand().await
