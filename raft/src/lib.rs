@@ -12,5 +12,8 @@ pub mod limits;
 pub mod log;
 pub mod marker;
 pub mod rocks;
+pub mod snapshot;
+pub mod state;
 pub mod txn;
 pub mod types;
+pub mod view;

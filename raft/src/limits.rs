@@ -21,3 +21,11 @@ pub const SNAPSHOT_IDLE_MS: u64 = 15_000;
 pub const LOG_CACHE_BYTES_MAX: usize = 16 << 20;
 /// Most appends and votes that share one fsync.
 pub const LOG_SYNC_JOBS_MAX: usize = 1024;
+/// Most entries in one write to the state.
+pub const APPLY_ENTRIES_MAX: usize = 256;
+/// A write to the state takes no further entry from so many bytes on.
+pub const APPLY_BYTES_MAX: usize = 8 << 20;
+/// Chunks of a snapshot that are read ahead of the stream.
+pub const SNAPSHOT_CHUNKS_QUEUED: usize = 2;
+/// Most files in a snapshot that is received.
+pub const SNAPSHOT_FILES_MAX: u64 = 1 << 20;
