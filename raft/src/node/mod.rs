@@ -477,6 +477,11 @@ impl Node {
         self.shared.peers.channel(id)
     }
 
+    /// Number of the state's generation: it grows when a snapshot is installed.
+    pub fn generation(&self) -> u64 {
+        self.core().map_or(0, |core| core.state.generation())
+    }
+
     /// Asks for a snapshot now, without waiting for it.
     pub async fn snapshot(&self) {
         if let Some(core) = self.core() {
