@@ -205,9 +205,9 @@ impl Node {
         let Some(core) = self.core() else { return };
         let quiet = core.started.elapsed() <= self.shared.config.timing.lease();
         let allowed =
-            self.shared.unsealed.load(Ordering::Acquire) && (!quiet || is_single_voter(core));
+            self.shared.unsealed.load(Ordering::Acquire) && (!quiet || core.is_single_voter());
         core.raft.runtime_config().elect(allowed);
-        if allowed && is_single_voter(core) && core.leadership().is_none() {
+        if allowed && core.is_single_voter() && core.leadership().is_none() {
             let _ = core.raft.trigger().elect(true).await;
         }
     }
@@ -221,7 +221,7 @@ impl Node {
             stored.membership().voter_ids().any(|id| id == core.identity.node_id)
         };
         let sealed = !self.shared.unsealed.load(Ordering::Acquire);
-        if votes && sealed && !is_single_voter(core) {
+        if votes && sealed && !core.is_single_voter() {
             tracing::info!("no leader for long: standing for election although sealed");
             let _ = core.raft.trigger().elect(true).await;
         }
@@ -328,11 +328,4 @@ pub enum RemoveError {
     /// Raft refused.
     #[error("{0}")]
     Failed(String),
-}
-
-fn is_single_voter(core: &Core) -> bool {
-    let metrics = core.raft.server_metrics();
-    let stored = metrics.borrow_watched().membership_config.clone();
-    let mut voters = stored.membership().voter_ids();
-    voters.next() == Some(core.identity.node_id) && voters.next().is_none()
 }

@@ -534,11 +534,25 @@ impl Core {
         .then(|| metrics.vote.leader_id().to_committed())
     }
 
-    /// Whether a quorum has acknowledged this leader within `age`.
+    /// Whether a quorum has acknowledged this leader within `age`. A single voter is its own
+    /// quorum, and nobody acknowledges it.
     fn heard_by_quorum(&self, age: Duration) -> bool {
+        if self.is_single_voter() {
+            return true;
+        }
         let metrics = self.raft.data_metrics();
         let acked = metrics.borrow_watched().last_quorum_acked;
         acked.is_some_and(|at| at.elapsed() <= age)
+    }
+}
+
+impl Core {
+    /// Whether this node is the only voter.
+    fn is_single_voter(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let stored = metrics.borrow_watched().membership_config.clone();
+        let mut voters = stored.membership().voter_ids();
+        voters.next() == Some(self.identity.node_id) && voters.next().is_none()
     }
 }
 
