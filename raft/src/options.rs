@@ -78,6 +78,9 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         // Whoever removes a leader hands over first; a removed leader must not pick any
         // voter by itself (it could be sealed).
         removed_leader_step_down: StepDownPolicy::Never,
+        // A restarted leader stands again. It may have sent entries that its own disk never
+        // got; leading on in the same term it would put others at the same places.
+        enable_leader_restore: Some(false),
         // Never true in production: a log that went back is a lost disk, see `marker`.
         allow_log_reversion: Some(false),
         // A snapshot of gigabytes takes minutes; the transport has its own idle deadline.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_proto::internal::{
@@ -179,8 +180,8 @@ async fn strange_calls(
     address: SocketAddr,
     cluster_id: [u8; 16],
 ) -> Vec<(&'static str, Code)> {
-    let key = NodeKey::load_or_create(dir).unwrap();
-    let peers = Peers::new(&key, &PeerTlsOptions::default()).unwrap();
+    let key = Arc::new(NodeKey::load_or_create(dir).unwrap());
+    let peers = Peers::new(Arc::clone(&key), PeerTlsOptions::default()).unwrap();
     peers.set_cluster_id(cluster_id);
     let joined = peers.join_channel(&address.to_string(), JoinPin::Unpinned).await;
     let (channel, _) = joined.unwrap();

@@ -127,7 +127,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "info,openraft=warn".into());
+        .unwrap_or_else(|_| "info,openraft=warn,rocksdb=error".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
