@@ -16,7 +16,7 @@ fn single_node_killed_under_load() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 1));
     let load = Load::start(&cluster.controls(), 8, "one", &mut random);
-    for round in 0..5 * scale() {
+    for round in 0..10 * scale() {
         load.wait_acked(random.between(1, 200), SOON);
         cluster.kill(0);
         cluster.restart(0);
@@ -35,7 +35,7 @@ fn leader_killed_under_load() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
     let load = Load::start(&cluster.controls(), 8, "leader", &mut random);
-    for round in 0..3 * scale() {
+    for round in 0..5 * scale() {
         load.wait_acked(random.between(20, 300), SOON);
         let leader = cluster.wait_active();
         let killed = Instant::now();
@@ -81,7 +81,7 @@ fn all_nodes_killed_at_once() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
     let load = Load::start(&cluster.controls(), 8, "all", &mut random);
-    for round in 0..3 * scale() {
+    for round in 0..8 * scale() {
         load.wait_acked(random.between(1, 200), SOON);
         cluster.kill_all();
         cluster.restart_all();

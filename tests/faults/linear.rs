@@ -16,7 +16,7 @@ use tenure_tests::{CallError, Cluster, ClusterOptions, Control, Random, Scenario
 
 const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
 /// A paused node holds a client up for so long.
-const CALL_BOUND: Duration = Duration::from_millis(1_500);
+const CALL_BOUND: Duration = Duration::from_millis(500);
 /// Longer than the largest election timeout of the nodes.
 const PAST_ELECTION: (u64, u64) = (900, 2_200);
 const REGISTERS: u64 = 4;
@@ -33,6 +33,8 @@ struct Client {
     random: Random,
     began: Instant,
     histories: Histories,
+    /// Operations of all clients.
+    recorded: Arc<AtomicU64>,
     seen: BTreeMap<String, u64>,
     written: u64,
 }
@@ -54,8 +56,8 @@ impl Client {
         Some(answer)
     }
 
-    fn step(&mut self, turn: u64) {
-        let round = turn / (REGISTERS * HISTORY_OPERATIONS);
+    fn step(&mut self) {
+        let round = self.recorded.load(Ordering::Relaxed) / (REGISTERS * HISTORY_OPERATIONS);
         let key = format!("r/{round}/{}", self.random.below(REGISTERS));
         let any = self.random.below(self.controls.len() as u64) as usize;
         self.written += 1;
@@ -124,6 +126,7 @@ impl Client {
         if let (true, Some(value)) = (answered, value) {
             self.seen.insert(key.to_owned(), value);
         }
+        self.recorded.fetch_add(1, Ordering::Relaxed);
         let history = self.histories.entry(key.to_owned()).or_default();
         history.push(Operation { action, called, returned });
     }
@@ -136,9 +139,9 @@ struct Clients {
 
 fn start_clients(cluster: &Cluster, reads: &'static [&'static str], random: &mut Random) -> Clients {
     let stop = Arc::new(AtomicBool::new(false));
-    let turns = Arc::new(AtomicU64::new(0));
+    let recorded = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
-    let threads = (1..=8)
+    let threads = (1..=12)
         .map(|number| {
             let controls = cluster.controls();
             let mut client = Client {
@@ -150,13 +153,14 @@ fn start_clients(cluster: &Cluster, reads: &'static [&'static str], random: &mut
                 random: random.fork(),
                 began,
                 histories: Histories::new(),
+                recorded: Arc::clone(&recorded),
                 seen: BTreeMap::new(),
                 written: 0,
             };
-            let (stop, turns) = (Arc::clone(&stop), Arc::clone(&turns));
+            let stop = Arc::clone(&stop);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    client.step(turns.fetch_add(1, Ordering::Relaxed));
+                    client.step();
                     thread::sleep(Duration::from_micros(client.random.below(3_000)));
                 }
                 client.histories
@@ -223,7 +227,7 @@ fn reads_are_linearizable_under_faults() {
                 let _ = cluster.nodes[leader].call("transfer");
             }
         }
-        thread::sleep(Duration::from_millis(random.between(100, 800)));
+        thread::sleep(Duration::from_millis(random.between(200, 1_500)));
     }
     let histories = clients.finish();
     let operations: usize = histories.values().map(Vec::len).sum();
@@ -276,11 +280,15 @@ fn wake_with(cluster: &mut Cluster, key: &str, round: u64, line: &str) -> Woken 
     // Everything that serves this connection is up before the pause.
     control.read("get", key).unwrap();
     cluster.process(leader).pause();
-    control.send(line).unwrap();
+    let paused = Instant::now();
     let other = cluster.wait_other_active(leader);
     tenure_tests::eventually("a write at the new leader", SOON, || {
         cluster.nodes[other].connect()?.put(key, &new.to_string())
     });
+    println!("    another leads and has written {:?} after the pause", paused.elapsed());
+    // Asked after the new write was acknowledged, while the old leader sleeps: the call
+    // waits in its socket, and is the first thing that it finds.
+    control.send(line).unwrap();
     cluster.process(leader).resume();
     let answer = control.receive();
     Woken { answer, old, new }

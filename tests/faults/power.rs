@@ -58,12 +58,12 @@ fn power_cuts(name: &str, nodes: usize, rounds: usize) {
 
 #[test]
 fn power_cut_of_a_single_node() {
-    power_cuts("power_cut_of_a_single_node", 1, 4 * scale());
+    power_cuts("power_cut_of_a_single_node", 1, 12 * scale());
 }
 
 #[test]
 fn power_cut_of_all_nodes() {
-    power_cuts("power_cut_of_all_nodes", 3, 4 * scale());
+    power_cuts("power_cut_of_all_nodes", 3, 8 * scale());
 }
 
 /// The planted bug: syncs of the log and its marker are swallowed. The same check must find

@@ -20,6 +20,7 @@ use crate::wait::{eventually, try_eventually};
 /// Bound of everything that a healthy cluster does in a second or two.
 pub const SOON: Duration = Duration::from_secs(30);
 const CALL_BOUND: Duration = Duration::from_secs(10);
+const GLANCE_BOUND: Duration = Duration::from_millis(400);
 
 /// How the nodes of a cluster run.
 #[derive(Clone, Debug)]
@@ -122,6 +123,13 @@ impl Node {
     /// Its status.
     pub fn status(&self) -> Result<Status, CallError> {
         self.connect()?.status()
+    }
+
+    /// Its status, if it says it soon: a paused node must not hold every look-up up.
+    fn glance(&self) -> Result<Status, CallError> {
+        Control::connect(self.control, GLANCE_BOUND)
+            .map_err(|error| CallError::NotApplied(format!("{}: {error}", self.name)))?
+            .status()
     }
 
     /// Waits until its control port answers; fails at once when the process ends.
@@ -287,11 +295,7 @@ impl Cluster {
     pub fn active(&self) -> Option<usize> {
         let mut found: Option<(u64, usize)> = None;
         for (index, node) in self.nodes.iter().enumerate() {
-            // A paused node would hold every look-up up.
-            let status = Control::connect(node.control, Duration::from_millis(400))
-                .ok()
-                .and_then(|mut connection| connection.status().ok());
-            if let Some(status) = status
+            if let Ok(status) = node.glance()
                 && status.active
                 && found.is_none_or(|(term, _)| term < status.term)
             {
@@ -353,7 +357,7 @@ impl Cluster {
     pub fn states(&self) -> String {
         let mut text = String::new();
         for node in &self.nodes {
-            let state = match node.status() {
+            let state = match node.glance() {
                 Ok(status) => format!("{status:?}"),
                 Err(error) => error.to_string(),
             };
