@@ -9,7 +9,12 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
 ];
-const INTERNAL: &[&str] = &["tenure/internal/v1/raft.proto"];
+const INTERNAL: &[&str] = &[
+    "tenure/internal/v1/raft.proto",
+    "tenure/state/v1/state.proto",
+];
+
+const ZEROIZE: &str = "#[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=tenure");
@@ -22,6 +27,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
     tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
+        // Plaintext of what the barrier seals: it never shows in Debug, and keys are
+        // zeroized when they are dropped.
+        .skip_debug([".tenure.state.v1"])
+        .type_attribute(".tenure.state.v1.Keyring", ZEROIZE)
+        .type_attribute(".tenure.state.v1.BarrierKey", ZEROIZE)
+        .type_attribute(".tenure.state.v1.RootKey", ZEROIZE)
+        .type_attribute(".tenure.state.v1.Dedupe", ZEROIZE)
         .compile_fds(all)?;
     Ok(())
 }
