@@ -26,7 +26,10 @@ const SECRET: &[&str] = &[
 const INTERNAL: &[&str] = &[
     "tenure/internal/v1/raft.proto",
     "tenure/internal/v1/forward.proto",
+    "tenure/state/v1/state.proto",
 ];
+
+const ZEROIZE: &str = "#[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=tenure");
@@ -42,6 +45,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Ordered maps: equal messages give equal bytes on every node.
         .btree_map(".tenure.internal.v1")
         .skip_debug(SECRET)
+        // Plaintext of what the barrier seals: it never shows in Debug, and keys are
+        // zeroized when they are dropped.
+        .skip_debug([".tenure.state.v1"])
+        .type_attribute(".tenure.state.v1.Keyring", ZEROIZE)
+        .type_attribute(".tenure.state.v1.BarrierKey", ZEROIZE)
+        .type_attribute(".tenure.state.v1.RootKey", ZEROIZE)
+        .type_attribute(".tenure.state.v1.Dedupe", ZEROIZE)
         .compile_fds(all)?;
     Ok(())
 }
