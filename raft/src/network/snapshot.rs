@@ -17,7 +17,7 @@ use openraft::{
     raft::SnapshotResponse,
     type_config::alias::{ErrorSourceOf, SnapshotOf},
 };
-use tenure_proto::internal::{self, SnapshotChunk, SnapshotHeader};
+use tenure_proto::internal::{self, SnapshotChunk};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -26,10 +26,9 @@ use tonic::{Response, Status};
 
 use super::{Network, malformed, wire};
 use crate::{
-    codec::{log_id_to_proto, stored_membership_to_proto, vote_to_proto},
-    limits::{FORMAT, SNAPSHOT_IDLE_MS, SNAPSHOT_INSTALL_MS},
+    limits::{SNAPSHOT_IDLE_MS, SNAPSHOT_INSTALL_MS},
     peers::Lane,
-    snapshot::{SnapshotDir, export},
+    snapshot::{SnapshotDir, export, header},
     types::{TypeConfig, Vote},
 };
 
@@ -42,16 +41,7 @@ pub(super) async fn send(
     cancel: impl Future<Output = ReplicationClosed> + Send,
 ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
     let cluster_id = network.peers.cluster_id().unwrap_or_default();
-    let header = SnapshotHeader {
-        format: FORMAT,
-        cluster_id: bytes::Bytes::copy_from_slice(&cluster_id),
-        vote: Some(vote_to_proto(&vote)),
-        last_log_id: snapshot.meta.last_log_id.as_ref().map(log_id_to_proto),
-        last_membership: Some(stored_membership_to_proto(&snapshot.meta.last_membership)),
-        // What the folder holds is for `export` to say.
-        file_count: 0,
-        total_bytes: 0,
-    };
+    let header = header(&snapshot.snapshot, cluster_id, &vote);
     let (progress, watch_progress) = watch::channel(Progress::Sending(0));
     let read_error = Arc::new(Mutex::new(None));
     let chunks = Chunks {

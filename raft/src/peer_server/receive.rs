@@ -66,8 +66,13 @@ impl Receiver {
             }
         };
         // Time has passed.
-        if let Some(higher) = refusal(raft, vote, &meta).await? {
-            return Ok(higher);
+        match refusal(raft, vote, &meta).await {
+            Ok(None) => {}
+            refused => {
+                // The files serve nobody.
+                staged.snapshot.supersede();
+                return refused.map(|higher| higher.unwrap_or(vote));
+            }
         }
         let response = raft
             .install_full_snapshot(vote, staged)
@@ -173,52 +178,38 @@ async fn stage(
     caller: &Caller,
 ) -> Result<StagedSnapshot, Status> {
     let data_dir = data_dir.to_owned();
-    let mut staging = Staging::new(move || Import::begin(&data_dir, cluster_id, header)).await?;
+    let begun =
+        tokio::task::spawn_blocking(move || Import::begin(&data_dir, cluster_id, &header)).await;
+    let import = begun
+        .map_err(|_| Status::internal("receiving the snapshot broke off"))?
+        .map_err(refused)?;
+    let mut incoming = Incoming(Some(import));
     loop {
         let chunk = next(&mut chunks, caller).await?;
         let last = matches!(chunk.part, Some(Part::End(_)));
-        staging.push(chunk).await?;
+        incoming.import()?.push(chunk).await.map_err(refused)?;
         if last {
             break;
         }
     }
-    let (_, meta, snapshot) = staging.finish().await?;
+    let import = incoming.0.take().ok_or_else(given_up)?;
+    let (_, meta, snapshot) = import.finish().await.map_err(refused)?;
     Ok(Snapshot { meta, snapshot })
 }
 
 type StagedSnapshot = SnapshotOf<TypeConfig, SnapshotDir>;
 
-/// An import whose every touch of the disk, the removal of a broken one too, happens off
+/// An import that is in progress. When the transfer breaks off, its files are removed off
 /// the reactor.
-struct Staging(Option<Import>);
+struct Incoming(Option<Import>);
 
-impl Staging {
-    async fn new(
-        begin: impl FnOnce() -> Result<Import, ImportError> + Send + 'static,
-    ) -> Result<Self, Status> {
-        blocking(begin).await.map(|import| Self(Some(import)))
-    }
-
-    async fn push(&mut self, chunk: SnapshotChunk) -> Result<(), Status> {
-        let mut import = self.take()?;
-        let import = blocking(move || import.push(chunk).map(|()| import)).await?;
-        self.0 = Some(import);
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<(Vote, SnapshotMeta, SnapshotDir), Status> {
-        let import = self.take()?;
-        blocking(move || import.finish()).await
-    }
-
-    fn take(&mut self) -> Result<Import, Status> {
-        self.0
-            .take()
-            .ok_or_else(|| Status::internal("the snapshot that comes in was given up"))
+impl Incoming {
+    fn import(&mut self) -> Result<&mut Import, Status> {
+        self.0.as_mut().ok_or_else(given_up)
     }
 }
 
-impl Drop for Staging {
+impl Drop for Incoming {
     fn drop(&mut self) {
         if let Some(import) = self.0.take() {
             tokio::task::spawn_blocking(move || drop(import));
@@ -226,14 +217,15 @@ impl Drop for Staging {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ImportError> + Send + 'static,
-) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Status::internal("receiving the snapshot broke off"))?
-        .map_err(|error| {
-            tracing::warn!(%error, "a snapshot could not be received");
-            Status::data_loss(format!("receiving the snapshot failed: {error}"))
-        })
+fn given_up() -> Status {
+    Status::internal("the snapshot that comes in was given up")
+}
+
+fn refused(error: ImportError) -> Status {
+    tracing::warn!(%error, "a snapshot could not be received");
+    match error {
+        ImportError::OtherCluster => Status::failed_precondition(error.to_string()),
+        ImportError::Codec(error) => invalid(error),
+        _ => Status::data_loss(format!("receiving the snapshot failed: {error}")),
+    }
 }
