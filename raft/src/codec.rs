@@ -17,7 +17,9 @@ use thiserror::Error;
 
 use crate::{
     limits::FORMAT,
-    types::{Command, Entry, LogId, Member, Membership, NodeId, SnapshotMeta, StoredMembership, Vote},
+    types::{
+        Command, Entry, LogId, Member, Membership, NodeId, SnapshotMeta, StoredMembership, Vote,
+    },
 };
 
 /// Why bytes could not be understood.
@@ -150,13 +152,17 @@ pub fn membership_to_proto(membership: &Membership) -> internal::Membership {
 
 /// A membership from its message. No voter set at all is the membership of a node that has
 /// none yet; an empty voter set or a voter without its node is refused.
-pub fn membership_from_proto(
-    membership: &internal::Membership,
-) -> Result<Membership, CodecError> {
+pub fn membership_from_proto(membership: &internal::Membership) -> Result<Membership, CodecError> {
     let configs = membership
         .configs
         .iter()
-        .map(|voters| voters.node_ids.iter().copied().collect::<BTreeSet<NodeId>>())
+        .map(|voters| {
+            voters
+                .node_ids
+                .iter()
+                .copied()
+                .collect::<BTreeSet<NodeId>>()
+        })
         .collect();
     let nodes = membership
         .nodes

@@ -142,7 +142,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("a/b");
         create_private_dir(&base).unwrap();
-        assert_eq!(fs::metadata(&base).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&base).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         let file = base.join("CURRENT");
         // What a crash in the middle of an earlier replacement leaves behind.
         fs::write(file.with_extension("new"), "half").unwrap();
@@ -150,7 +153,10 @@ mod tests {
             replace_file(&file, content.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&file).unwrap(), content);
         }
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(names_in(&base).unwrap(), ["CURRENT"]);
     }
 }

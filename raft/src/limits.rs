@@ -64,3 +64,11 @@ pub const JOIN_MESSAGE_BYTES_MAX: usize = 64 << 10;
 pub const APPEND_STALL_MS: u64 = 2_000;
 /// The receiver of a whole snapshot installs it within this time.
 pub const SNAPSHOT_INSTALL_MS: u64 = 120_000;
+/// Most entries in one write to the state.
+pub const APPLY_ENTRIES_MAX: usize = 256;
+/// A write to the state takes no further entry from so many bytes on.
+pub const APPLY_BYTES_MAX: usize = 8 << 20;
+/// Chunks of a snapshot that are read ahead of the stream.
+pub const SNAPSHOT_CHUNKS_QUEUED: usize = 2;
+/// Most files in a snapshot that is received.
+pub const SNAPSHOT_FILES_MAX: u64 = 1 << 20;

@@ -105,10 +105,8 @@ impl Marker {
             return Ok(());
         }
         let sequence = self.sequence + 1;
-        self.file.write_all_at(
-            &encode(sequence, &mark),
-            (sequence % 2) * SLOT_STRIDE_BYTES,
-        )?;
+        self.file
+            .write_all_at(&encode(sequence, &mark), (sequence % 2) * SLOT_STRIDE_BYTES)?;
         fail::fail_point!("marker::before_sync");
         // The file was preallocated: its size and blocks don't change, so the data alone
         // has to reach the disk.
@@ -200,7 +198,10 @@ mod tests {
         // Lowered, as before a truncation.
         marker.set(Mark::default()).unwrap();
         assert_eq!(Marker::open(&path).unwrap().mark(), Mark::default());
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 2 * SLOT_STRIDE_BYTES);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().len(),
+            2 * SLOT_STRIDE_BYTES
+        );
     }
 
     #[test]
@@ -216,7 +217,11 @@ mod tests {
             let mut torn = whole;
             torn[torn_at] ^= 0x40;
             marker.file.write_all_at(&torn, newer_slot).unwrap();
-            assert_eq!(Marker::open(&path).unwrap().mark(), mark(10), "byte {torn_at}");
+            assert_eq!(
+                Marker::open(&path).unwrap().mark(),
+                mark(10),
+                "byte {torn_at}"
+            );
             marker.file.write_all_at(&whole, newer_slot).unwrap();
         }
         assert_eq!(Marker::open(&path).unwrap().mark(), mark(11));

@@ -10,6 +10,7 @@ use std::{
 
 use openraft::{
     Raft,
+    async_runtime::watch::WatchReceiver,
     errors::{LinearizableReadError, RaftError},
 };
 use tokio::{
@@ -217,7 +218,7 @@ const SUSPEND_NOISE: Duration = Duration::from_millis(5);
 
 impl Confirm {
     async fn anywhere(&self) -> Result<ReadPoint, ReadError> {
-        let leader = self.raft.metrics().borrow().current_leader;
+        let leader = self.raft.server_metrics().borrow_watched().current_leader;
         match leader {
             None => Err(ReadError::NoLeader),
             Some(id) if id == *self.raft.node_id() => self.as_leader().await,

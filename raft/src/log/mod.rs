@@ -196,7 +196,10 @@ impl LogStore {
         let memory = load(&db)?;
         compare(&db, &memory, marker.mark())?;
 
-        let stored = ["rocksdb.estimate-live-data-size", "rocksdb.cur-size-all-mem-tables"];
+        let stored = [
+            "rocksdb.estimate-live-data-size",
+            "rocksdb.cur-size-all-mem-tables",
+        ];
         let mut bytes = 0;
         for property in stored {
             bytes += db.property_int_value(property)?.unwrap_or(0);
@@ -288,7 +291,9 @@ impl LogStore {
                 .map_err(io::Error::other)?;
         }
         let appended: usize = sizes.iter().sum();
-        self.inner.bytes.fetch_add(appended as u64, Ordering::Relaxed);
+        self.inner
+            .bytes
+            .fetch_add(appended as u64, Ordering::Relaxed);
         let mut memory = self.inner.memory();
         for (entry, bytes) in entries.into_iter().zip(sizes) {
             memory.push(entry, bytes);
@@ -371,12 +376,11 @@ fn closed() -> io::Error {
 fn check_or_write_format(db: &DB, marker: &Marker) -> Result<(), LogError> {
     match db.get(keys::FORMAT)? {
         Some(bytes) => {
-            let found = <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| {
-                CodecError::Undecodable {
+            let found =
+                <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| CodecError::Undecodable {
                     what: "format of the log",
                     reason: format!("{} bytes", bytes.len()),
-                }
-            })?;
+                })?;
             codec::check_format("log", u32::from_be_bytes(found))?;
         }
         None => {
@@ -424,9 +428,9 @@ fn load(db: &DB) -> Result<Memory, LogError> {
 fn entry_at(entries: &rocksdb::DBRawIterator<'_>) -> Result<Option<Entry>, LogError> {
     entries.status()?;
     match entries.item() {
-        Some((key, value)) if keys::index_of(key).is_some() => {
-            Ok(Some(codec::decode_entry(bytes::Bytes::copy_from_slice(value))?))
-        }
+        Some((key, value)) if keys::index_of(key).is_some() => Ok(Some(codec::decode_entry(
+            bytes::Bytes::copy_from_slice(value),
+        )?)),
         _ => Ok(None),
     }
 }

@@ -176,7 +176,11 @@ fn read_disk(inner: &Inner, range: Range<u64>, bytes_max: usize) -> io::Result<V
             Vec::new()
         };
         // Made under the lock: it sees the log as memory describes it now.
-        (inner.db.raw_iterator(), range.start..range.end.min(from), in_memory)
+        (
+            inner.db.raw_iterator(),
+            range.start..range.end.min(from),
+            in_memory,
+        )
     };
     let mut entries = Vec::new();
     let mut bytes = 0;

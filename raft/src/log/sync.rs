@@ -239,14 +239,14 @@ impl SyncThread {
         fail::fail_point!("purge::before");
         let after = keys::entry(upto.index().saturating_add(1));
         let mut batch = WriteBatch::default();
-        batch.put(
-            keys::PURGED,
-            codec::log_id_to_proto(&upto).encode_to_vec(),
-        );
+        batch.put(keys::PURGED, codec::log_id_to_proto(&upto).encode_to_vec());
         batch.delete_range(keys::entry(0), after);
         let beyond_end = {
             let mut memory = self.inner.memory();
-            if memory.purged.is_some_and(|purged| purged.index() >= upto.index()) {
+            if memory
+                .purged
+                .is_some_and(|purged| purged.index() >= upto.index())
+            {
                 return Ok(());
             }
             self.inner

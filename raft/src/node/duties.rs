@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
-use openraft::{ChangeMembers, ServerState};
+use openraft::{ChangeMembers, ServerState, async_runtime::watch::WatchReceiver};
 use tenure_proto::internal as wire;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -48,7 +48,7 @@ impl Node {
     pub(super) fn trust_members(&self) {
         let Some(core) = self.core() else { return };
         let metrics = core.raft.server_metrics();
-        let stored = metrics.borrow().membership_config.clone();
+        let stored = metrics.borrow_watched().membership_config.clone();
         let members: std::collections::BTreeMap<NodeId, Member> = stored
             .membership()
             .nodes()
@@ -116,7 +116,7 @@ impl Node {
     pub(super) async fn read_clocks(&self, core: &Core) {
         let (voters, members) = {
             let metrics = core.raft.server_metrics();
-            let stored = metrics.borrow().membership_config.clone();
+            let stored = metrics.borrow_watched().membership_config.clone();
             let membership = stored.membership();
             let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
             let members: Vec<NodeId> = membership.nodes().map(|(id, _)| *id).collect();
@@ -170,7 +170,7 @@ impl Node {
                 self.snapshot().await;
             }
             self.stand_if_allowed().await;
-            let leader = core.raft.server_metrics().borrow().current_leader;
+            let leader = core.raft.server_metrics().borrow_watched().current_leader;
             if leader.is_some() {
                 leaderless_since = Instant::now();
             } else if leaderless_since.elapsed() > self.shared.config.timing.last_resort() {
@@ -217,7 +217,7 @@ impl Node {
     async fn stand_as_last_resort(&self, core: &Core) {
         let votes = {
             let metrics = core.raft.server_metrics();
-            let stored = metrics.borrow().membership_config.clone();
+            let stored = metrics.borrow_watched().membership_config.clone();
             stored.membership().voter_ids().any(|id| id == core.identity.node_id)
         };
         let sealed = !self.shared.unsealed.load(Ordering::Acquire);
@@ -233,7 +233,7 @@ impl Node {
     async fn settle_membership(&self, core: &Core) {
         let metrics = core.raft.metrics();
         let (stored, replication, last) = {
-            let now = metrics.borrow();
+            let now = metrics.borrow_watched();
             (
                 now.membership_config.clone(),
                 now.replication.clone().unwrap_or_default(),
@@ -286,7 +286,7 @@ impl Node {
         if id == core.identity.node_id {
             return Err(RemoveError::Leader);
         }
-        let stored = core.raft.server_metrics().borrow().membership_config.clone();
+        let stored = core.raft.server_metrics().borrow_watched().membership_config.clone();
         let membership = stored.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         if !membership.nodes().any(|(known, _)| *known == id) {
@@ -308,7 +308,7 @@ impl Node {
     /// The membership as it is on the wire, for the layer above.
     pub fn membership(&self) -> Option<wire::Membership> {
         let core = self.core()?;
-        let stored = core.raft.server_metrics().borrow().membership_config.clone();
+        let stored = core.raft.server_metrics().borrow_watched().membership_config.clone();
         Some(codec::membership_to_proto(stored.membership()))
     }
 }
@@ -332,7 +332,7 @@ pub enum RemoveError {
 
 fn is_single_voter(core: &Core) -> bool {
     let metrics = core.raft.server_metrics();
-    let stored = metrics.borrow().membership_config.clone();
+    let stored = metrics.borrow_watched().membership_config.clone();
     let mut voters = stored.membership().voter_ids();
     voters.next() == Some(core.identity.node_id) && voters.next().is_none()
 }

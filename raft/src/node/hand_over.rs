@@ -4,7 +4,8 @@
 
 use std::{cmp::Reverse, sync::atomic::Ordering, time::Duration};
 
-use tokio::time::{Instant, timeout, timeout_at};
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::timeout;
 
 use super::{Core, Node};
 use crate::types::{LeaderId, NodeId};
@@ -81,7 +82,7 @@ impl Node {
     /// Unsealed voters that answered lately, the most caught up first.
     fn candidates(&self, core: &Core, target: Option<NodeId>) -> Vec<NodeId> {
         let metrics = core.raft.server_metrics();
-        let membership = metrics.borrow().membership_config.clone();
+        let membership = metrics.borrow_watched().membership_config.clone();
         let mut candidates: Vec<_> = membership
             .membership()
             .voter_ids()
@@ -96,21 +97,26 @@ impl Node {
 
     /// Waits until `candidate` has all of the log that this leader has.
     async fn catch_up(&self, core: &Core, candidate: NodeId) -> bool {
-        let mut metrics = core.raft.metrics();
-        let caught_up = metrics.wait_for(|now| {
-            let matched = now
-                .replication
-                .as_ref()
-                .and_then(|all| all.get(&candidate).cloned().flatten());
-            matched.map(|id| id.index()) >= now.last_log_index
-        });
-        matches!(timeout(CATCH_UP_WAIT, caught_up).await, Ok(Ok(_)))
+        let wait = core.raft.wait(Some(CATCH_UP_WAIT));
+        let caught_up = wait.metrics(
+            |now| {
+                let matched = now
+                    .replication
+                    .as_ref()
+                    .and_then(|all| all.get(&candidate).cloned().flatten());
+                matched.map(|id| id.index()) >= now.last_log_index
+            },
+            "the hand-over's target catches up",
+        );
+        caught_up.await.is_ok()
     }
 
     async fn leadership_left(&self, core: &Core, leadership: LeaderId) -> bool {
-        let deadline = Instant::now() + self.shared.config.timing.lease() * 2;
-        let mut metrics = core.raft.server_metrics();
-        let left = metrics.wait_for(|now| now.vote.leader_id().term > leadership.term);
-        matches!(timeout_at(deadline, left).await, Ok(Ok(_)))
+        let wait = core.raft.wait(Some(self.shared.config.timing.lease() * 2));
+        let left = wait.metrics(
+            |now| now.current_term > leadership.term,
+            "a new term begins",
+        );
+        left.await.is_ok()
     }
 }

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
 use prost::Message;
 use tenure_proto::internal as wire;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ use crate::{
     identity::NodeIdentity,
     limits::FORMAT,
     peers::JoinPin,
+    tls::fingerprint,
     txn::{Op, ReadSet, Record, Txn},
     types::{Member, NodeId},
     view::{View, ViewError},
@@ -171,7 +173,7 @@ impl Node {
         self.submit(txn, deadline).await?;
         let metrics = core.raft.metrics();
         let fingerprints = metrics
-            .borrow()
+            .borrow_watched()
             .membership_config
             .membership()
             .nodes()
@@ -281,7 +283,11 @@ impl Node {
     /// Takes on the identity that the cluster gave, and starts raft with it.
     async fn adopt(&self, joined: wire::JoinResponse) -> Result<(), JoinError> {
         let members = joined.membership.clone().unwrap_or_default();
-        let members = codec::members_from_proto(&members);
+        let members: BTreeMap<NodeId, Member> = members
+            .nodes
+            .iter()
+            .map(|(id, node)| (*id, codec::member_from_proto(node)))
+            .collect();
         let identity = NodeIdentity {
             cluster_id: cluster_id(&joined)?,
             node_id: joined.node_id,
@@ -328,11 +334,11 @@ impl Node {
             peer_key
         };
         let member = joining_member(&request, public_key)?;
-        let id = match request.proof {
+        let id = match &request.proof {
             Some(Proof::JoinToken(secret)) => {
-                self.allocate(&member, Some(token_key(&secret))).await?
+                self.allocate(&member, Some(token_key(secret))).await?
             }
-            Some(Proof::Challenge(ref proof)) => {
+            Some(Proof::Challenge(proof)) => {
                 let now_ms = core.clock.now_ms();
                 let gate = &self.shared.gate;
                 let key = &member.public_key;
@@ -358,7 +364,7 @@ impl Node {
         proof: &Option<Proof>,
     ) -> Result<wire::JoinResponse, Status> {
         let metrics = core.raft.metrics();
-        let stored = Arc::clone(&metrics.borrow().membership_config);
+        let stored = Arc::clone(&metrics.borrow_watched().membership_config);
         let mut membership = codec::membership_to_proto(stored.membership());
         membership.nodes.insert(id, codec::member_to_proto(&member));
         let cluster_id = core.identity.cluster_id;
@@ -384,7 +390,7 @@ impl Node {
         peer_key: Bytes,
         mut request: wire::JoinRequest,
     ) -> Result<wire::JoinResponse, Status> {
-        let leader = core.raft.metrics().borrow().current_leader;
+        let leader = core.raft.metrics().borrow_watched().current_leader;
         let leader = leader.ok_or_else(|| Status::unavailable("there is no leader"))?;
         request.forwarded_public_key = peer_key;
         let channel = self
@@ -425,7 +431,7 @@ impl Node {
     ) -> Result<(Option<Txn>, NodeId), Status> {
         let failed = |error: ViewError| Status::unavailable(error.to_string());
         let metrics = core.raft.metrics();
-        let stored = Arc::clone(&metrics.borrow().membership_config);
+        let stored = Arc::clone(&metrics.borrow_watched().membership_config);
         let mut known = stored.membership().nodes();
         // The same key again: the first answer was lost on its way.
         if token.is_none()
@@ -486,12 +492,6 @@ fn id_of(record: &Record) -> NodeId {
         .value
         .first_chunk::<8>()
         .map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-fn fingerprint(public_key: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, public_key).as_ref());
-    out
 }
 
 fn cluster_id(joined: &wire::JoinResponse) -> Result<[u8; 16], JoinError> {

@@ -23,7 +23,9 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use openraft::{Raft, ServerState};
+use openraft::{
+    Instant as _, Raft, ServerState, async_runtime::watch::WatchReceiver, vote::RaftLeaderId as _,
+};
 use tenure_proto::internal as wire;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +45,7 @@ use crate::{
     network::NetworkFactory,
     options::{Timing, raft_config},
     peer_server::{PeerHandler, serve},
-    peers::Peers,
+    peers::{PeerChannel, PeerError, Peers},
     reads::{Consistency, ReadError, Reads},
     state::{ApplyObserver, State, StateError, StateMachine},
     tls::PeerTlsOptions,
@@ -181,7 +183,7 @@ impl Node {
         gate: Arc<dyn JoinGate>,
         extra: tonic::service::Routes,
     ) -> Result<Self, StartError> {
-        let key = Arc::new(NodeKey::load_or_create(&config.data_dir)?);
+        let key = Arc::new(NodeKey::open(&config.data_dir, &config.tls)?);
         let peers = Peers::new(Arc::clone(&key), config.tls.clone())
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let listener = tokio::net::TcpListener::bind(config.peer_listen)
@@ -471,8 +473,13 @@ impl Node {
     pub fn peer_channel(
         &self,
         id: NodeId,
-    ) -> Result<tonic::transport::Channel, crate::peers::PeerError> {
+    ) -> Result<PeerChannel, PeerError> {
         self.shared.peers.channel(id)
+    }
+
+    /// Number of the state's generation: it grows when a snapshot is installed.
+    pub fn generation(&self) -> u64 {
+        self.core().map_or(0, |core| core.state.generation())
     }
 
     /// Asks for a snapshot now, without waiting for it.
@@ -520,7 +527,7 @@ impl Core {
     /// The committed leadership of this node, if it leads.
     fn leadership(&self) -> Option<LeaderId> {
         let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow();
+        let metrics = metrics.borrow_watched();
         (metrics.state == ServerState::Leader
             && metrics.current_leader == Some(self.identity.node_id)
             && metrics.vote.is_committed())
@@ -530,7 +537,7 @@ impl Core {
     /// Whether a quorum has acknowledged this leader within `age`.
     fn heard_by_quorum(&self, age: Duration) -> bool {
         let metrics = self.raft.data_metrics();
-        let acked = metrics.borrow().last_quorum_acked;
+        let acked = metrics.borrow_watched().last_quorum_acked;
         acked.is_some_and(|at| at.elapsed() <= age)
     }
 }

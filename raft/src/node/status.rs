@@ -2,6 +2,8 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use openraft::async_runtime::watch::WatchReceiver;
+
 use super::{Core, Node};
 use crate::types::{Member, NodeId, Revision};
 
@@ -74,7 +76,7 @@ impl Node {
     pub fn status(&self) -> Option<NodeStatus> {
         let core = self.core()?;
         let metrics = core.raft.metrics();
-        let metrics = metrics.borrow().clone();
+        let metrics = metrics.borrow_watched().clone();
         let applied = core.state.applied();
         let membership = metrics.membership_config.membership();
         let voters: Vec<NodeId> = membership.voter_ids().collect();
