@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use openraft::{network::{NetVote, RPCOption}, RaftNetworkFactory, raft::VoteRequest};
+use openraft::{
+    RaftNetworkFactory,
+    network::{NetVote, RPCOption},
+    raft::VoteRequest,
+};
 use tenure_proto::internal::{
     self, AppendRequest, ChallengeRequest, HandOverRequest, JoinRequest, PeerStatusRequest,
-    ReadIndexRequest, SnapshotChunk, TransferLeaderRequest,
-    join_service_client::JoinServiceClient, raft_service_client::RaftServiceClient,
+    ReadIndexRequest, SnapshotChunk, TransferLeaderRequest, join_service_client::JoinServiceClient,
+    raft_service_client::RaftServiceClient,
 };
 use tenure_raft::{
     limits::FORMAT,
@@ -406,6 +410,32 @@ async fn a_membership_of_old_does_not_lock_the_leader_out() {
     client.status(PeerStatusRequest {}).await.unwrap();
     a.stop().await;
     b.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_was_away_learns_of_a_new_one_from_one_that_it_knows() {
+    let (new, away, known) = (
+        TestNode::start(1).await,
+        TestNode::start(2).await,
+        TestNode::start(3).await,
+    );
+    let everyone = members(&[&new, &away, &known]);
+    new.peers.update(&everyone);
+    known.peers.update(&everyone);
+    known.start_raft().await.initialize(everyone).await.unwrap();
+    away.peers.update(&members(&[&away, &known]));
+
+    let client = new.peers.raft_client(2).unwrap();
+    let mut first = client.clone();
+    let status = first.status(PeerStatusRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    until("the new member is let in", || async {
+        client.clone().status(PeerStatusRequest {}).await.is_ok()
+    })
+    .await;
+    for node in [new, away, known] {
+        node.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -106,9 +106,12 @@ async fn a_cluster_replicates_sends_a_snapshot_and_transfers_leadership() {
     leader_is(&nodes[2], 2).await;
     let raft = nodes[1].handler.raft.get().unwrap();
     leader_is(&nodes[1], 2).await;
-    soon("a write of the new leader", raft.client_write(command(52, 100)))
-        .await
-        .unwrap();
+    soon(
+        "a write of the new leader",
+        raft.client_write(command(52, 100)),
+    )
+    .await
+    .unwrap();
     applied(&everyone, 52).await;
 
     for node in nodes {

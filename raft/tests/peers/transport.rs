@@ -65,7 +65,10 @@ async fn appends_are_answered_in_order_and_end_with_their_requests() {
         .stream_append(stream::iter([heartbeat()]), option())
         .await
         .unwrap();
-    assert_eq!(soon("the answer", answers.collect::<Vec<_>>()).await.len(), 1);
+    assert_eq!(
+        soon("the answer", answers.collect::<Vec<_>>()).await.len(),
+        1
+    );
     a.stop().await;
     b.stop().await;
 }
@@ -276,7 +279,12 @@ async fn an_operators_authority_is_demanded_on_top_of_the_pinned_key() {
     b.peers.update(&members(&[&b]));
     let mut client = a.peers.raft_client(2).unwrap();
     crate::support::until("the key is refused", || async {
-        client.clone().status(PeerStatusRequest {}).await.err().map(|status| status.code())
+        client
+            .clone()
+            .status(PeerStatusRequest {})
+            .await
+            .err()
+            .map(|status| status.code())
             == Some(Code::PermissionDenied)
     })
     .await;
