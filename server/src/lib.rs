@@ -4,4 +4,7 @@
 //! policies: it bounds, names and measures what comes in, and hands it on.
 
 pub mod config;
+pub mod ha;
 pub mod limits;
+pub mod listen;
+pub mod telemetry;
