@@ -34,7 +34,11 @@ impl ListenerDraft {
 
 /// `max_request_duration`, and its default at the top level.
 pub(super) fn request_duration(value: &Value) -> Result<Duration, String> {
-    as_duration(value, SECOND, Duration::from_millis(limits::REQUEST_DURATION_CEILING_MS))
+    as_duration(
+        value,
+        SECOND,
+        Duration::from_millis(limits::REQUEST_DURATION_CEILING_MS),
+    )
 }
 
 pub(super) fn read(
@@ -43,8 +47,12 @@ pub(super) fn read(
 ) -> Result<ListenerDraft, ConfigError> {
     let address = |v: &Value| parse_listen_address(&as_string(v)?);
     let listen = section.parse("address", address)?.map(|set| set.value);
-    let cluster_address = section.parse("cluster_address", address)?.map(|set| set.value);
-    let health_address = section.parse("health_address", address)?.map(|set| set.value);
+    let cluster_address = section
+        .parse("cluster_address", address)?
+        .map(|set| set.value);
+    let health_address = section
+        .parse("health_address", address)?
+        .map(|set| set.value);
     let tls = read_tls(&mut section)?;
     let (limits, request_duration_is_set) = read_limits(&mut section)?;
     section.finish(foreign::LISTENER, warnings)?;
@@ -55,11 +63,16 @@ pub(super) fn read(
         health_address,
         limits,
     };
-    Ok(ListenerDraft { listener, request_duration_is_set })
+    Ok(ListenerDraft {
+        listener,
+        request_duration_is_set,
+    })
 }
 
 fn read_tls(section: &mut Section) -> Result<ListenerTls, ConfigError> {
-    let disabled = section.parse("tls_disable", as_bool)?.is_some_and(|set| set.value);
+    let disabled = section
+        .parse("tls_disable", as_bool)?
+        .is_some_and(|set| set.value);
     let path = |v: &Value| as_string(v).map(PathBuf::from);
     let cert = section.parse("tls_cert_file", path)?;
     let key = section.parse("tls_key_file", path)?;
@@ -133,11 +146,36 @@ fn read_limits(section: &mut Section) -> Result<(EdgeLimits, bool), ConfigError>
         limits.header_bytes_max = set.value as u32;
     }
     for (key, min, max, slot) in [
-        ("max_connection_age", SECOND, DAY * 30, &mut limits.connection_age_max),
-        ("max_connection_age_grace", SECOND, HOUR, &mut limits.connection_age_grace),
-        ("max_connection_idle", SECOND, DAY, &mut limits.connection_idle_max),
-        ("handshake_timeout", SECOND, SECOND * 60, &mut limits.handshake_max),
-        ("drain_timeout", Duration::ZERO, SECOND * 600, &mut limits.drain_max),
+        (
+            "max_connection_age",
+            SECOND,
+            DAY * 30,
+            &mut limits.connection_age_max,
+        ),
+        (
+            "max_connection_age_grace",
+            SECOND,
+            HOUR,
+            &mut limits.connection_age_grace,
+        ),
+        (
+            "max_connection_idle",
+            SECOND,
+            DAY,
+            &mut limits.connection_idle_max,
+        ),
+        (
+            "handshake_timeout",
+            SECOND,
+            SECOND * 60,
+            &mut limits.handshake_max,
+        ),
+        (
+            "drain_timeout",
+            Duration::ZERO,
+            SECOND * 600,
+            &mut limits.drain_max,
+        ),
     ] {
         if let Some(set) = section.parse(key, |v| as_duration(v, min, max))? {
             *slot = set.value;

@@ -1,6 +1,6 @@
 //! The configuration: HCL or JSON files with the stanzas that Vault's users know, merged, then
 //! overridden by the environment, then checked into types. Opens no socket and makes no folder
-//! (the dev configuration excepted); what comes out is valid as far as text can tell.
+//! (dev mode excepted); what comes out is valid as far as text can tell.
 
 pub mod defaults;
 mod env;
@@ -199,7 +199,9 @@ impl LogLevel {
             "info" | "notice" => Ok(Self::Info),
             "warn" | "warning" => Ok(Self::Warn),
             "error" | "err" => Ok(Self::Error),
-            _ => Err(format!("{text:?} is not one of trace, debug, info, warn, error")),
+            _ => Err(format!(
+                "{text:?} is not one of trace, debug, info, warn, error"
+            )),
         }
     }
 }
@@ -250,10 +252,15 @@ impl Config {
     /// own that is gone when the returned guard is dropped.
     pub fn dev(options: &DevOptions) -> std::io::Result<(Self, DevData)> {
         let data = tempfile::Builder::new().prefix("tenure-dev-").tempdir()?;
-        let listen = options.address;
-        let cluster_listen = SocketAddr::from(([127, 0, 0, 1], options.cluster_port));
+        // Others must be told a real port, so "any" is resolved here.
+        let resolved = |addr: SocketAddr| match addr.port() {
+            0 => std::net::TcpListener::bind(addr)?.local_addr(),
+            _ => Ok(addr),
+        };
+        let listen = resolved(options.address)?;
+        let cluster_listen = resolved(([127, 0, 0, 1], options.cluster_port).into())?;
         let host = |addr: SocketAddr| {
-            HostPort::new(&addr.ip().to_string(), addr.port().max(1)).map_err(std::io::Error::other)
+            HostPort::new(&addr.ip().to_string(), addr.port()).map_err(std::io::Error::other)
         };
         let node_id = NodeName::parse("dev").map_err(std::io::Error::other)?;
         let config = Self {
@@ -303,8 +310,11 @@ impl Default for DevOptions {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], defaults::API_PORT)),
-            cluster_port: 0,
-            log: LogConfig { level: LogLevel::Info, format: LogFormat::Standard },
+            cluster_port: defaults::CLUSTER_PORT,
+            log: LogConfig {
+                level: LogLevel::Info,
+                format: LogFormat::Standard,
+            },
         }
     }
 }

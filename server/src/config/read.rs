@@ -63,7 +63,10 @@ impl Draft {
         win(&mut self.cluster_name, later.cluster_name);
         win(&mut self.default_lease_ttl, later.default_lease_ttl);
         win(&mut self.max_lease_ttl, later.max_lease_ttl);
-        win(&mut self.default_max_request_duration, later.default_max_request_duration);
+        win(
+            &mut self.default_max_request_duration,
+            later.default_max_request_duration,
+        );
         win(&mut self.log_level, later.log_level);
         win(&mut self.log_format, later.log_format);
         win(&mut self.prometheus_address, later.prometheus_address);
@@ -71,9 +74,15 @@ impl Draft {
 
     /// Fills in defaults and checks what only the whole can tell.
     pub fn check(mut self, env: &Environment) -> Result<Config, ConfigError> {
-        let request_duration = self.default_max_request_duration.as_ref().map(|set| set.value);
-        let listeners: Vec<ListenerConfig> =
-            self.listeners.drain(..).map(|draft| draft.build(request_duration)).collect();
+        let request_duration = self
+            .default_max_request_duration
+            .as_ref()
+            .map(|set| set.value);
+        let listeners: Vec<ListenerConfig> = self
+            .listeners
+            .drain(..)
+            .map(|draft| draft.build(request_duration))
+            .collect();
         let Some(first) = listeners.first() else {
             return Err(ConfigError::Missing {
                 key: "listener",
@@ -81,7 +90,10 @@ impl Draft {
             });
         };
         if listeners.len() > defaults::LISTENERS_MAX {
-            return Err(ConfigError::Missing { key: "listener", problem: "there are more than 16" });
+            return Err(ConfigError::Missing {
+                key: "listener",
+                problem: "there are more than 16",
+            });
         }
         self.warn_of_plain_text(&listeners);
         let cluster_listen = cluster_listen(first)?;
@@ -143,7 +155,10 @@ impl Draft {
     }
 
     fn lease_ttls(&self) -> Result<(Duration, Duration), ConfigError> {
-        let max = self.max_lease_ttl.as_ref().map_or(defaults::MAX_LEASE_TTL, |set| set.value);
+        let max = self
+            .max_lease_ttl
+            .as_ref()
+            .map_or(defaults::MAX_LEASE_TTL, |set| set.value);
         let default = match &self.default_lease_ttl {
             // Lowering the maximum alone lowers the default with it.
             None => return Ok((defaults::DEFAULT_LEASE_TTL.min(max), max)),
@@ -171,14 +186,20 @@ impl Draft {
             key: "storage \"raft\": path",
             problem: "is needed (or TENURE_RAFT_PATH)",
         })?;
-        let node_id = match self.node_id_env.take().map(|set| set.value).or(draft.node_id) {
+        let node_id = match self
+            .node_id_env
+            .take()
+            .map(|set| set.value)
+            .or(draft.node_id)
+        {
             Some(name) => name,
-            None => env.host_name().and_then(|name| NodeName::parse(name).ok()).ok_or(
-                ConfigError::Missing {
+            None => env
+                .host_name()
+                .and_then(|name| NodeName::parse(name).ok())
+                .ok_or(ConfigError::Missing {
                     key: "storage \"raft\": node_id",
                     problem: "is needed (or TENURE_RAFT_NODE_ID): the host name can't be used",
-                },
-            )?,
+                })?,
         };
         Ok(StorageConfig {
             path,
@@ -191,7 +212,11 @@ impl Draft {
 }
 
 fn derived(key: &str, problem: String) -> ConfigError {
-    ConfigError::Key { origin: Origin::Default, key: key.to_owned(), problem }
+    ConfigError::Key {
+        origin: Origin::Default,
+        key: key.to_owned(),
+        problem,
+    }
 }
 
 fn cluster_listen(first: &ListenerConfig) -> Result<SocketAddr, ConfigError> {
@@ -201,12 +226,13 @@ fn cluster_listen(first: &ListenerConfig) -> Result<SocketAddr, ConfigError> {
     // Port 0 (any) stays any.
     match first.address.port() {
         0 => Ok(first.address),
-        port => port.checked_add(1).map(|port| SocketAddr::new(first.address.ip(), port)).ok_or(
-            ConfigError::Missing {
+        port => port
+            .checked_add(1)
+            .map(|port| SocketAddr::new(first.address.ip(), port))
+            .ok_or(ConfigError::Missing {
                 key: "listener \"tcp\": cluster_address",
                 problem: "is needed: there is no port above 65535",
-            },
-        ),
+            }),
     }
 }
 
@@ -218,7 +244,9 @@ pub(super) fn read(source: Source) -> Result<Draft, ConfigError> {
         if kind != "tcp" {
             return Err(section.error("type", "only listener \"tcp\" is supported"));
         }
-        draft.listeners.push(listener::read(section, &mut draft.warnings)?);
+        draft
+            .listeners
+            .push(listener::read(section, &mut draft.warnings)?);
     }
     for (kind, section) in top.stanzas("storage", true)? {
         if kind != "raft" {
@@ -249,7 +277,8 @@ pub(super) fn read(source: Source) -> Result<Draft, ConfigError> {
 
 fn cluster_name(value: &Value) -> Result<String, String> {
     let name = as_string(value)?;
-    if name.chars().count() > defaults::CLUSTER_NAME_CHARS_MAX || name.chars().any(char::is_control) {
+    if name.chars().count() > defaults::CLUSTER_NAME_CHARS_MAX || name.chars().any(char::is_control)
+    {
         return Err("must be at most 128 characters, none of them a control character".into());
     }
     Ok(name)
@@ -262,7 +291,11 @@ fn read_telemetry(
     let address = section.parse("prometheus_address", |v| {
         let text = as_string(v)?;
         // Metrics are plain text: a bare port stays on this machine.
-        let text = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text };
+        let text = if text.starts_with(':') {
+            format!("127.0.0.1{text}")
+        } else {
+            text
+        };
         parse_listen_address(&text)
     })?;
     if let Some(set) = &address
@@ -284,8 +317,9 @@ fn read_storage(
     let path = section.parse("path", |v| as_string(v).map(PathBuf::from))?;
     let node_id = section.parse("node_id", |v| NodeName::parse(&as_string(v)?))?;
     let range = defaults::SNAPSHOT_THRESHOLD_BYTES_RANGE;
-    let bytes = section
-        .parse("snapshot_threshold_bytes", |v| as_number(v, *range.start(), *range.end()))?;
+    let bytes = section.parse("snapshot_threshold_bytes", |v| {
+        as_number(v, *range.start(), *range.end())
+    })?;
     let mut timing = RaftTiming::default();
     for (_, stanza) in section.stanzas("performance", false)? {
         timing = read_timing(stanza, warnings)?;
@@ -303,12 +337,14 @@ fn read_storage(
         node_id: node_id.map(|set| set.value),
         retry_join,
         timing,
-        snapshot_threshold_bytes: bytes
-            .map_or(defaults::SNAPSHOT_THRESHOLD_BYTES, |set| set.value),
+        snapshot_threshold_bytes: bytes.map_or(defaults::SNAPSHOT_THRESHOLD_BYTES, |set| set.value),
     })
 }
 
-fn read_timing(mut section: Section, warnings: &mut Vec<String>) -> Result<RaftTiming, ConfigError> {
+fn read_timing(
+    mut section: Section,
+    warnings: &mut Vec<String>,
+) -> Result<RaftTiming, ConfigError> {
     let (min, max) = (*defaults::TIMING_MS.start(), *defaults::TIMING_MS.end());
     let mut timing = RaftTiming::default();
     for (key, slot) in [
@@ -321,7 +357,10 @@ fn read_timing(mut section: Section, warnings: &mut Vec<String>) -> Result<RaftT
         }
     }
     if timing.election_min_ms < timing.heartbeat_ms * defaults::HEARTBEATS_PER_ELECTION_MIN {
-        return Err(section.error("election_min_ms", "must be at least three times heartbeat_ms"));
+        return Err(section.error(
+            "election_min_ms",
+            "must be at least three times heartbeat_ms",
+        ));
     }
     if timing.election_max_ms <= timing.election_min_ms {
         return Err(section.error("election_max_ms", "must be above election_min_ms"));
@@ -352,5 +391,9 @@ fn read_retry_join(
         }
     };
     section.finish(foreign::RETRY_JOIN, warnings)?;
-    Ok(RetryJoin { peer_addr, api_addr, join_token_file: token.map(|set| set.value) })
+    Ok(RetryJoin {
+        peer_addr,
+        api_addr,
+        join_token_file: token.map(|set| set.value),
+    })
 }

@@ -42,11 +42,19 @@ pub(super) struct Section {
 
 impl Section {
     pub fn top(file: Arc<Path>, entries: Vec<Entry>) -> Self {
-        Self { file, line: None, name: String::new(), entries }
+        Self {
+            file,
+            line: None,
+            name: String::new(),
+            entries,
+        }
     }
 
     fn at(&self, line: Option<usize>) -> Origin {
-        Origin::File { path: self.file.clone(), line }
+        Origin::File {
+            path: self.file.clone(),
+            line,
+        }
     }
 
     pub fn origin(&self) -> Origin {
@@ -61,7 +69,11 @@ impl Section {
     }
 
     pub fn error_at(&self, origin: Origin, key: &str, problem: impl Into<String>) -> ConfigError {
-        ConfigError::Key { origin, key: self.full_key(key), problem: problem.into() }
+        ConfigError::Key {
+            origin,
+            key: self.full_key(key),
+            problem: problem.into(),
+        }
     }
 
     /// An error about the stanza as a whole.
@@ -70,7 +82,9 @@ impl Section {
     }
 
     fn take_all(&mut self, key: &str) -> Vec<Entry> {
-        let (taken, left) = std::mem::take(&mut self.entries).into_iter().partition(|e| e.key == key);
+        let (taken, left) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|e| e.key == key);
         self.entries = left;
         taken
     }
@@ -82,7 +96,9 @@ impl Section {
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Result<Option<Set<T>>, ConfigError> {
         let mut found = self.take_all(key).into_iter();
-        let Some(entry) = found.next() else { return Ok(None) };
+        let Some(entry) = found.next() else {
+            return Ok(None);
+        };
         if let Some(again) = found.next() {
             return Err(self.error_at(self.at(again.line), key, "is set twice"));
         }
@@ -98,7 +114,11 @@ impl Section {
 
     /// Takes all stanzas of a name. Accepts `name "label" { }`, `name { }`, and the JSON forms
     /// `"name": {"label": {…}}`, `"name": [{"label": {…}}]`, `"name": {…}`.
-    pub fn stanzas(&mut self, key: &str, labelled: bool) -> Result<Vec<(String, Section)>, ConfigError> {
+    pub fn stanzas(
+        &mut self,
+        key: &str,
+        labelled: bool,
+    ) -> Result<Vec<(String, Section)>, ConfigError> {
         let mut out = Vec::new();
         for entry in self.take_all(key) {
             let values = match entry.value {
@@ -125,8 +145,17 @@ impl Section {
         out: &mut Vec<(String, Section)>,
     ) -> Result<(), ConfigError> {
         let section = |label: &str, body| {
-            let name = if label.is_empty() { key.to_owned() } else { format!("{key} {label:?}") };
-            let section = Section { file: self.file.clone(), line, name: self.full_key(&name), entries: body };
+            let name = if label.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{key} {label:?}")
+            };
+            let section = Section {
+                file: self.file.clone(),
+                line,
+                name: self.full_key(&name),
+                entries: body,
+            };
             (label.to_owned(), section)
         };
         match (labelled, labels.len()) {
@@ -160,11 +189,19 @@ impl Section {
     }
 
     /// Ends the stanza: keys of the table are warned about or refused, all others are unknown.
-    pub fn finish(self, foreign: ForeignKeys, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    pub fn finish(
+        self,
+        foreign: ForeignKeys,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), ConfigError> {
         for entry in &self.entries {
             let origin = self.at(entry.line);
             let key = entry.key.as_str();
-            match foreign.iter().find(|(name, _)| *name == key).map(|(_, what)| *what) {
+            match foreign
+                .iter()
+                .find(|(name, _)| *name == key)
+                .map(|(_, what)| *what)
+            {
                 Some(Foreign::Ignored(why)) => {
                     warnings.push(format!("{origin}: {}: ignored: {why}", self.full_key(key)));
                 }
@@ -219,7 +256,9 @@ pub(super) fn as_bool(value: &Value) -> Result<bool, String> {
 pub(super) fn as_number(value: &Value, min: u64, max: u64) -> Result<u64, String> {
     let n: i128 = match value {
         Value::Int(n) => *n,
-        Value::Str(s) => s.parse().map_err(|_| format!("{s:?} is not a whole number"))?,
+        Value::Str(s) => s
+            .parse()
+            .map_err(|_| format!("{s:?} is not a whole number"))?,
         other => return Err(mismatch("a whole number", other)),
     };
     match u64::try_from(n) {

@@ -45,14 +45,19 @@ pub(super) struct Source {
 /// The files that `path` stands for: itself, or the *.hcl and *.json files of a directory in the
 /// order of their names.
 pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let read = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
     if !std::fs::metadata(path).map_err(read)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(read)? {
         let file = entry.map_err(read)?.path();
-        let hidden = file.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        let hidden = file
+            .file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
         if !hidden && Format::of(&file).is_some() && file.is_file() {
             files.push(file);
         }
@@ -90,7 +95,10 @@ pub(super) fn read(path: &Path) -> Result<Source, ConfigError> {
             problem: "a configuration file ends in .hcl or .json".into(),
         });
     };
-    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let read = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
     if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
         return Err(ConfigError::File {
             path: path.to_owned(),
@@ -108,7 +116,10 @@ pub(super) fn read(path: &Path) -> Result<Source, ConfigError> {
 
 fn parse_hcl(path: &Arc<Path>, text: &str) -> Result<Vec<Entry>, ConfigError> {
     let body = hcl_edit::parser::parse_body(text).map_err(|e| ConfigError::Syntax {
-        origin: Origin::File { path: path.clone(), line: Some(e.location().line()) },
+        origin: Origin::File {
+            path: path.clone(),
+            line: Some(e.location().line()),
+        },
         message: format!("not valid HCL: {}", e.message()),
     })?;
     Ok(hcl_body(&body, &Lines::of(text)))
@@ -119,7 +130,11 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn of(text: &str) -> Self {
-        let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
+        let starts = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, b)| *b == b'\n')
+            .map(|(i, _)| i + 1);
         Self(std::iter::once(0).chain(starts).collect())
     }
 
@@ -172,12 +187,21 @@ fn hcl_value(expression: &Expression, lines: &Lines) -> Value {
                 let (name, span) = match key {
                     ObjectKey::Ident(ident) => (ident.as_str().to_owned(), ident.span()),
                     ObjectKey::Expression(Expression::String(s)) => (s.value().clone(), s.span()),
-                    ObjectKey::Expression(_) => return Value::Other("an object with computed keys"),
+                    ObjectKey::Expression(_) => {
+                        return Value::Other("an object with computed keys");
+                    }
                 };
                 let value = hcl_value(value.expr(), lines);
-                body.push(Entry { key: name, line: lines.at(span), value });
+                body.push(Entry {
+                    key: name,
+                    line: lines.at(span),
+                    value,
+                });
             }
-            Value::Block { labels: Vec::new(), body }
+            Value::Block {
+                labels: Vec::new(),
+                body,
+            }
         }
         _ => Value::Other("an expression: write a plain value"),
     }
@@ -185,7 +209,10 @@ fn hcl_value(expression: &Expression, lines: &Lines) -> Value {
 
 fn parse_json(path: &Arc<Path>, text: &str) -> Result<Vec<Entry>, ConfigError> {
     let syntax = |line: Option<usize>, message: String| ConfigError::Syntax {
-        origin: Origin::File { path: path.clone(), line },
+        origin: Origin::File {
+            path: path.clone(),
+            line,
+        },
         message,
     };
     let value: serde_json::Value = serde_json::from_str(text)
@@ -198,7 +225,11 @@ fn parse_json(path: &Arc<Path>, text: &str) -> Result<Vec<Entry>, ConfigError> {
 
 fn json_body(map: serde_json::Map<String, serde_json::Value>) -> Vec<Entry> {
     map.into_iter()
-        .map(|(key, value)| Entry { key, line: None, value: json_value(value) })
+        .map(|(key, value)| Entry {
+            key,
+            line: None,
+            value: json_value(value),
+        })
         .collect()
 }
 
@@ -214,6 +245,9 @@ fn json_value(value: serde_json::Value) -> Value {
         },
         Json::String(s) => Value::Str(s),
         Json::Array(items) => Value::List(items.into_iter().map(json_value).collect()),
-        Json::Object(map) => Value::Block { labels: Vec::new(), body: json_body(map) },
+        Json::Object(map) => Value::Block {
+            labels: Vec::new(),
+            body: json_body(map),
+        },
     }
 }

@@ -62,12 +62,20 @@ fn a_whole_configuration() {
     let listener = &config.listeners[0];
     assert_eq!(listener.address.to_string(), "10.0.0.5:8200");
     assert_eq!(listener.limits.request_bytes_max, 1 << 20);
-    assert_eq!(listener.limits.request_duration_max, Duration::from_secs(30));
+    assert_eq!(
+        listener.limits.request_duration_max,
+        Duration::from_secs(30)
+    );
     assert_eq!(listener.limits.connections_max, 100);
     assert_eq!(listener.health_address.unwrap().port(), 8202);
-    let ListenerTls::Files(tls) = &listener.tls else { panic!("TLS is on") };
+    let ListenerTls::Files(tls) = &listener.tls else {
+        panic!("TLS is on")
+    };
     assert_eq!(tls.min_version, TlsVersion::Tls13);
-    assert_eq!(tls.client_ca_file.as_deref(), Some(Path::new("/etc/tenure/ca.pem")));
+    assert_eq!(
+        tls.client_ca_file.as_deref(),
+        Some(Path::new("/etc/tenure/ca.pem"))
+    );
     assert_eq!(config.cluster_listen.to_string(), "10.0.0.5:8201");
     assert_eq!(config.cluster_addr.to_string(), "tenure-0.tenure:8201");
     assert_eq!(config.api_addr.to_string(), "https://tenure-0.tenure:8200");
@@ -75,13 +83,31 @@ fn a_whole_configuration() {
     assert_eq!(storage.node_id.as_str(), "tenure-0");
     assert_eq!(storage.timing.election_max_ms, 1000);
     assert_eq!(storage.snapshot_threshold_bytes, 32 << 20);
-    assert_eq!(storage.retry_join[0].peer_addr.to_string(), "tenure-1.tenure:8201");
-    assert_eq!(storage.retry_join[0].join_token_file.as_deref(), Some(Path::new("/run/join")));
-    assert_eq!(storage.retry_join[1].peer_addr.to_string(), "tenure-2.tenure:8201");
+    assert_eq!(
+        storage.retry_join[0].peer_addr.to_string(),
+        "tenure-1.tenure:8201"
+    );
+    assert_eq!(
+        storage.retry_join[0].join_token_file.as_deref(),
+        Some(Path::new("/run/join"))
+    );
+    assert_eq!(
+        storage.retry_join[1].peer_addr.to_string(),
+        "tenure-2.tenure:8201"
+    );
     assert_eq!(config.default_lease_ttl, Duration::from_secs(3600));
     assert_eq!(config.max_lease_ttl, Duration::from_secs(864_000));
-    assert_eq!(config.log, LogConfig { level: LogLevel::Debug, format: LogFormat::Json });
-    assert_eq!(config.telemetry.prometheus_address.unwrap().to_string(), "127.0.0.1:9102");
+    assert_eq!(
+        config.log,
+        LogConfig {
+            level: LogLevel::Debug,
+            format: LogFormat::Json
+        }
+    );
+    assert_eq!(
+        config.telemetry.prometheus_address.unwrap().to_string(),
+        "127.0.0.1:9102"
+    );
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("tenure.hcl:38: disable_mlock: ignored"));
 }
@@ -97,10 +123,18 @@ fn the_json_form_is_the_same() {
     let config = load_in(&[("a.json", json)], &Environment::default()).unwrap();
     assert_eq!(config.listeners[0].tls, ListenerTls::Disabled);
     assert_eq!(config.storage.retry_join.len(), 2);
-    assert_eq!(config.default_lease_ttl, Duration::from_secs(3600), "lowered with the maximum");
+    assert_eq!(
+        config.default_lease_ttl,
+        Duration::from_secs(3600),
+        "lowered with the maximum"
+    );
     assert_eq!(config.cluster_addr.to_string(), "127.0.0.1:8201");
     assert_eq!(config.api_addr.to_string(), "http://127.0.0.1:8200");
-    assert!(config.warnings.iter().any(|w| w.contains("plain text")), "{:?}", config.warnings);
+    assert!(
+        config.warnings.iter().any(|w| w.contains("plain text")),
+        "{:?}",
+        config.warnings
+    );
 }
 
 const PLAIN: &str = "listener \"tcp\" {\n tls_disable = true\n}\n";
@@ -129,63 +163,140 @@ fn files_merge_and_the_environment_wins() {
     );
     let config = load_in(&files, &env).unwrap();
     assert_eq!(config.api_addr.to_string(), "https://t:1");
-    assert_eq!(config.cluster_addr.to_string(), "v:2", "an empty variable is not set");
+    assert_eq!(
+        config.cluster_addr.to_string(),
+        "v:2",
+        "an empty variable is not set"
+    );
     assert_eq!(config.storage.node_id.as_str(), "n");
     assert_eq!(config.storage.path, Path::new("/p"));
     let bad = Environment::of([("TENURE_API_ADDR", "nonsense")], Some("h"));
     let error = load_in(&files, &bad).unwrap_err().to_string();
-    assert!(error.starts_with("environment variable TENURE_API_ADDR: api_addr:"), "{error}");
+    assert!(
+        error.starts_with("environment variable TENURE_API_ADDR: api_addr:"),
+        "{error}"
+    );
 }
 
 #[test]
 fn bad_input_is_refused_with_key_and_line() {
     let top = |extra: &str| format!("{PLAIN}{RAFT}{extra}\n");
-    let listener = |extra: &str| format!("{RAFT}listener \"tcp\" {{\n tls_disable = true\n {extra}\n}}\n");
+    let listener =
+        |extra: &str| format!("{RAFT}listener \"tcp\" {{\n tls_disable = true\n {extra}\n}}\n");
     let tls = |extra: &str| format!("{RAFT}listener \"tcp\" {{\n {extra}\n}}\n");
-    let storage = |extra: &str| format!("{PLAIN}storage \"raft\" {{\n path = \"/d\"\n {extra}\n}}\n");
+    let storage =
+        |extra: &str| format!("{PLAIN}storage \"raft\" {{\n path = \"/d\"\n {extra}\n}}\n");
     let table: Vec<(String, &str)> = vec![
         (String::new(), "listener: at least one"),
         (PLAIN.into(), "storage: a storage"),
         ("listener \"tcp\" {".into(), "not valid HCL"),
         (top("bogus = 1"), "tenure.hcl:7: bogus: unknown key"),
-        (top("api_addr = \"${x}\""), "tenure.hcl:7: api_addr: must be a string"),
+        (
+            top("api_addr = \"${x}\""),
+            "tenure.hcl:7: api_addr: must be a string",
+        ),
         (top("api_addr = 5"), "api_addr: must be a string"),
         (top("api_addr = \"host:1\""), "must begin with https://"),
-        (top("log_level = \"loud\""), "log_level: \"loud\" is not one of"),
-        (top("log_level = \"info\"\nlog_level = \"warn\""), "tenure.hcl:8: not valid HCL"),
+        (
+            top("log_level = \"loud\""),
+            "log_level: \"loud\" is not one of",
+        ),
+        (
+            top("log_level = \"info\"\nlog_level = \"warn\""),
+            "tenure.hcl:8: not valid HCL",
+        ),
         (top("ui = true"), "ui: not supported"),
         (top("seal \"awskms\" { }"), "seal: not supported"),
         (top("backend \"raft\" { }"), "backend: not supported"),
-        (top("ha_storage \"consul\" { }"), "ha_storage: not supported"),
-        (top("default_lease_ttl = \"800h\"\nmax_lease_ttl = \"10h\""), "tenure.hcl:7: default_lease_ttl"),
-        (top("max_lease_ttl = 0"), "max_lease_ttl: 0ns is not between"),
+        (
+            top("ha_storage \"consul\" { }"),
+            "ha_storage: not supported",
+        ),
+        (
+            top("default_lease_ttl = \"800h\"\nmax_lease_ttl = \"10h\""),
+            "tenure.hcl:7: default_lease_ttl",
+        ),
+        (
+            top("max_lease_ttl = 0"),
+            "max_lease_ttl: 0ns is not between",
+        ),
         (top("max_lease_ttl = -5"), "max_lease_ttl"),
         (top("max_lease_ttl = \"-5s\""), "must not be negative"),
-        (top("max_lease_ttl = 1.5"), "max_lease_ttl: must be a duration; this is a fraction"),
-        (top("storage \"raft\" { path = \"/e\" }"), "there is a storage stanza before"),
-        (format!("{PLAIN}storage \"file\" {{\n path = \"/d\"\n}}"), "only storage \"raft\""),
-        (format!("{PLAIN}storage {{\n path = \"/d\"\n}}"), "needs a type"),
-        (format!("{RAFT}listener \"unix\" {{ }}"), "only listener \"tcp\""),
-        (tls("address = \"127.0.0.1:1\""), "tls_cert_file: is needed; without TLS say"),
+        (
+            top("max_lease_ttl = 1.5"),
+            "max_lease_ttl: must be a duration; this is a fraction",
+        ),
+        (
+            top("storage \"raft\" { path = \"/e\" }"),
+            "there is a storage stanza before",
+        ),
+        (
+            format!("{PLAIN}storage \"file\" {{\n path = \"/d\"\n}}"),
+            "only storage \"raft\"",
+        ),
+        (
+            format!("{PLAIN}storage {{\n path = \"/d\"\n}}"),
+            "needs a type",
+        ),
+        (
+            format!("{RAFT}listener \"unix\" {{ }}"),
+            "only listener \"tcp\"",
+        ),
+        (
+            tls("address = \"127.0.0.1:1\""),
+            "tls_cert_file: is needed; without TLS say",
+        ),
         (tls("tls_cert_file = \"/c\""), "tls_key_file: is needed"),
         (listener("tls_cert_file = \"/c\""), "which of the two"),
-        (tls("tls_cert_file = \"/c\"\n tls_key_file = \"/k\"\n tls_min_version = \"tls10\""), "below 1.2"),
         (
-            tls("tls_cert_file = \"/c\"\n tls_key_file = \"/k\"\n tls_require_and_verify_client_cert = true"),
+            tls("tls_cert_file = \"/c\"\n tls_key_file = \"/k\"\n tls_min_version = \"tls10\""),
+            "below 1.2",
+        ),
+        (
+            tls(
+                "tls_cert_file = \"/c\"\n tls_key_file = \"/k\"\n tls_require_and_verify_client_cert = true",
+            ),
             "needs tls_client_ca_file",
         ),
-        (listener("address = \"0.0.0.0:8200\""), "api_addr: is needed"),
-        (listener("address = \"nowhere\""), "tenure.hcl:6: listener \"tcp\": address:"),
-        (listener("max_request_size = 0"), "0 is not between 1024 and"),
-        (listener("max_request_size = 99999999999999999999999"), "max_request_size"),
+        (
+            listener("address = \"0.0.0.0:8200\""),
+            "api_addr: is needed",
+        ),
+        (
+            listener("address = \"nowhere\""),
+            "tenure.hcl:6: listener \"tcp\": address:",
+        ),
+        (
+            listener("max_request_size = 0"),
+            "0 is not between 1024 and",
+        ),
+        (
+            listener("max_request_size = 99999999999999999999999"),
+            "max_request_size",
+        ),
         (listener("max_connections = \"many\""), "not a whole number"),
-        (listener("x_forwarded_for_authorized_addrs = \"10.0.0.0/8\""), "never believed"),
+        (
+            listener("x_forwarded_for_authorized_addrs = \"10.0.0.0/8\""),
+            "never believed",
+        ),
         (listener("tls_dissable = true"), "tls_dissable: unknown key"),
         (storage("node_id = \"a/b\""), "node_id"),
-        (storage("performance { heartbeat_ms = 200 }"), "at least three times"),
-        (storage("performance {\n election_min_ms = 600\n }"), "election_max_ms: must be above"),
-        (storage("retry_join { }"), "retry_join: leader_peer_addr: is needed"),
-        (storage("retry_join { auto_join = \"provider=aws\" }"), "retry_join: leader_peer_addr"),
+        (
+            storage("performance { heartbeat_ms = 200 }"),
+            "at least three times",
+        ),
+        (
+            storage("performance {\n election_min_ms = 600\n }"),
+            "election_max_ms: must be above",
+        ),
+        (
+            storage("retry_join { }"),
+            "retry_join: leader_peer_addr: is needed",
+        ),
+        (
+            storage("retry_join { auto_join = \"provider=aws\" }"),
+            "retry_join: leader_peer_addr",
+        ),
         (storage("retry_join \"x\" { }"), "too many labels"),
         (storage("retry_join = 5"), "must be a stanza"),
         (storage("snapshot_threshold_bytes = 1"), "is not between"),
@@ -239,7 +350,12 @@ api_addr = "http://tenure:8200"
     .unwrap();
     assert_eq!(config.cluster_listen.to_string(), "[::]:8201");
     assert_eq!(config.cluster_addr.to_string(), "tenure:8201");
-    assert!(config.warnings.iter().any(|w| w.contains("service_registration")));
+    assert!(
+        config
+            .warnings
+            .iter()
+            .any(|w| w.contains("service_registration"))
+    );
 }
 
 #[test]
@@ -252,4 +368,12 @@ fn dev_is_loopback_and_leaves_nothing() {
     assert!(path.is_dir());
     drop(data);
     assert!(!path.exists());
+    let any = DevOptions {
+        address: "127.0.0.1:0".parse().unwrap(),
+        cluster_port: 0,
+        ..DevOptions::default()
+    };
+    let (config, _data) = Config::dev(&any).unwrap();
+    assert_ne!(config.listeners[0].address.port(), 0);
+    assert_eq!(config.cluster_addr.port(), config.cluster_listen.port());
 }

@@ -38,7 +38,9 @@ fn sum_of_parts(text: &str) -> Result<u128, String> {
     let mut rest = text;
     let mut total: u128 = 0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(bad)?;
         let (number, tail) = rest.split_at(digits);
         let unit_end = tail
             .find(|c: char| c.is_ascii_digit() || c == '.')
@@ -81,7 +83,10 @@ pub fn parse_listen_address(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port_number(port)?)));
     }
     if let Some(port) = text.strip_prefix(':') {
-        return Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port_number(port)?));
+        return Ok(SocketAddr::new(
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            port_number(port)?,
+        ));
     }
     text.parse()
         .map_err(|_| format!("{text:?} is not an IP address with a port, such as 0.0.0.0:8200"))
@@ -115,7 +120,10 @@ impl HostPort {
         } else if !is_host_name(host) {
             return Err(format!("{host:?} is not a host name or IP address"));
         }
-        Ok(Self { host: host.to_ascii_lowercase(), port })
+        Ok(Self {
+            host: host.to_ascii_lowercase(),
+            port,
+        })
     }
 
     /// Reads `host:port`, `[IPv6]:port`, or the URL forms of Vault (`https://host:port`).
@@ -124,13 +132,17 @@ impl HostPort {
         if authority.starts_with("http://") {
             return Err("nodes speak mutual TLS only; write host:port or https://host:port".into());
         }
-        Self::parse_authority(authority.strip_suffix('/').unwrap_or(authority), default_port)
+        Self::parse_authority(
+            authority.strip_suffix('/').unwrap_or(authority),
+            default_port,
+        )
     }
 
     fn parse_authority(authority: &str, default_port: Option<u16>) -> Result<Self, String> {
         let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-            let (host, tail) =
-                rest.split_once(']').ok_or_else(|| format!("{authority:?} lacks a ]"))?;
+            let (host, tail) = rest
+                .split_once(']')
+                .ok_or_else(|| format!("{authority:?} lacks a ]"))?;
             if host.parse::<Ipv6Addr>().is_err() {
                 return Err(format!("{host:?} is not an IPv6 address"));
             }
@@ -186,7 +198,9 @@ fn is_host_name(host: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
 }
 
@@ -307,20 +321,57 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        assert_eq!(HostPort::parse("https://a.example:8201", None).unwrap().to_string(), "a.example:8201");
-        assert_eq!(HostPort::parse("[::1]:1", None).unwrap().to_string(), "[::1]:1");
-        assert_eq!(HostPort::parse("node-0", Some(8201)).unwrap().to_string(), "node-0:8201");
-        for bad in
-            ["", "a", "a:", "a:0", "a:70000", "::1:5", "[::1", "http://a:1", "0.0.0.0:1", "a b:1", "-a:1", "a:+1"]
-        {
+        assert_eq!(
+            HostPort::parse("https://a.example:8201", None)
+                .unwrap()
+                .to_string(),
+            "a.example:8201"
+        );
+        assert_eq!(
+            HostPort::parse("[::1]:1", None).unwrap().to_string(),
+            "[::1]:1"
+        );
+        assert_eq!(
+            HostPort::parse("node-0", Some(8201)).unwrap().to_string(),
+            "node-0:8201"
+        );
+        for bad in [
+            "",
+            "a",
+            "a:",
+            "a:0",
+            "a:70000",
+            "::1:5",
+            "[::1",
+            "http://a:1",
+            "0.0.0.0:1",
+            "a b:1",
+            "-a:1",
+            "a:+1",
+        ] {
             assert!(HostPort::parse(bad, None).is_err(), "{bad:?}");
         }
-        assert_eq!(ApiUrl::parse("https://a/").unwrap().to_string(), "https://a:443");
-        for bad in ["a:1", "ftp://a", "https://", "https://u@a:1", "https://a:1/v1"] {
+        assert_eq!(
+            ApiUrl::parse("https://a/").unwrap().to_string(),
+            "https://a:443"
+        );
+        for bad in [
+            "a:1",
+            "ftp://a",
+            "https://",
+            "https://u@a:1",
+            "https://a:1/v1",
+        ] {
             assert!(ApiUrl::parse(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(parse_listen_address(":8200").unwrap().to_string(), "[::]:8200");
-        assert_eq!(parse_listen_address("localhost:1").unwrap().to_string(), "127.0.0.1:1");
+        assert_eq!(
+            parse_listen_address(":8200").unwrap().to_string(),
+            "[::]:8200"
+        );
+        assert_eq!(
+            parse_listen_address("localhost:1").unwrap().to_string(),
+            "127.0.0.1:1"
+        );
         assert!(parse_listen_address("{{ GetPrivateIP }}:8200").is_err());
         assert!(parse_listen_address("example.com:1").is_err());
     }

@@ -65,19 +65,21 @@ impl Disk {
         let results = state.clone();
         // A thread and not the blocking pool: a disk that hangs for ever must hold neither a pool
         // thread nor the end of the process.
-        std::thread::Builder::new().name("disk-probe".into()).spawn(move || {
-            while asked.recv().is_ok() {
-                let result = probe.probe();
-                if let Err(error) = &result {
-                    tracing::error!(error, "the disk doesn't answer the health probe");
+        std::thread::Builder::new()
+            .name("disk-probe".into())
+            .spawn(move || {
+                while asked.recv().is_ok() {
+                    let result = probe.probe();
+                    if let Err(error) = &result {
+                        tracing::error!(error, "the disk doesn't answer the health probe");
+                    }
+                    results.send_modify(|state| {
+                        // The answer is as old as its question.
+                        let began = state.running_since.take().unwrap_or_else(Instant::now);
+                        state.last = Some((began, result.is_ok()));
+                    });
                 }
-                results.send_modify(|state| {
-                    // The answer is as old as its question.
-                    let began = state.running_since.take().unwrap_or_else(Instant::now);
-                    state.last = Some((began, result.is_ok()));
-                });
-            }
-        })?;
+            })?;
         Ok(Self { ask, state })
     }
 
@@ -89,7 +91,10 @@ impl Disk {
         let now = Instant::now();
         let mut fresh = None;
         self.state.send_modify(|state| {
-            fresh = state.last.filter(|(began, _)| began.elapsed() < cache).map(|(_, good)| good);
+            fresh = state
+                .last
+                .filter(|(began, _)| began.elapsed() < cache)
+                .map(|(_, good)| good);
             if fresh.is_none() && state.running_since.is_none() {
                 state.running_since = Some(now);
                 ask = true;
@@ -124,7 +129,9 @@ pub struct HealthService {
 
 impl std::fmt::Debug for HealthService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HealthService").field("state", &*self.state.borrow()).finish_non_exhaustive()
+        f.debug_struct("HealthService")
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,7 +144,12 @@ impl HealthService {
         stop: CancellationToken,
     ) -> std::io::Result<Self> {
         let disk = Arc::new(Disk::start(probe)?);
-        Ok(Self { state, disk, watches: Arc::new(Semaphore::new(HEALTH_WATCHES_MAX)), stop })
+        Ok(Self {
+            state,
+            disk,
+            watches: Arc::new(Semaphore::new(HEALTH_WATCHES_MAX)),
+            stop,
+        })
     }
 
     /// The gRPC service, with its small message limit.
@@ -198,11 +210,17 @@ impl HealthService {
 }
 
 fn serving(good: bool) -> ServingStatus {
-    if good { ServingStatus::Serving } else { ServingStatus::NotServing }
+    if good {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    }
 }
 
 fn response(status: ServingStatus) -> HealthCheckResponse {
-    HealthCheckResponse { status: status.into() }
+    HealthCheckResponse {
+        status: status.into(),
+    }
 }
 
 #[tonic::async_trait]
@@ -215,7 +233,12 @@ impl Health for HealthService {
             Some(good) => Ok(Response::new(response(serving(good)))),
             None => {
                 let message = "there is no such service";
-                Err(refusal(Code::NotFound, "SERVICE_UNKNOWN", message, Applied::No))
+                Err(refusal(
+                    Code::NotFound,
+                    "SERVICE_UNKNOWN",
+                    message,
+                    Applied::No,
+                ))
             }
         }
     }
@@ -228,10 +251,18 @@ impl Health for HealthService {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let Ok(slot) = self.watches.clone().try_acquire_owned() else {
             let message = "there are too many health watches";
-            return Err(refusal(Code::ResourceExhausted, "TOO_MANY_WATCHES", message, Applied::No));
+            return Err(refusal(
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                message,
+                Applied::No,
+            ));
         };
         let (out, stream) = mpsc::channel(1);
-        tokio::spawn(self.clone().watch_loop(request.into_inner().service, out, slot));
+        tokio::spawn(
+            self.clone()
+                .watch_loop(request.into_inner().service, out, slot),
+        );
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 }

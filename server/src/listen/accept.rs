@@ -63,14 +63,31 @@ where
 {
     /// Accepts until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let Self { tcp, tls, limits, service, metrics } = self;
+        let Self {
+            tcp,
+            tls,
+            limits,
+            service,
+            metrics,
+        } = self;
         let slots = Arc::new(Semaphore::new(limits.connections_max));
         let drain_max = limits.drain_max;
         let cut = CancellationToken::new();
         let cut_count = AtomicUsize::new(0);
-        let shared = Arc::new(Shared { tls, limits, service, metrics, stop, cut, cut_count });
+        let shared = Arc::new(Shared {
+            tls,
+            limits,
+            service,
+            metrics,
+            stop,
+            cut,
+            cut_count,
+        });
         let connections = TaskTracker::new();
-        let watcher = shared.tls.clone().map(|tls| tokio::spawn(tls.watch(shared.stop.clone())));
+        let watcher = shared
+            .tls
+            .clone()
+            .map(|tls| tokio::spawn(tls.watch(shared.stop.clone())));
         let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
@@ -106,14 +123,19 @@ where
         // New connections are refused by the system from here on.
         drop(tcp);
         connections.close();
-        if tokio::time::timeout(drain_max, connections.wait()).await.is_err() {
+        if tokio::time::timeout(drain_max, connections.wait())
+            .await
+            .is_err()
+        {
             shared.cut.cancel();
             connections.wait().await;
         }
         if let Some(watcher) = watcher {
             watcher.abort();
         }
-        Drained { cut: shared.cut_count.load(Ordering::Relaxed) }
+        Drained {
+            cut: shared.cut_count.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -133,7 +155,10 @@ async fn accept_error(error: &std::io::Error) {
 
 impl<S> Shared<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send + 'static,
 {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
@@ -148,7 +173,14 @@ where
             activity: Arc::new(Activity::new(Instant::now())),
         };
         let Some(tls) = &self.tls else {
-            let end = conn::serve(stream, info, self.service.clone(), &self.limits, &self.stop, &self.cut);
+            let end = conn::serve(
+                stream,
+                info,
+                self.service.clone(),
+                &self.limits,
+                &self.stop,
+                &self.cut,
+            );
             return self.ended(end.await);
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
@@ -170,7 +202,14 @@ where
             },
         };
         info.client_certificates = stream.get_ref().1.peer_certificates().map(Into::into);
-        let end = conn::serve(stream, info, self.service.clone(), &self.limits, &self.stop, &self.cut);
+        let end = conn::serve(
+            stream,
+            info,
+            self.service.clone(),
+            &self.limits,
+            &self.stop,
+            &self.cut,
+        );
         self.ended(end.await);
     }
 

@@ -101,17 +101,27 @@ impl<IO> Counted<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         let read = buf.filled().len() - before;
-        self.activity.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
+        self.activity
+            .bytes_read
+            .fetch_add(read as u64, Ordering::Relaxed);
         polled
     }
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -178,14 +188,20 @@ pub(super) async fn serve<IO, S>(
 ) -> End
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send + 'static,
 {
     let activity = info.activity.clone();
     let opened = Instant::now();
     let preface_by = opened + limits.handshake_max;
     let old_at = opened + jittered(limits.connection_age_max, info.peer);
-    let tcp = TcpConnectInfo { local_addr: info.local, remote_addr: Some(info.peer) };
+    let tcp = TcpConnectInfo {
+        local_addr: info.local,
+        remote_addr: Some(info.peer),
+    };
     let service = service.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(tcp.clone());
@@ -237,14 +253,25 @@ where
 }
 
 /// When something may have to be done about the connection.
-fn next_look(activity: &Activity, limits: &EdgeLimits, preface_by: Instant, old_at: Instant) -> Instant {
+fn next_look(
+    activity: &Activity,
+    limits: &EdgeLimits,
+    preface_by: Instant,
+    old_at: Instant,
+) -> Instant {
     let now = Instant::now();
-    if activity.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES && now < preface_by {
-        return preface_by;
-    }
     let idle_at = activity.idle_since().unwrap_or(now) + limits.connection_idle_max;
+    let next = idle_at.min(old_at);
+    if activity.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES && now < preface_by {
+        // It may say something meanwhile; while it doesn't, only the preface's time counts.
+        return if next > now {
+            next.min(preface_by)
+        } else {
+            preface_by
+        };
+    }
     // Never a busy loop, whatever the clock says.
-    idle_at.min(old_at).max(now + Duration::from_millis(10))
+    next.max(now + Duration::from_millis(10))
 }
 
 /// Plus or minus a tenth, so that the connections of one moment don't all end at one moment.

@@ -32,7 +32,10 @@ pub struct Methods {
 
 impl Default for Methods {
     fn default() -> Self {
-        Self { known: HashSet::new(), unknown: MethodName("unknown".into()) }
+        Self {
+            known: HashSet::new(),
+            unknown: MethodName("unknown".into()),
+        }
     }
 }
 

@@ -80,7 +80,10 @@ impl ClientListener {
                 let files = files.clone();
                 let loaded = tokio::task::spawn_blocking(move || TlsReload::load(files)).await;
                 let tls = loaded.unwrap_or(Err(TlsError::Interrupted));
-                Some(tls.map_err(|source| ListenError::Tls { address: config.address, source })?)
+                Some(tls.map_err(|source| ListenError::Tls {
+                    address: config.address,
+                    source,
+                })?)
             }
         };
         let (tcp, address) = bind(config.address).await?;
@@ -90,7 +93,12 @@ impl ClientListener {
                 "TLS IS OFF on this listener (tls_disable): whoever is on the path reads every token"
             );
         }
-        Ok(Self { tcp, address, tls, limits: config.limits.clone() })
+        Ok(Self {
+            tcp,
+            address,
+            tls,
+            limits: config.limits.clone(),
+        })
     }
 
     /// Where it listens, the port resolved.

@@ -68,7 +68,9 @@ struct Inner {
 
 impl std::fmt::Debug for TlsReload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsReload").field("files", &self.inner.files).finish_non_exhaustive()
+        f.debug_struct("TlsReload")
+            .field("files", &self.inner.files)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,8 +80,14 @@ impl TlsReload {
         let seen = stamp(&files);
         let config = build(&files)?;
         warn_if_readable_by_all(&files.key_file);
-        let inner = Inner { files, current: ArcSwap::from_pointee(config), seen: Mutex::new(seen) };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            files,
+            current: ArcSwap::from_pointee(config),
+            seen: Mutex::new(seen),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The configuration for the next handshake.
@@ -97,7 +105,11 @@ impl TlsReload {
 
     fn reload_now(&self, stamp: Stamp) -> Result<(), TlsError> {
         // Remembered also on failure: one bad file is reported once, not at every look.
-        *self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+        *self
+            .inner
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = stamp;
         let config = build(&self.inner.files)?;
         self.inner.current.store(Arc::new(config));
         Ok(())
@@ -105,7 +117,13 @@ impl TlsReload {
 
     fn reload_if_changed(&self) -> Option<Result<(), TlsError>> {
         let now = stamp(&self.inner.files);
-        if *self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner) == now {
+        if *self
+            .inner
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            == now
+        {
             return None;
         }
         Some(self.reload_now(now))
@@ -114,7 +132,11 @@ impl TlsReload {
     /// Looks at the files every so often, until told to stop.
     pub(super) async fn watch(self, stop: CancellationToken) {
         let interval = self.inner.files.reload_interval;
-        while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(interval))
+            .await
+            .is_some()
+        {
             let this = self.clone();
             match tokio::task::spawn_blocking(move || this.reload_if_changed()).await {
                 Ok(Some(Ok(()))) => tracing::info!("new TLS certificate in use"),
@@ -128,7 +150,11 @@ impl TlsReload {
 }
 
 fn stamp(files: &TlsFiles) -> Stamp {
-    let all = [Some(&files.cert_file), Some(&files.key_file), files.client_ca_file.as_ref()];
+    let all = [
+        Some(&files.cert_file),
+        Some(&files.key_file),
+        files.client_ca_file.as_ref(),
+    ];
     let of = |path: &PathBuf| {
         let meta = std::fs::metadata(path).ok()?;
         Some((meta.modified().ok()?, meta.len(), meta.ino()))
@@ -157,7 +183,8 @@ fn build(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::Tls13 => &[&rustls::version::TLS13],
     };
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
     let builder = match &files.client_ca_file {
         None => builder.with_no_client_auth(),
         Some(path) => {
@@ -184,7 +211,11 @@ fn build(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let content = |problem: String| TlsError::Content { key, path: path.to_owned(), problem };
+    let content = |problem: String| TlsError::Content {
+        key,
+        path: path.to_owned(),
+        problem,
+    };
     let pem = read(key, path)?;
     let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
@@ -196,7 +227,11 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    let error = |source| TlsError::Read { key, path: path.to_owned(), source };
+    let error = |source| TlsError::Read {
+        key,
+        path: path.to_owned(),
+        source,
+    };
     if std::fs::metadata(path).map_err(error)?.len() > FILE_BYTES_MAX {
         return Err(error(std::io::Error::other("too large")));
     }

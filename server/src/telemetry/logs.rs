@@ -106,9 +106,15 @@ pub fn start_logs(
         .spawn(move || write_lines(&receiver, output, &written))?;
     let (filter, level) = reload::Layer::new(filter(config.level));
     let lines = Lines(queue.clone());
-    let format = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines);
+    let format = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(lines);
     let format = match config.format {
-        LogFormat::Json => format.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => format
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
         LogFormat::Standard => format.boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(format.with_filter(filter));
@@ -126,7 +132,11 @@ fn filter(level: LogLevel) -> Targets {
     Targets::new().with_default(others).with_target(OURS, ours)
 }
 
-fn write_lines(lines: &Receiver<Box<[u8]>>, mut output: Box<dyn Write + Send>, written: &AtomicU64) {
+fn write_lines(
+    lines: &Receiver<Box<[u8]>>,
+    mut output: Box<dyn Write + Send>,
+    written: &AtomicU64,
+) {
     // An output that fails (a closed pipe) must not end the process or the thread.
     loop {
         match lines.recv_timeout(Duration::from_secs(3600)) {
@@ -148,7 +158,10 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { queue: self.0.clone(), bytes: Vec::new() }
+        Line {
+            queue: self.0.clone(),
+            bytes: Vec::new(),
+        }
     }
 }
 
@@ -174,7 +187,11 @@ impl Drop for Line {
         if self.bytes.is_empty() {
             return;
         }
-        match self.queue.sender.try_send(std::mem::take(&mut self.bytes).into()) {
+        match self
+            .queue
+            .sender
+            .try_send(std::mem::take(&mut self.bytes).into())
+        {
             Ok(()) => {
                 self.queue.queued.fetch_add(1, Ordering::AcqRel);
             }
@@ -196,8 +213,14 @@ pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload().downcast_ref::<&'static str>().copied();
         let message = message.unwrap_or("(message withheld)");
-        let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        let at = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let thread = std::thread::current()
+            .name()
+            .unwrap_or("unnamed")
+            .to_owned();
         tracing::error!(at, thread, message, "panic");
     }));
 }
@@ -226,7 +249,10 @@ mod tests {
         let metrics = Metrics::new();
         let (release, stuck) = mpsc::channel();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let config = LogConfig { level: LogLevel::Info, format: LogFormat::Json };
+        let config = LogConfig {
+            level: LogLevel::Info,
+            format: LogFormat::Json,
+        };
         let target = LogTarget::Writer(Box::new(Stuck(stuck, seen.clone())));
         let (subscriber, handle) = start_logs(config, target, &metrics).unwrap();
         let extra = 100;
@@ -236,8 +262,17 @@ mod tests {
             }
         });
         // One line may be with the writer.
-        assert!((extra as u64 - 1..=extra as u64).contains(&handle.dropped()), "{}", handle.dropped());
-        assert!(metrics.encode().unwrap().contains("tenure_log_lines_dropped_total"));
+        assert!(
+            (extra as u64 - 1..=extra as u64).contains(&handle.dropped()),
+            "{}",
+            handle.dropped()
+        );
+        assert!(
+            metrics
+                .encode()
+                .unwrap()
+                .contains("tenure_log_lines_dropped_total")
+        );
         drop(release);
         handle.flush();
         let text = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
@@ -252,7 +287,10 @@ mod tests {
         let (release, go) = mpsc::channel();
         drop(release);
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let config = LogConfig { level: LogLevel::Info, format: LogFormat::Standard };
+        let config = LogConfig {
+            level: LogLevel::Info,
+            format: LogFormat::Standard,
+        };
         let target = LogTarget::Writer(Box::new(Stuck(go, seen.clone())));
         let (subscriber, handle) = start_logs(config, target, &metrics).unwrap();
         tracing::subscriber::with_default(subscriber, || {

@@ -18,8 +18,8 @@ use crate::listen::MethodName;
 /// Upper ends of the latency buckets: from a cached read (0.1 ms) to a call that waits for an
 /// election (a second) and the default deadline.
 const LATENCY_SECONDS: [f64; 15] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0,
-    90.0,
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    10.0, 90.0,
 ];
 
 impl EncodeLabelValue for MethodName {
@@ -95,18 +95,48 @@ impl StoreMetrics {
     fn register(&self, registry: &mut Registry) {
         let (term, leader) = (self.term.clone(), self.leader_id.clone());
         registry.register("raft_term", "Current term", term);
-        registry.register("raft_leader_id", "Id of the leader, 0 while none is known", leader);
-        registry.register("active", "1 while this node is the active one", self.active.clone());
-        registry.register("unsealed", "1 while this node is unsealed", self.unsealed.clone());
+        registry.register(
+            "raft_leader_id",
+            "Id of the leader, 0 while none is known",
+            leader,
+        );
+        registry.register(
+            "active",
+            "1 while this node is the active one",
+            self.active.clone(),
+        );
+        registry.register(
+            "unsealed",
+            "1 while this node is unsealed",
+            self.unsealed.clone(),
+        );
         let applied = self.applied_index.clone();
-        registry.register("raft_applied_index", "Index of the last applied entry", applied);
-        registry.register("revision", "Revision of the last transaction", self.revision.clone());
+        registry.register(
+            "raft_applied_index",
+            "Index of the last applied entry",
+            applied,
+        );
+        registry.register(
+            "revision",
+            "Revision of the last transaction",
+            self.revision.clone(),
+        );
         let (bytes, voters) = (self.log_bytes.clone(), self.voters.clone());
-        registry.register_with_unit("raft_log", "Log since the last snapshot", Unit::Bytes, bytes);
+        registry.register_with_unit(
+            "raft_log",
+            "Log since the last snapshot",
+            Unit::Bytes,
+            bytes,
+        );
         registry.register("raft_voters", "Voting members", voters);
         let unit = Unit::Other("milliseconds".into());
         let skew = self.clock_skew_ms.clone();
-        registry.register_with_unit("clock_skew", "Cluster time minus this wall clock", unit, skew);
+        registry.register_with_unit(
+            "clock_skew",
+            "Cluster time minus this wall clock",
+            unit,
+            skew,
+        );
     }
 }
 
@@ -133,7 +163,11 @@ impl Metrics {
             store: StoreMetrics::default(),
         };
         metrics.register(|registry| {
-            registry.register("requests", "Requests by method and code", metrics.requests.clone());
+            registry.register(
+                "requests",
+                "Requests by method and code",
+                metrics.requests.clone(),
+            );
             registry.register_with_unit(
                 "request_duration",
                 "Time from the head of a request to the last byte of its answer",
@@ -141,16 +175,40 @@ impl Metrics {
                 metrics.latency.clone(),
             );
             let inflight = metrics.inflight.clone();
-            registry.register("requests_inflight", "Requests not wholly answered", inflight);
-            registry.register("requests_shed", "Requests refused by load", metrics.shed.clone());
-            registry.register("connections", "Open connections", metrics.connections.clone());
+            registry.register(
+                "requests_inflight",
+                "Requests not wholly answered",
+                inflight,
+            );
+            registry.register(
+                "requests_shed",
+                "Requests refused by load",
+                metrics.shed.clone(),
+            );
+            registry.register(
+                "connections",
+                "Open connections",
+                metrics.connections.clone(),
+            );
             let opened = metrics.connections_opened.clone();
             registry.register("connections_opened", "Accepted connections", opened);
             let refused = metrics.connections_refused.clone();
-            registry.register("connections_ended", "Connections ended by this side", refused);
-            registry.register("tls_errors", "Failed TLS handshakes", metrics.tls_errors.clone());
+            registry.register(
+                "connections_ended",
+                "Connections ended by this side",
+                refused,
+            );
+            registry.register(
+                "tls_errors",
+                "Failed TLS handshakes",
+                metrics.tls_errors.clone(),
+            );
             let dropped = metrics.log_lines_dropped.clone();
-            registry.register("log_lines_dropped", "Log lines lost to a slow output", dropped);
+            registry.register(
+                "log_lines_dropped",
+                "Log lines lost to a slow output",
+                dropped,
+            );
             metrics.store.register(registry);
         });
         metrics
@@ -182,9 +240,14 @@ impl Metrics {
 
     /// Counts a finished request.
     pub(crate) fn request(&self, method: &MethodName, code: Code, took: Duration) {
-        let labels = CallLabels { method: method.clone(), code: code_name(code) };
+        let labels = CallLabels {
+            method: method.clone(),
+            code: code_name(code),
+        };
         self.requests.get_or_create(&labels).inc();
-        self.latency.get_or_create(&labels).observe(took.as_secs_f64());
+        self.latency
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     /// Counts a request that was refused by load.
@@ -200,7 +263,10 @@ impl Metrics {
 
     /// The counters of one listener.
     pub(crate) fn listener(self: &Arc<Self>, name: &'static str) -> ListenerMetrics {
-        ListenerMetrics { metrics: self.clone(), name }
+        ListenerMetrics {
+            metrics: self.clone(),
+            name,
+        }
     }
 }
 
@@ -224,7 +290,9 @@ pub struct ListenerMetrics {
 impl ListenerMetrics {
     /// Counts a connection as open until the guard is dropped.
     pub(crate) fn connection(&self) -> ConnectionGuard {
-        let labels = ListenerLabels { listener: self.name };
+        let labels = ListenerLabels {
+            listener: self.name,
+        };
         self.metrics.connections_opened.get_or_create(&labels).inc();
         let gauge = self.metrics.connections.get_or_create_owned(&labels);
         gauge.inc();
@@ -232,8 +300,14 @@ impl ListenerMetrics {
     }
 
     fn ended(&self, reason: &'static str) {
-        let labels = ListenerReasonLabels { listener: self.name, reason };
-        self.metrics.connections_refused.get_or_create(&labels).inc();
+        let labels = ListenerReasonLabels {
+            listener: self.name,
+            reason,
+        };
+        self.metrics
+            .connections_refused
+            .get_or_create(&labels)
+            .inc();
     }
 
     /// A connection above the cap.
@@ -258,7 +332,10 @@ impl ListenerMetrics {
 
     /// A handshake that failed.
     pub(crate) fn tls_failed(&self, reason: &'static str) {
-        let labels = ListenerReasonLabels { listener: self.name, reason };
+        let labels = ListenerReasonLabels {
+            listener: self.name,
+            reason,
+        };
         self.metrics.tls_errors.get_or_create(&labels).inc();
     }
 }

@@ -44,7 +44,11 @@ impl MetricsListener {
 }
 
 /// Serves metrics until `stop` is cancelled. One request a connection, each within a bound.
-pub async fn serve_metrics(listener: MetricsListener, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn serve_metrics(
+    listener: MetricsListener,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
     let bound = Duration::from_millis(METRICS_REQUEST_MS_MAX);
     loop {
@@ -57,7 +61,9 @@ pub async fn serve_metrics(listener: MetricsListener, metrics: Arc<Metrics>, sto
             tokio::time::sleep(Duration::from_millis(ACCEPT_BACKOFF_MS)).await;
             continue;
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            continue;
+        };
         let (metrics, stop) = (metrics.clone(), stop.clone());
         tokio::spawn(async move {
             let answer = service_fn(|request: Request<Incoming>| {
@@ -70,7 +76,9 @@ pub async fn serve_metrics(listener: MetricsListener, metrics: Arc<Metrics>, sto
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), answer);
             // How a scrape ends is the scraper's concern.
-            let _ = stop.run_until_cancelled(tokio::time::timeout(bound, connection)).await;
+            let _ = stop
+                .run_until_cancelled(tokio::time::timeout(bound, connection))
+                .await;
             drop(slot);
         });
     }
@@ -80,15 +88,30 @@ fn respond<B>(request: &Request<B>, metrics: &Metrics) -> Response<Full<Bytes>> 
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => match metrics.encode() {
             Ok(text) => (StatusCode::OK, OPEN_METRICS, text),
-            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "can't encode\n".to_owned()),
+            Err(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "text/plain",
+                "can't encode\n".to_owned(),
+            ),
         },
-        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "text/plain", "only /metrics\n".to_owned()),
+        (_, "/metrics") => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "text/plain",
+            "only GET\n".to_owned(),
+        ),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "only /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("no-store"),
+    );
     response
 }

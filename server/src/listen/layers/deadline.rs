@@ -29,7 +29,9 @@ pub(in crate::listen) struct EnforceDeadline {
 
 impl EnforceDeadline {
     pub fn new(limits: &EdgeLimits) -> Self {
-        Self { duration_max: limits.request_duration_max }
+        Self {
+            duration_max: limits.request_duration_max,
+        }
     }
 }
 
@@ -40,7 +42,8 @@ impl Step for EnforceDeadline {
             Some(Some(timeout)) => Some(timeout),
             Some(None) => {
                 let message = "grpc-timeout must be 1 to 8 digits and one of H M S m u n";
-                return refusal(Code::InvalidArgument, "BAD_TIMEOUT", message, Applied::No).into_http();
+                return refusal(Code::InvalidArgument, "BAD_TIMEOUT", message, Applied::No)
+                    .into_http();
             }
         };
         let now = Instant::now();
@@ -58,7 +61,11 @@ impl Step for EnforceDeadline {
                 // Beyond a year a timer is of no use.
                 let by = now + asked.min(Duration::from_secs(366 * 24 * 3600));
                 response.map(|inner| {
-                    Body::new(Expiring { inner, by: Box::pin(tokio::time::sleep_until(by)), over: false })
+                    Body::new(Expiring {
+                        inner,
+                        by: Box::pin(tokio::time::sleep_until(by)),
+                        over: false,
+                    })
                 })
             }
             _ => response,
@@ -68,7 +75,12 @@ impl Step for EnforceDeadline {
 
 fn expired(applied: Applied) -> Status {
     let message = "the deadline passed before the call was answered";
-    refusal(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, applied)
+    refusal(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        message,
+        applied,
+    )
 }
 
 /// Reads `grpc-timeout`: at most 8 digits, then a unit.
@@ -138,9 +150,24 @@ mod tests {
         let read = |text: &str| parse_timeout(&HeaderValue::from_bytes(text.as_bytes()).unwrap());
         assert_eq!(read("1S"), Some(Duration::from_secs(1)));
         assert_eq!(read("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
         assert_eq!(read("0n"), Some(Duration::ZERO));
-        for bad in ["", "S", "1", "-1S", "+1S", "123456789S", "1s", "1.5S", "1 S", "1µ", "\u{e4}"] {
+        for bad in [
+            "",
+            "S",
+            "1",
+            "-1S",
+            "+1S",
+            "123456789S",
+            "1s",
+            "1.5S",
+            "1 S",
+            "1µ",
+            "\u{e4}",
+        ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }

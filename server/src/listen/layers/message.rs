@@ -24,14 +24,23 @@ pub(in crate::listen) struct LimitMessages {
 
 impl LimitMessages {
     pub fn new(limits: &EdgeLimits) -> Self {
-        Self { message_bytes_max: limits.request_bytes_max }
+        Self {
+            message_bytes_max: limits.request_bytes_max,
+        }
     }
 }
 
 impl Step for LimitMessages {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
-        let frames = Framing { message_bytes_max: self.message_bytes_max, ..Framing::default() };
-        pass(next, request.map(|inner| Body::new(Limited { inner, frames }))).await
+        let frames = Framing {
+            message_bytes_max: self.message_bytes_max,
+            ..Framing::default()
+        };
+        pass(
+            next,
+            request.map(|inner| Body::new(Limited { inner, frames })),
+        )
+        .await
     }
 }
 
@@ -73,9 +82,18 @@ impl Framing {
 
     fn too_large(&self) -> Status {
         // Earlier messages of the same stream may have been acted on.
-        let applied = if self.messages == 0 { Applied::No } else { Applied::Maybe };
+        let applied = if self.messages == 0 {
+            Applied::No
+        } else {
+            Applied::Maybe
+        };
         let message = format!("a message is larger than {} bytes", self.message_bytes_max);
-        refusal(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", &message, applied)
+        refusal(
+            Code::ResourceExhausted,
+            "MESSAGE_TOO_LARGE",
+            &message,
+            applied,
+        )
     }
 }
 
@@ -127,16 +145,29 @@ mod tests {
         let stream = [message(3), message(0), message(10), message(11)].concat();
         let good = stream.len() - message(11).len();
         for cut in 1..=stream.len() {
-            let mut frames = Framing { message_bytes_max: 10, ..Framing::default() };
+            let mut frames = Framing {
+                message_bytes_max: 10,
+                ..Framing::default()
+            };
             let mut seen = 0;
             let result = stream.chunks(cut).try_for_each(|piece| {
                 seen += piece.len();
                 frames.follow(piece)
             });
-            assert_eq!(result.unwrap_err().code(), Code::ResourceExhausted, "cut {cut}");
+            assert_eq!(
+                result.unwrap_err().code(),
+                Code::ResourceExhausted,
+                "cut {cut}"
+            );
             assert!(seen >= good + PREFIX_BYTES);
-            let mut frames = Framing { message_bytes_max: 11, ..Framing::default() };
-            stream.chunks(cut).try_for_each(|piece| frames.follow(piece)).unwrap();
+            let mut frames = Framing {
+                message_bytes_max: 11,
+                ..Framing::default()
+            };
+            stream
+                .chunks(cut)
+                .try_for_each(|piece| frames.follow(piece))
+                .unwrap();
             assert_eq!(frames.messages, 4);
         }
     }

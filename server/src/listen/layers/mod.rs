@@ -40,7 +40,11 @@ impl<S> Next for S where
 /// One layer as one async function.
 pub(super) trait Step: Clone + Send + Sync + 'static {
     /// Handles a request, by `next` or by itself.
-    fn run<N: Next>(self, request: Request<Body>, next: N) -> impl Future<Output = Response<Body>> + Send;
+    fn run<N: Next>(
+        self,
+        request: Request<Body>,
+        next: N,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Passes a request on.
@@ -59,7 +63,10 @@ impl<M: Clone, S> Layer<S> for StepLayer<M> {
     type Service = Stepped<M, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Stepped { step: self.0.clone(), inner }
+        Stepped {
+            step: self.0.clone(),
+            inner,
+        }
     }
 }
 

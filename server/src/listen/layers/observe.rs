@@ -44,7 +44,10 @@ impl RequestId {
             let _ = aws_lc_rs::rand::fill(&mut bytes);
             u64::from_be_bytes(bytes)
         };
-        Self { process: *PROCESS.get_or_init(random), number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+        Self {
+            process: *PROCESS.get_or_init(random),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 
@@ -62,7 +65,10 @@ pub(in crate::listen) struct Observe {
 
 impl Observe {
     pub fn new(edge: &Edge) -> Self {
-        Self { metrics: edge.metrics.clone(), methods: edge.methods.clone() }
+        Self {
+            metrics: edge.metrics.clone(),
+            methods: edge.methods.clone(),
+        }
     }
 }
 
@@ -80,8 +86,13 @@ impl Step for Observe {
         let open = conn.map(|conn| conn.activity.begin());
         request.extensions_mut().insert(id);
         let inflight = self.metrics.inflight();
-        let mut record =
-            Record { metrics: self.metrics, method, span: span.clone(), since: Instant::now(), done: false };
+        let mut record = Record {
+            metrics: self.metrics,
+            method,
+            span: span.clone(),
+            since: Instant::now(),
+            done: false,
+        };
         let mut response = pass(next, request).instrument(span).await;
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(ID_HEADER, value);
@@ -91,13 +102,21 @@ impl Step for Observe {
             record.finish(head_code.unwrap_or(Code::Unknown));
         }
         response.map(|inner| {
-            Body::new(Observed { inner, head_code, record, _inflight: inflight, _open: open })
+            Body::new(Observed {
+                inner,
+                head_code,
+                record,
+                _inflight: inflight,
+                _open: open,
+            })
         })
     }
 }
 
 fn code_of(headers: &HeaderMap) -> Option<Code> {
-    headers.get(STATUS_HEADER).map(|value| Code::from_bytes(value.as_bytes()))
+    headers
+        .get(STATUS_HEADER)
+        .map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 /// The outcome of one call; a call that is dropped before its end was cancelled.
@@ -165,38 +184,6 @@ impl<O: Unpin> http_body::Body for Observed<O> {
             Poll::Pending => {}
         }
         polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// An answer that holds something (a permit) until its last byte.
-pub(super) struct Holding<T> {
-    inner: Body,
-    _held: T,
-}
-
-impl<T> Holding<T> {
-    pub fn new(inner: Body, held: T) -> Self {
-        Self { inner, _held: held }
-    }
-}
-
-impl<T: Unpin> http_body::Body for Holding<T> {
-    type Data = Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,8 +16,14 @@ const PREFIXES: [&str; 6] = [
     "x-ssl-client-",
 ];
 /// These headers.
-const NAMES: [&str; 6] =
-    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-client-cert", "x-request-id"];
+const NAMES: [&str; 6] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-client-cert",
+    "x-request-id",
+];
 /// These hold secrets: marked, so that no Debug output shows them.
 const SECRET: [&str; 2] = ["authorization", "x-vault-token"];
 
@@ -62,8 +68,14 @@ mod tests {
             "x-real-ip",
             "x-request-id",
         ] {
-            headers.append(name.to_lowercase().parse::<HeaderName>().unwrap(), "a".parse().unwrap());
-            headers.append(name.to_lowercase().parse::<HeaderName>().unwrap(), "b".parse().unwrap());
+            headers.append(
+                name.to_lowercase().parse::<HeaderName>().unwrap(),
+                "a".parse().unwrap(),
+            );
+            headers.append(
+                name.to_lowercase().parse::<HeaderName>().unwrap(),
+                "b".parse().unwrap(),
+            );
         }
         headers.append("authorization", "Bearer hvs.canary".parse().unwrap());
         headers.append("x-vault-token", "hvs.canary".parse().unwrap());
