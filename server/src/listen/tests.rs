@@ -428,6 +428,29 @@ async fn overload_is_refused_at_once_and_health_is_not() {
 }
 
 #[tokio::test]
+async fn open_streams_are_bounded_and_given_back() {
+    let server = plain(EdgeLimits {
+        open_calls_max: 1,
+        ..EdgeLimits::default()
+    })
+    .await;
+    let channel = server.channel().await;
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+    let path = http::uri::PathAndQuery::from_static("/test.Play/Watch");
+    let stream = grpc.server_streaming(ask(""), path, codec).await.unwrap();
+    let error = call(channel.clone(), "").await.unwrap_err();
+    assert_refused(&error, Code::ResourceExhausted, "OVERLOADED", "no");
+    drop(stream);
+    until("the stream's end", || {
+        server.metric("tenure_requests_inflight 0")
+    })
+    .await;
+    call(channel, "").await.unwrap();
+}
+
+#[tokio::test]
 async fn deadlines_end_calls() {
     let limits = EdgeLimits {
         request_duration_max: Duration::from_millis(50),
