@@ -4,6 +4,8 @@
 
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 
+mod redact;
+
 /// The public services: tokens, seal, cluster.
 pub mod v1 {
     tonic::include_proto!("tenure.v1");

@@ -1,0 +1,74 @@
+//! `Debug` of the public messages that hold a secret: every field but the secret. It must
+//! never show one.
+
+use std::fmt;
+
+use crate::v1;
+
+/// `Name: (secret fields) (other fields)`, in the order in which they are shown. A message
+/// gets here by being on the list `SECRET` of build.rs.
+macro_rules! redacted_debug {
+    ($($name:ident: ($($secret:ident),*) ($($shown:ident),*);)*) => {$(
+        impl fmt::Debug for v1::$name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    $(.field(stringify!($secret), &"[redacted]"))*
+                    $(.field(stringify!($shown), &self.$shown))*
+                    .finish()
+            }
+        }
+    )*};
+}
+
+redacted_debug! {
+    Auth: (client_token) (
+        accessor, policies, meta, lease_duration, renewable, orphan, num_uses, r#type,
+        warnings
+    );
+    TokenInfo: (id) (
+        accessor, r#type, policies, path, meta, display_name, num_uses, orphan, renewable,
+        entity_id, role, bound_cidrs, creation_time, issue_time, last_renewal_time,
+        expire_time, ttl, creation_ttl, explicit_max_ttl, period
+    );
+    CreateTokenRequest: (id) (
+        policies, meta, display_name, num_uses, no_parent, no_default_policy, renewable,
+        ttl, explicit_max_ttl, period, r#type, request_id
+    );
+    LookupTokenRequest: (token) ();
+    RenewTokenRequest: (token) (increment);
+    RevokeTokenRequest: (token) ();
+    RevokeOrphanRequest: (token) ();
+    InitResponse: (shares, root_token) ();
+    UnsealRequest: (share) (reset);
+    CreateJoinTokenResponse: (join_token) (expire_time);
+    JoinRequest: (join_token) (peer_addresses);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_everything_but_the_secret() {
+        let auth = v1::Auth {
+            client_token: "hvs.canary".into(),
+            accessor: "the-accessor".into(),
+            ..Default::default()
+        };
+        let init = v1::InitResponse {
+            shares: vec![vec![77; 33]],
+            root_token: "hvs.canary".into(),
+        };
+        let create = v1::CreateTokenRequest {
+            id: Some("canary".into()),
+            ..Default::default()
+        };
+        let nested = v1::CreateTokenResponse {
+            auth: Some(auth.clone()),
+        };
+        let shown = format!("{auth:?} {init:?} {create:#?} {nested:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(!shown.contains("77"), "{shown}");
+        assert!(shown.contains("the-accessor"), "{shown}");
+    }
+}
