@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod barrier;
+pub mod dedupe;
 pub mod random;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]

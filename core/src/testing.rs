@@ -38,6 +38,22 @@ impl Random for TestRandom {
     }
 }
 
+/// How often a property is tried: `usual` times, or as `PROPTEST_CASES` says, for the full
+/// figures.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests alone take their size from outside"
+)]
+pub(crate) fn cases(usual: u32) -> proptest::test_runner::Config {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let cases = asked.and_then(|text| text.parse().ok()).unwrap_or(usual);
+    proptest::test_runner::Config {
+        cases,
+        ..Default::default()
+    }
+}
+
 /// What one committed operation changed, as apply reports it: enough to maintain what is
 /// kept in memory from keys alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

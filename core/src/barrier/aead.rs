@@ -169,13 +169,12 @@ mod tests {
 
     /// The accumulated test of the specification: random inputs drawn from one SHAKE-128
     /// stream, all ciphertexts hashed by another.
-    #[test]
-    fn accumulated_10_000() {
+    fn accumulated(iterations: usize) -> String {
         let mut stream = Shake128::default();
         let first: [u8; 16] = Shake128::default().squeeze_array();
         assert_eq!(hex::encode(first), "7f9c2ba4e88f827d616045507605853e");
         let mut hash = Shake128::default();
-        for _ in 0..10_000 {
+        for _ in 0..iterations {
             let (key, nonce) = (stream.squeeze_array::<32>(), stream.squeeze_array::<24>());
             let [length] = stream.squeeze_array();
             let plaintext = stream.squeeze(usize::from(length));
@@ -189,10 +188,20 @@ mod tests {
                 .unwrap();
             assert_eq!(opened.as_slice(), plaintext);
         }
-        assert_eq!(
-            hex::encode(hash.squeeze(32)),
-            "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
-        );
+        hex::encode(hash.squeeze(32))
+    }
+
+    #[test]
+    fn accumulated_10_000() {
+        let expected = "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939";
+        assert_eq!(accumulated(10_000), expected);
+    }
+
+    #[test]
+    #[ignore = "the long form of the same: cargo test -p tenure-core --release -- --ignored"]
+    fn accumulated_1_000_000() {
+        let expected = "2163ae1445985a30b60585ee67daa55674df06901b890593e824b8a7c885ab15";
+        assert_eq!(accumulated(1_000_000), expected);
     }
 
     #[test]

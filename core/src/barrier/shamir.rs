@@ -336,7 +336,7 @@ mod tests {
             let mut single = [vec![0u64; 256], vec![0; 256]];
             let mut pair = vec![0u64; 256];
             let mut xs = vec![0u64; 255];
-            for _ in 0..250_000 {
+            for _ in 0..100_000 {
                 let shares = split(&[secret], 3, 3, &mut random).unwrap();
                 let y = |i: usize| shares[i].expose()[0];
                 single[0][usize::from(y(0))] += 1;
@@ -357,7 +357,7 @@ mod tests {
     fn the_statistic_catches_missing_zero_coefficients() {
         let mut random = TestRandom::new(0xbad);
         let mut counts = vec![0u64; 256];
-        for _ in 0..250_000 {
+        for _ in 0..100_000 {
             let coefficient = 1 + below(&mut random, 255);
             let x = 1 + below(&mut random, 255);
             counts[usize::from(0x53 ^ mul(coefficient, x))] += 1;

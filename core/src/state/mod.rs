@@ -45,6 +45,7 @@ pub use token::{TokenRecord, Tokens};
 pub use token_child::TokenChildren;
 pub use tombstone::Tombstones;
 pub use txn::{Op, Txn};
+pub(crate) use view::successor;
 pub use view::{ReadError, Reads, View, read_plain};
 
 #[cfg(test)]
