@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use openraft::{StorageError, testing::log::{StoreBuilder, Suite}};
+use openraft::{
+    StorageError,
+    testing::log::{StoreBuilder, Suite},
+};
 use tempfile::TempDir;
 use tenure_raft::{
     log::LogStore,
@@ -23,8 +26,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = TempDir::new().expect("a temporary folder");
         let log = LogStore::open(dir.path()).expect("an empty log");
-        let state =
-            State::open(dir.path(), [7; 16], Arc::new(Unobserved)).expect("an empty state");
+        let state = State::open(dir.path(), [7; 16], Arc::new(Unobserved)).expect("an empty state");
         Ok((dir, log, StateMachine::new(state)))
     }
 }
