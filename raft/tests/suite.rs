@@ -1,5 +1,7 @@
 //! openraft's own conformance suite, run against the log store and the state machine.
 
+#![allow(clippy::expect_used)]
+
 use std::sync::Arc;
 
 use openraft::{

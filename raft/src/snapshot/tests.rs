@@ -131,12 +131,9 @@ async fn a_state_of_64_mib_goes_over_whole() {
     let (vote, meta, received) = import(to.path(), &header, &chunks).await.unwrap();
     assert_eq!(vote, Vote::new_committed(2, 1));
     assert_eq!(&meta, snapshot.meta());
-    assert!(
-        files::names_in(&to.path().join(INCOMING_DIR))
-            .unwrap()
-            .is_empty()
-    );
     machine.install_snapshot(&meta, received).await.unwrap();
+    let count = |dir| files::names_in(&to.path().join(dir)).unwrap().len();
+    assert_eq!((count(INCOMING_DIR), count(SNAPSHOTS_DIR)), (0, 1));
     let view = state.view().unwrap();
     assert_eq!((view.revision(), view.time_ms()), (ROWS, ROWS));
     for index in 1..=ROWS {
@@ -248,4 +245,21 @@ async fn a_snapshot_whose_content_is_of_another_cluster_is_refused() {
         import.finish().await,
         Err(ImportError::State(StateError::OtherCluster))
     ));
+}
+
+#[tokio::test]
+async fn a_received_snapshot_that_is_not_installed_goes() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (_, chunks) = exported(from.path(), 1).await;
+    let (_, _, received) = import(to.path(), &announced(&chunks), &chunks)
+        .await
+        .unwrap();
+    let path = received.path().to_owned();
+    assert!(path.starts_with(to.path().join(INCOMING_DIR)));
+    drop(received);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while path.exists() {
+        assert!(std::time::Instant::now() < deadline, "it is still there");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
