@@ -23,7 +23,10 @@ const SECRET: &[&str] = &[
     ".tenure.v1.CreateJoinTokenResponse",
     ".tenure.v1.JoinRequest",
 ];
-const INTERNAL: &[&str] = &["tenure/internal/v1/raft.proto"];
+const INTERNAL: &[&str] = &[
+    "tenure/internal/v1/raft.proto",
+    "tenure/internal/v1/forward.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=tenure");
