@@ -17,7 +17,10 @@ fn check<M: Message + Default + PartialEq>(message: M, frozen: &str) {
 }
 
 fn log_id() -> Option<LogId> {
-    Some(LogId { term: 3, index: 300 })
+    Some(LogId {
+        term: 3,
+        index: 300,
+    })
 }
 
 fn membership() -> Membership {
@@ -28,7 +31,9 @@ fn membership() -> Membership {
         public_key: Bytes::from_static(b"k"),
     };
     Membership {
-        configs: vec![VoterSet { node_ids: vec![1, 2] }],
+        configs: vec![VoterSet {
+            node_ids: vec![1, 2],
+        }],
         nodes: [(2, node("n2")), (1, node("n1"))].into(),
     }
 }
@@ -84,12 +89,24 @@ fn the_log() {
         node_id: 2,
         committed: true,
     };
-    check(vote, "FROZEN");
-    check(entry(log_entry::Payload::Blank(Blank {})), "FROZEN");
+    check(vote, "080310021801");
+    check(
+        entry(log_entry::Payload::Blank(Blank {})),
+        "08011205080310ac021a00",
+    );
     let encoded = Bytes::from(command().encode_to_vec());
-    check(entry(log_entry::Payload::Command(encoded)), "FROZEN");
-    check(entry(log_entry::Payload::Membership(membership())), "FROZEN");
-    check(command(), "FROZEN");
+    check(
+        entry(log_entry::Payload::Command(encoded)),
+        "08011205080310ac02222808011080d095ffbc311809221b0a0a0a080a016b12017618000a031201640a081a060a0173120165",
+    );
+    check(
+        entry(log_entry::Payload::Membership(membership())),
+        "08011205080310ac022a2c0a040a02010212110801120d0a026e311201701a016122016b12110802120d0a026e321201701a016122016b",
+    );
+    check(
+        command(),
+        "08011080d095ffbc311809221b0a0a0a080a016b12017618000a031201640a081a060a0173120165",
+    );
 }
 
 #[test]
@@ -100,15 +117,18 @@ fn the_state() {
         revision: 9,
         time_ms: 1_700_000_000_000,
     };
-    check(applied, "FROZEN");
-    check(stored_membership(), "FROZEN");
+    check(applied, "08011205080310ac0218092080d095ffbc31");
+    check(
+        stored_membership(),
+        "0a05080310ac02122c0a040a02010212110801120d0a026e311201701a016122016b12110802120d0a026e321201701a016122016b",
+    );
     let token = JoinToken {
         format: 1,
         expires_ms: 1_700_000_000_000,
         node_id: Some(4),
         public_key: Bytes::from_static(b"k"),
     };
-    check(token, "FROZEN");
+    check(token, "08011080d095ffbc31180422016b");
 }
 
 #[test]
@@ -119,7 +139,10 @@ fn the_node() {
         node_id: 4,
         name: "n4".into(),
     };
-    check(identity, "FROZEN");
+    check(
+        identity,
+        "0801121007070707070707070707070707070707180422026e34",
+    );
 }
 
 #[test]
@@ -137,17 +160,20 @@ fn snapshots() {
         file_count: 1,
         total_bytes: 2,
     };
-    check(chunk(Part::Header(header)), "FROZEN");
+    check(
+        chunk(Part::Header(header)),
+        "0a5e08011210070707070707070707070707070707071a060803100218012205080310ac022a350a05080310ac02122c0a040a02010212110801120d0a026e311201701a016122016b12110802120d0a026e321201701a016122016b30013802",
+    );
     let file = SnapshotFile {
         name: "000001.sst".into(),
         size_bytes: 2,
     };
-    check(chunk(Part::File(file)), "FROZEN");
+    check(chunk(Part::File(file)), "120e0a0a3030303030312e7373741002");
     let data = SnapshotData {
         bytes: Bytes::from_static(b"ab"),
         crc32: 7,
     };
-    check(chunk(Part::Data(data)), "FROZEN");
-    check(chunk(Part::FileEnd(7)), "FROZEN");
-    check(chunk(Part::End(Blank {})), "FROZEN");
+    check(chunk(Part::Data(data)), "1a060a0261621007");
+    check(chunk(Part::FileEnd(7)), "2007");
+    check(chunk(Part::End(Blank {})), "2a00");
 }

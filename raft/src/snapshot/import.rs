@@ -13,7 +13,7 @@ use tenure_proto::internal::{
 };
 use thiserror::Error;
 
-use super::{INCOMING_DIR, SnapshotDir, is_snapshot_file, next_folder};
+use super::{INCOMING_DIR, SnapshotDir, is_snapshot_file, next_folder, read_meta};
 use crate::{
     codec::{self, CodecError},
     files,
@@ -258,11 +258,12 @@ impl Staging {
             return Err(ImportError::Size("it was cut off"));
         }
         files::sync_dir(&self.dir)?;
-        let snapshot = SnapshotDir::received(self.dir.clone(), &self.cluster_id)?;
-        self.kept = true;
-        if *snapshot.meta() != self.meta {
+        let meta = read_meta(&self.dir, &self.cluster_id)?;
+        if meta != self.meta {
             return Err(StateError::SnapshotMismatch.into());
         }
+        let snapshot = SnapshotDir::received(self.dir.clone(), meta);
+        self.kept = true;
         Ok((self.vote, self.meta.clone(), snapshot))
     }
 }

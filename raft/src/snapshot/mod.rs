@@ -76,11 +76,10 @@ impl SnapshotDir {
 
     /// A received folder: it is looked into, but goes with its last handle unless it is
     /// installed.
-    fn received(path: PathBuf, cluster_id: &[u8; 16]) -> Result<Self, StateError> {
-        let meta = read_meta(&path, cluster_id)?;
+    fn received(path: PathBuf, meta: SnapshotMeta) -> Self {
         let received = Self::new(path, meta);
         received.supersede();
-        Ok(received)
+        received
     }
 
     /// After its install: a received folder takes its place among the snapshots, to be
