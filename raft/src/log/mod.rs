@@ -182,16 +182,13 @@ impl LogStore {
         let log_path = data_dir.join(LOG_DIR);
         // The marker comes first, so that no crash leaves a log without one.
         let marker = match marker_path.exists() {
-            true => Some(Marker::open(&marker_path)?),
-            false if log_path.exists() => None,
-            false => Some(Marker::create(&marker_path)?),
+            true => Marker::open(&marker_path)?,
+            false if log_path.exists() => return Err(LogError::MarkerMissing),
+            false => Marker::create(&marker_path)?,
         };
         files::create_private_dir(&log_path)?;
         let db = DB::open(&rocks::log_options(), &log_path)?;
         files::sync_dir(&log_path)?;
-        let Some(marker) = marker else {
-            return Err(LogError::MarkerMissing);
-        };
         check_or_write_format(&db, &marker)?;
         let memory = load(&db)?;
         compare(&db, &memory, marker.mark())?;
@@ -445,11 +442,14 @@ fn compare(db: &DB, memory: &Memory, mark: Mark) -> Result<(), LogError> {
                 found,
             });
         }
-        if let Some(bytes) = db.get(keys::entry(marked.index()))?
-            && memory
-                .purged
-                .is_none_or(|purged| purged.index() < marked.index())
-        {
+        let purged = memory.purged.map(|purged| purged.index());
+        if purged.is_none_or(|purged| purged < marked.index()) {
+            let bytes = db
+                .get(keys::entry(marked.index()))?
+                .ok_or(LogError::Shorter {
+                    marker: marked.index(),
+                    found: purged,
+                })?;
             let entry = codec::decode_entry(bytes.into())?;
             if entry.log_id != marked {
                 return Err(LogError::Mismatch {
