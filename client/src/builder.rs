@@ -59,8 +59,7 @@ impl Builder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.addresses
-            .extend(addresses.into_iter().map(Into::into));
+        self.addresses.extend(addresses.into_iter().map(Into::into));
         self
     }
 
@@ -148,7 +147,10 @@ impl Builder {
         if uri.host().is_none_or(str::is_empty) {
             return Err(bad("no host"));
         }
-        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+        if uri
+            .path_and_query()
+            .is_some_and(|path| path.as_str() != "/")
+        {
             return Err(bad("has a path"));
         }
         // User names and passwords have no use here, and would show in error messages.

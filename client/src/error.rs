@@ -96,12 +96,7 @@ impl Error {
     }
 
     pub(crate) fn protocol(message: impl Into<String>) -> Self {
-        Self::local(
-            ErrorKind::Protocol,
-            Code::Internal,
-            message,
-            Applied::Maybe,
-        )
+        Self::local(ErrorKind::Protocol, Code::Internal, message, Applied::Maybe)
     }
 
     /// `waited` is over, for one attempt or for the whole call.

@@ -41,9 +41,12 @@ impl Client {
             Effect::Repeatable
         };
         let answer = self
-            .call(Scope::Cluster, effect, request, |channel, request| {
-                async move { service(channel).create_token(request).await }
-            })
+            .call(
+                Scope::Cluster,
+                effect,
+                request,
+                |channel, request| async move { service(channel).create_token(request).await },
+            )
             .await?;
         granted(answer.auth)
     }

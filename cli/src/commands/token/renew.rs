@@ -1,0 +1,56 @@
+//! `tenure token renew`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{
+    super::{CommonArgs, Context},
+    accessor_argument, token_argument,
+};
+use crate::{
+    duration,
+    failure::{Failure, code},
+    output::auth_report,
+};
+
+/// Flags of `tenure token renew`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RenewArgs {
+    /// - or @file for a token, or with -accessor an accessor. Not given: the token you call
+    /// with
+    #[arg(value_name = "-|@FILE|ACCESSOR")]
+    target: Option<String>,
+
+    /// The argument is an accessor
+    #[arg(long)]
+    accessor: bool,
+
+    /// How long the token shall live from now: a wish, the answer says what was granted. 0
+    /// or not given: as long as when it was made
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    increment: Option<Duration>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+pub(crate) async fn run(args: RenewArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
+    let increment = args.increment.filter(|increment| !increment.is_zero());
+    let answer = if args.accessor {
+        let accessor = accessor_argument(args.target.as_deref())?;
+        let client = context.client(&args.common)?;
+        client.renew_accessor(accessor, increment).await
+    } else if let Some(target) = &args.target {
+        let token = token_argument(target, context).await?;
+        let client = context.client(&args.common)?;
+        client.renew_token(&token, increment).await
+    } else {
+        context.client(&args.common)?.renew_self(increment).await
+    };
+    let auth = answer.map_err(|error| Failure::call("renewing token", &error))?;
+    args.common
+        .output
+        .show(&auth_report(auth), context.env, context.console)?;
+    Ok(code::OK)
+}
