@@ -25,7 +25,7 @@ pub(crate) struct ConnectionArgs {
     /// http://host:port for plain text. Commands about one node (status, operator init,
     /// unseal, seal, raft join) use the first. Default: https://127.0.0.1:8200. Also
     /// TENURE_ADDR, VAULT_ADDR
-    #[arg(long, value_name = "URL[,URL]", hide_short_help = false)]
+    #[arg(long, value_name = "URL[,URL]")]
     pub(crate) address: Option<String>,
 
     /// File of PEM certificates to trust instead of the system's. Also TENURE_CACERT,

@@ -84,7 +84,7 @@ fn hint(error: &Error) -> Option<&'static str> {
                  name its certificate with -ca-cert or TENURE_CACERT.",
             );
         }
-        if message.contains("NotValidForName") {
+        if message.contains("not valid for name") || message.contains("NotValidForName") {
             return Some(
                 "The server's certificate is for another name: \
                  give it with -tls-server-name or TENURE_TLS_SERVER_NAME.",

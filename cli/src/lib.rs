@@ -23,17 +23,11 @@ use crate::{
     failure::{Failure, code},
 };
 
-/// Tokens and secrets on lease.
-///
-/// Flags may be written with one dash or two, and with "=" or a space before the value:
-/// -ttl=10h, --ttl=10h, -ttl 10h and --ttl 10h are the same.
-///
-/// Exit codes: 0 done; 1 a usage, local or connection error; 2 the server said no;
-/// 127 there is no such command; 130 interrupted.
+/// Tokens and secrets on lease
 #[derive(Parser, Debug)]
 #[command(name = "tenure", version, propagate_version = false)]
 #[command(disable_version_flag = true, arg_required_else_help = true)]
-#[command(after_help = ENVIRONMENT)]
+#[command(after_help = CONVENTIONS)]
 struct Cli {
     /// Show the version
     #[arg(short = 'v', long, action = clap::ArgAction::Version)]
@@ -43,7 +37,19 @@ struct Cli {
     command: Command,
 }
 
-const ENVIRONMENT: &str = "\
+/// What holds for every command.
+const CONVENTIONS: &str = "\
+Flags may be written with one dash or two, and with = or a space before the value: -ttl=10h,
+--ttl=10h, -ttl 10h and --ttl 10h are the same.
+
+Secrets (tokens as targets, unseal keys, join tokens, chosen token ids) are never taken from
+the command line, where other users of the machine could read them: give - to read one from
+standard input (on a terminal it is asked for without being shown), or @file.
+
+Exit codes: 0 done; 1 a usage, local or connection error; 2 the server said no; 127 there is
+no such command; 130 interrupted. `tenure status` exits 0 when the server is unsealed, 2 when
+it is sealed or not initialised, 1 on any error.
+
 Environment (the TENURE_ form wins; one that is set to nothing counts as not set):
   TENURE_ADDR, VAULT_ADDR                        Addresses of the servers, as -address
   TENURE_TOKEN, VAULT_TOKEN                      The token to call with

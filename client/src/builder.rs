@@ -160,6 +160,11 @@ impl Builder {
         {
             return Err(Error::config("an address holds a user name"));
         }
+        // http's parser takes any text for a port, and then has none.
+        let host_alone = uri.authority().map(|authority| authority.as_str()) == uri.host();
+        if !host_alone && uri.port_u16().is_none() {
+            return Err(bad("the port isn't a number up to 65535"));
+        }
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -244,6 +249,8 @@ mod tests {
             "https://host:8200/v1",
             "https://user:pass@host:8200",
             "http://host:port",
+            "http://host:",
+            "http://host:70000",
         ] {
             let error = Client::builder().address(address).build().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{address}");

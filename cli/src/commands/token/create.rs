@@ -49,7 +49,12 @@ pub(crate) struct CreateArgs {
     metadata: Vec<(String, String)>,
 
     /// A name for people to know it by
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     display_name: String,
 
     /// How often the token may be used. 0 or not given: as often as you like
@@ -58,19 +63,19 @@ pub(crate) struct CreateArgs {
 
     /// Make an orphan: it doesn't end with the token you call with. Needs a root token
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value_t = false, hide_default_value = true, value_name = "BOOL",
+          default_value_t = false, hide_default_value = true, value_name = "BOOL", hide_possible_values = true,
           action = ArgAction::Set)]
     orphan: bool,
 
     /// Leave the policy "default" out
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value_t = false, hide_default_value = true, value_name = "BOOL",
+          default_value_t = false, hide_default_value = true, value_name = "BOOL", hide_possible_values = true,
           action = ArgAction::Set)]
     no_default_policy: bool,
 
     /// Whether the token can be renewed. Not given: yes
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          value_name = "BOOL", action = ArgAction::Set)]
+          value_name = "BOOL", hide_possible_values = true, action = ArgAction::Set)]
     renewable: Option<bool>,
 
     /// Kind of the token

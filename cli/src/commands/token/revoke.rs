@@ -59,7 +59,13 @@ pub(crate) async fn run(args: RevokeArgs, context: &mut Context<'_>) -> Result<u
             context.console.error(&format!("WARNING! {warning}"));
         }
     } else {
-        let token = token_argument(target.unwrap_or_default(), context).await?;
+        let target = target.ok_or_else(|| {
+            Failure::local(
+                "Error: name what to revoke: - or @file for a token, -accessor with an \
+                 accessor, or -self for the token you call with",
+            )
+        })?;
+        let token = token_argument(target, context).await?;
         let client = args.connection.client(context.env, context.console)?;
         match args.mode {
             None => client.revoke_token(&token).await,
