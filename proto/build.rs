@@ -23,7 +23,10 @@ const SECRET: &[&str] = &[
     ".tenure.v1.CreateJoinTokenResponse",
     ".tenure.v1.JoinRequest",
 ];
-const INTERNAL: &[&str] = &["tenure/internal/v1/raft.proto"];
+const INTERNAL: &[&str] = &[
+    "tenure/internal/v1/raft.proto",
+    "tenure/internal/v1/forward.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=tenure");
@@ -36,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
     tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
+        // Ordered maps: equal messages give equal bytes on every node.
+        .btree_map(".tenure.internal.v1")
         .skip_debug(SECRET)
         .compile_fds(all)?;
     Ok(())

@@ -27,6 +27,10 @@ pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 /// A membership with the log id that set it.
 pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+/// Voter sets and members.
+pub type Membership = openraft::Membership<NodeId, Member>;
+/// What a snapshot covers.
+pub type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 /// The revision of a transaction: grows by one with each, over the life of the cluster.
 pub type Revision = u64;
 

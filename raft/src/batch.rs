@@ -1,0 +1,321 @@
+//! The sequencer of the active node: takes transactions in order, sends back those whose
+//! reads no longer hold, and puts what is already queued into one log entry (group commit;
+//! it never waits to fill a batch). Entries are proposed for one leadership only (the
+//! fence): a leader that lost power can't write what it decided before.
+//!
+//! **Invariant:** a transaction is proposed at most once. When its entry's fate is unknown
+//! the submitter is told so, and nothing here tries again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use openraft::{Raft, impls::ProgressResponder};
+use prost::Message;
+use tenure_proto::internal as wire;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::ClusterClock,
+    limits::{ENTRY_BYTES_MAX, ENTRY_TRANSACTIONS_MAX, FORMAT, TRANSACTION_BYTES_MAX},
+    resolver::Resolver,
+    state::StateMachine,
+    txn::{Op, Txn},
+    types::{Command, LeaderId, Revision, TypeConfig},
+};
+
+/// Entries proposed and not yet applied. Two keep the disk busy while the next batch fills;
+/// more would make batches smaller (eight were measured to lose).
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
+/// Transactions waiting for the sequencer; beyond it submitters are refused at once.
+pub const QUEUED_MAX: usize = 8_192;
+
+/// Why a transaction has no revision.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Something that it read has changed since. Nothing was applied: read again and retry.
+    #[error("a record that the transaction read was changed in the meantime")]
+    Conflict,
+    /// This node is not active. Nothing was applied.
+    #[error("this node is not the active one")]
+    NotActive,
+    /// The deadline passed before it was proposed. Nothing was applied.
+    #[error("the deadline passed before the transaction was proposed")]
+    Expired,
+    /// Leadership or the node was lost while the entry was on its way.
+    #[error("leadership changed while the transaction was being committed: it may have been applied")]
+    MaybeApplied,
+    /// The transaction exceeds its size limit. Nothing was applied.
+    #[error("the transaction has {bytes} bytes; the limit is {TRANSACTION_BYTES_MAX}")]
+    TooLarge {
+        /// Bytes of its keys and values.
+        bytes: usize,
+    },
+    /// Too many transactions wait. Nothing was applied.
+    #[error("too many transactions are waiting")]
+    Overloaded,
+}
+
+type Reply = oneshot::Sender<Result<Revision, SubmitError>>;
+
+struct Proposal {
+    txn: Txn,
+    deadline: Instant,
+    reply: Reply,
+}
+
+/// A handle to the sequencer of one activation.
+#[derive(Clone)]
+pub struct Sequencer {
+    queue: mpsc::Sender<Proposal>,
+    stop: CancellationToken,
+    done: CancellationToken,
+}
+
+impl Sequencer {
+    /// Starts a sequencer for one leadership. `applied` is the revision of the state after
+    /// this leadership's own opening entry: nothing of the log before it is unapplied.
+    pub fn start(
+        raft: Raft<TypeConfig, StateMachine>,
+        leader: LeaderId,
+        applied: Revision,
+        clock: Arc<ClusterClock>,
+    ) -> Self {
+        let (queue, proposals) = mpsc::channel(QUEUED_MAX);
+        let sequencer = Self {
+            queue,
+            stop: CancellationToken::new(),
+            done: CancellationToken::new(),
+        };
+        let task = Task {
+            raft,
+            leader,
+            clock,
+            resolver: Resolver::new(applied),
+            next_revision: applied + 1,
+            in_flight: FuturesUnordered::new(),
+        };
+        let (stop, done) = (sequencer.stop.clone(), sequencer.done.clone());
+        tokio::spawn(async move {
+            let _finished = done.drop_guard();
+            task.run(proposals, stop).await;
+        });
+        sequencer
+    }
+
+    /// Commits a transaction and returns its revision once it is applied here.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; all but `MaybeApplied` promise that nothing was applied.
+    pub async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, SubmitError> {
+        let bytes = txn.size_bytes();
+        if bytes > TRANSACTION_BYTES_MAX {
+            return Err(SubmitError::TooLarge { bytes });
+        }
+        let (reply, answer) = oneshot::channel();
+        let proposal = Proposal {
+            txn,
+            deadline,
+            reply,
+        };
+        match self.queue.try_send(proposal) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(SubmitError::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(SubmitError::NotActive),
+        }
+        // Past the deadline the entry may still be on its way; so may it be if the task died.
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(SubmitError::MaybeApplied),
+        }
+    }
+
+    /// Stops proposing. What is queued is refused as not applied, what is in flight is
+    /// waited for. Returns when all of it has an answer.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.done.cancelled().await;
+    }
+
+    /// Stops proposing, without waiting.
+    pub fn abandon(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether the sequencer has ended: by `stop`, or because a proposal failed.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled() || self.done.is_cancelled()
+    }
+
+    /// Resolves when the sequencer has ended.
+    pub async fn ended(&self) {
+        self.done.cancelled().await;
+    }
+}
+
+struct Task {
+    raft: Raft<TypeConfig, StateMachine>,
+    leader: LeaderId,
+    clock: Arc<ClusterClock>,
+    resolver: Resolver,
+    next_revision: Revision,
+    /// Each resolves to whether its entry was applied, after answering its submitters.
+    in_flight: FuturesUnordered<BoxFuture<'static, bool>>,
+}
+
+impl Task {
+    async fn run(mut self, mut proposals: mpsc::Receiver<Proposal>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(applied) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    // After a failure revisions can't be foretold: end this activation.
+                    if !applied {
+                        stop.cancel();
+                    }
+                }
+                proposal = proposals.recv(), if self.in_flight.len() < ENTRIES_IN_FLIGHT_MAX => {
+                    let Some(proposal) = proposal else { break };
+                    if !self.propose(proposal, &mut proposals).await {
+                        stop.cancel();
+                    }
+                }
+            }
+        }
+        proposals.close();
+        while let Some(proposal) = proposals.recv().await {
+            let _ = proposal.reply.send(Err(SubmitError::NotActive));
+        }
+        while self.in_flight.next().await.is_some() {}
+    }
+
+    /// Builds one entry from `first` and what is queued behind it, and proposes it. False
+    /// when raft has stopped.
+    async fn propose(
+        &mut self,
+        first: Proposal,
+        proposals: &mut mpsc::Receiver<Proposal>,
+    ) -> bool {
+        let mut batch = Batch::default();
+        self.admit(first, &mut batch);
+        while batch.transactions.len() < ENTRY_TRANSACTIONS_MAX
+            && batch.bytes + TRANSACTION_BYTES_MAX <= ENTRY_BYTES_MAX
+            && let Ok(next) = proposals.try_recv()
+        {
+            self.admit(next, &mut batch);
+        }
+        if batch.transactions.is_empty() {
+            return true;
+        }
+        let command = wire::Command {
+            format: FORMAT,
+            time_ms: self.clock.now_ms(),
+            first_revision: self.next_revision - batch.transactions.len() as u64,
+            transactions: batch.transactions,
+        };
+        let replies = batch.replies;
+        match propose(&self.raft, &self.leader, &command).await {
+            Some(outcome) => {
+                self.in_flight.push(Box::pin(async move {
+                    let applied = outcome.await;
+                    for (reply, revision) in replies {
+                        let answer = if applied {
+                            Ok(revision)
+                        } else {
+                            Err(SubmitError::MaybeApplied)
+                        };
+                        let _ = reply.send(answer);
+                    }
+                    applied
+                }));
+                true
+            }
+            None => {
+                for (reply, _) in replies {
+                    let _ = reply.send(Err(SubmitError::MaybeApplied));
+                }
+                false
+            }
+        }
+    }
+
+    /// Gives a transaction its revision and its place in the batch, or sends it back.
+    fn admit(&mut self, proposal: Proposal, batch: &mut Batch) {
+        let Proposal {
+            txn,
+            deadline,
+            reply,
+        } = proposal;
+        if reply.is_closed() {
+            return;
+        }
+        if deadline <= Instant::now() {
+            let _ = reply.send(Err(SubmitError::Expired));
+            return;
+        }
+        if !self.resolver.holds(txn.read_revision, &txn.reads) {
+            let _ = reply.send(Err(SubmitError::Conflict));
+            return;
+        }
+        let revision = self.next_revision;
+        self.next_revision += 1;
+        self.resolver.record(revision, &txn.ops);
+        batch.bytes += txn.size_bytes();
+        batch.replies.push((reply, revision));
+        batch.transactions.push(encode(txn.ops));
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    transactions: Vec<wire::Transaction>,
+    replies: Vec<(Reply, Revision)>,
+    bytes: usize,
+}
+
+/// Proposes an entry for one leadership. The future tells whether it was applied; `None`
+/// when raft has stopped.
+pub async fn propose(
+    raft: &Raft<TypeConfig, StateMachine>,
+    leader: &LeaderId,
+    command: &wire::Command,
+) -> Option<impl Future<Output = bool> + Send + 'static> {
+    let bytes = Bytes::from(command.encode_to_vec());
+    let (responder, outcome) = ProgressResponder::complete_only();
+    raft.write(Command(bytes))
+        .with_leader(*leader)
+        .responder(responder)
+        .await
+        .ok()?;
+    Some(async move { matches!(outcome.await, Ok(Ok(_))) })
+}
+
+fn encode(ops: Vec<Op>) -> wire::Transaction {
+    use wire::operation::Operation;
+    let operations = ops
+        .into_iter()
+        .map(|op| wire::Operation {
+            operation: Some(match op {
+                Op::Put {
+                    key,
+                    value,
+                    create_revision,
+                } => Operation::Put(wire::Put {
+                    key,
+                    value,
+                    create_revision,
+                }),
+                Op::Delete(key) => Operation::Delete(key),
+                Op::DeleteRange(start, end) => {
+                    Operation::DeleteRange(wire::KeyRange { start, end })
+                }
+            }),
+        })
+        .collect();
+    wire::Transaction { operations }
+}

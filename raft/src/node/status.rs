@@ -1,0 +1,132 @@
+//! What a node tells of itself and of its peers. Facts only; decides nothing.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::{Core, Node};
+use crate::types::{Member, NodeId, Revision};
+
+/// What a peer said of itself, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerSample {
+    /// Its wall clock, milliseconds since the epoch.
+    pub wall_ms: u64,
+    /// This node's boot time when it said so.
+    pub at: Duration,
+    pub unsealed: bool,
+    pub applied_index: u64,
+    pub last_log_index: u64,
+    pub version: String,
+}
+
+/// A member as this node sees it.
+#[derive(Clone, Debug)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Name, addresses, key.
+    pub member: Member,
+    /// Whether it votes (a learner doesn't).
+    pub voter: bool,
+    /// Whether it is the leader.
+    pub leader: bool,
+    /// Whether it is unsealed; `None` when it didn't answer lately.
+    pub unsealed: Option<bool>,
+    /// Its applied index, when it answered lately.
+    pub applied_index: Option<u64>,
+    /// Its version, when it answered lately.
+    pub version: Option<String>,
+}
+
+/// A node's view of itself and its cluster.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// This node.
+    pub id: NodeId,
+    /// Current term.
+    pub term: u64,
+    /// Leader, if known.
+    pub leader: Option<NodeId>,
+    /// Whether this node is active.
+    pub active: bool,
+    /// Last index in the log.
+    pub last_log_index: u64,
+    /// Last applied index.
+    pub applied_index: u64,
+    /// Index covered by the last snapshot.
+    pub snapshot_index: Option<u64>,
+    /// Revision of the state.
+    pub revision: Revision,
+    /// Cluster time, milliseconds since the epoch.
+    pub cluster_time_ms: u64,
+    /// This node's wall clock minus the voters' median, milliseconds.
+    pub clock_skew_ms: i64,
+    /// Cluster time minus the voters' median, milliseconds.
+    pub time_ahead_ms: i64,
+    /// All members.
+    pub members: Vec<MemberStatus>,
+}
+
+/// A peer that was silent for longer is unknown.
+const SAMPLE_AGE_MAX: Duration = Duration::from_secs(3);
+
+impl Node {
+    /// Facts about this node and its cluster; `None` until it belongs to one.
+    pub fn status(&self) -> Option<NodeStatus> {
+        let core = self.core()?;
+        let metrics = core.raft.metrics();
+        let metrics = metrics.borrow_watched().clone();
+        let applied = core.state.applied();
+        let membership = metrics.membership_config.membership();
+        let voters: Vec<NodeId> = membership.voter_ids().collect();
+        let members = membership
+            .nodes()
+            .map(|(id, member)| {
+                let sample = self.recent_sample(core, *id);
+                let own = *id == core.identity.node_id;
+                MemberStatus {
+                    id: *id,
+                    member: member.clone(),
+                    voter: voters.contains(id),
+                    leader: metrics.current_leader == Some(*id),
+                    unsealed: if own {
+                        Some(self.shared.unsealed.load(Ordering::Acquire))
+                    } else {
+                        sample.as_ref().map(|sample| sample.unsealed)
+                    },
+                    applied_index: if own {
+                        Some(applied.index)
+                    } else {
+                        sample.as_ref().map(|sample| sample.applied_index)
+                    },
+                    version: if own {
+                        Some(env!("CARGO_PKG_VERSION").to_owned())
+                    } else {
+                        sample.map(|sample| sample.version)
+                    },
+                }
+            })
+            .collect();
+        Some(NodeStatus {
+            id: core.identity.node_id,
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            active: self.is_active(),
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: applied.index,
+            snapshot_index: metrics.snapshot.map(|id| id.index()),
+            revision: applied.revision,
+            cluster_time_ms: core.clock.now_ms(),
+            clock_skew_ms: core.clock.skew_ms(),
+            time_ahead_ms: core.clock.ahead_ms(),
+            members,
+        })
+    }
+
+    pub(super) fn recent_sample(&self, core: &Core, id: NodeId) -> Option<PeerSample> {
+        let now = core.clock.boottime();
+        let sample = self.shared.samples().get(&id).cloned()?;
+        (now.saturating_sub(sample.at) <= SAMPLE_AGE_MAX).then_some(sample)
+    }
+}

@@ -1,0 +1,109 @@
+//! Who calls, from where, and until when. Identity is the token alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tenure_core::types::TokenId;
+use tokio::time::Instant;
+use tonic::{Request, metadata::MetadataMap};
+
+use crate::{error::Error, listen};
+
+/// What a call carries beside its message.
+pub struct Context {
+    token: Option<TokenId>,
+    /// Until when the caller waits.
+    pub deadline: Instant,
+    /// Address of the caller, for the audit.
+    pub remote: String,
+    /// Id of the request, as it is in the logs.
+    pub trace_id: String,
+    /// Whether a standby passed it on: then it isn't passed on again.
+    pub forwarded: bool,
+}
+
+impl Context {
+    /// Reads what a client's request carries.
+    ///
+    /// # Errors
+    /// A token that can't be one.
+    pub fn of<T>(request: &Request<T>, longest: Duration) -> Result<Self, Error> {
+        let metadata = request.metadata();
+        let asked = metadata
+            .get("grpc-timeout")
+            .and_then(|value| value.to_str().ok())
+            .and_then(listen::parse_grpc_timeout);
+        let remote = request
+            .remote_addr()
+            .map_or_else(String::new, |address| address.to_string());
+        let trace_id = listen::request_id(request.extensions()).unwrap_or_default();
+        Ok(Self {
+            token: token_of(metadata)?,
+            deadline: Instant::now() + asked.map_or(longest, |asked| asked.min(longest)),
+            remote,
+            trace_id,
+            forwarded: false,
+        })
+    }
+
+    /// What a standby passed on.
+    ///
+    /// # Errors
+    /// A token that can't be one.
+    pub fn forwarded(
+        token: &[u8],
+        remote: String,
+        trace_id: String,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let token = match token {
+            [] => None,
+            bytes => Some(parse(std::str::from_utf8(bytes).map_err(|_| Error::invalid_token())?)?),
+        };
+        Ok(Self {
+            token,
+            deadline,
+            remote,
+            trace_id,
+            forwarded: true,
+        })
+    }
+
+    /// The caller's token.
+    ///
+    /// # Errors
+    /// None was shown.
+    pub fn token(&self) -> Result<&TokenId, Error> {
+        self.token.as_ref().ok_or_else(Error::invalid_token)
+    }
+
+    /// The token as it is passed on; empty when none was shown.
+    pub fn token_bytes(&self) -> Bytes {
+        self.token.as_ref().map_or_else(Bytes::new, |token| {
+            Bytes::copy_from_slice(token.expose().as_bytes())
+        })
+    }
+}
+
+/// `authorization: Bearer …`, or `x-vault-token`. Any scheme but Bearer is no token.
+fn token_of(metadata: &MetadataMap) -> Result<Option<TokenId>, Error> {
+    let text = |key| metadata.get(key).map(|value| value.to_str());
+    if let Some(value) = text("x-vault-token") {
+        let value = value.map_err(|_| Error::invalid_token())?;
+        return parse(value).map(Some);
+    }
+    let Some(value) = text("authorization") else {
+        return Ok(None);
+    };
+    let value = value.map_err(|_| Error::invalid_token())?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            parse(token.trim()).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn parse(text: &str) -> Result<TokenId, Error> {
+    TokenId::parse(text).map_err(|_| Error::invalid_token())
+}

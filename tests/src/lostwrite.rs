@@ -1,0 +1,119 @@
+//! Power cuts: builds the `lostwrite` library (see `faults/lostwrite.c`), sets a process up
+//! to run on it, and makes the data folder that a power cut would have left behind.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::process::copy_dir;
+use crate::random::Random;
+
+/// The library, built once for each test binary with the system's C compiler.
+pub fn library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/lostwrite.c");
+        let dir = tempfile::Builder::new().prefix("tenure-lostwrite-").tempdir().expect("folder");
+        let built = dir.path().join("liblostwrite.so");
+        let output = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wno-format-truncation", "-pthread", "-o"])
+            .arg(&built)
+            .arg(&source)
+            .arg("-ldl")
+            .output()
+            .expect("a C compiler (cc) is needed for the lost-write tests");
+        assert!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
+        // A stable place: processes of several runs load it, and it outlives this process
+        // no more than the build folder does.
+        let target = std::env::current_exe().expect("own path");
+        let place = target.with_file_name(format!("liblostwrite-{}.so", std::process::id()));
+        fs::copy(&built, &place).expect("keep the library");
+        place
+    })
+}
+
+/// Sets `command` up to mirror `root` to `mirror`. Syncs of paths that contain one of
+/// `ignore` are swallowed: the planted bug.
+pub fn preload(command: &mut Command, root: &Path, mirror: &Path, ignore: &[String]) {
+    fs::create_dir_all(root).expect("data folder");
+    fs::create_dir_all(mirror).expect("mirror");
+    command
+        .env("LD_PRELOAD", library())
+        .env("LOSTWRITE_ROOT", root.canonicalize().expect("data folder"))
+        .env("LOSTWRITE_MIRROR", mirror.canonicalize().expect("mirror"));
+    if !ignore.is_empty() {
+        command.env("LOSTWRITE_IGNORE_SYNC", ignore.join(","));
+    }
+}
+
+/// What a power cut took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost {
+    /// Bytes that were written and are gone.
+    pub bytes: u64,
+    /// Files that are gone altogether.
+    pub files: u64,
+}
+
+/// Cuts the power of a node that was killed: its data folder becomes what the mirror holds,
+/// and the mirror starts anew as a copy of that. With `torn`, files keep a random part of
+/// their unsynced tail, as a disk that was in the middle of writing them would.
+pub fn cut_power(root: &Path, mirror: &Path, torn: Option<&mut Random>) -> io::Result<Lost> {
+    let store = mirror.join(".lostwrite");
+    if store.exists() {
+        fs::remove_dir_all(&store)?;
+    }
+    let survived = root.with_extension("survived");
+    copy_dir(mirror, &survived)?;
+    let mut lost = Lost::default();
+    compare(root, &survived, &mut lost, torn)?;
+    fs::remove_dir_all(root)?;
+    fs::rename(&survived, root)?;
+    fs::remove_dir_all(mirror)?;
+    copy_dir(root, mirror)?;
+    Ok(lost)
+}
+
+fn compare(
+    root: &Path,
+    survived: &Path,
+    lost: &mut Lost,
+    mut torn: Option<&mut Random>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let there = survived.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if there.is_dir() {
+                compare(&entry.path(), &there, lost, torn.as_deref_mut())?;
+            } else {
+                lost.files += 1;
+            }
+            continue;
+        }
+        let size = entry.metadata()?.len();
+        let Ok(kept) = fs::metadata(&there) else {
+            lost.files += 1;
+            lost.bytes += size;
+            continue;
+        };
+        lost.bytes += size.saturating_sub(kept.len());
+        if size > kept.len()
+            && let Some(random) = torn.as_deref_mut()
+        {
+            let keep = random.below(size - kept.len());
+            append_part(&entry.path(), &there, kept.len(), keep)?;
+        }
+    }
+    Ok(())
+}
+
+fn append_part(from: &Path, to: &Path, at: u64, bytes: u64) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    source.seek(SeekFrom::Start(at))?;
+    let mut part = Vec::new();
+    source.take(bytes).read_to_end(&mut part)?;
+    OpenOptions::new().append(true).open(to)?.write_all(&part)
+}
