@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+/// Finds a variable's value.
+type Lookup = dyn Fn(&str) -> Option<String>;
+
 /// Looks variables up. Tests bring their own.
-pub(crate) struct Env(Box<dyn Fn(&str) -> Option<String>>);
+pub(crate) struct Env(Box<Lookup>);
 
 impl Env {
     /// The environment of this process.

@@ -1,5 +1,7 @@
 //! The binary against a server in this process: what it sends, what it prints, how it ends.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::BTreeMap,
     os::unix::fs::PermissionsExt,

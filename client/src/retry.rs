@@ -1,5 +1,5 @@
-//! When a call is sent again, and after which wait. It must never let a call be sent twice
-//! that may have been carried out, unless twice does the same as once.
+//! When a call is sent again, and after which wait. It must never let a change be sent twice
+//! that may have been carried out, unless it carries a request id.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -16,9 +16,9 @@ use crate::{
 /// What sending a call twice would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// It changes nothing, or twice does the same as once (a request id, a revocation).
+    /// The same as once: it changes nothing, or carries a request id.
     Repeatable,
-    /// Twice isn't the same as once.
+    /// Perhaps not the same as once.
     Once,
 }
 

@@ -161,10 +161,9 @@ impl Client {
         let request = v1::RevokeTokenRequest {
             token: token.expose().to_owned(),
         };
-        // Revoking twice is the same as once: an unknown token is no error.
         self.call(
             Scope::Cluster,
-            Effect::Repeatable,
+            Effect::Once,
             request,
             |channel, request| async move { service(channel).revoke_token(request).await },
         )
@@ -210,7 +209,7 @@ impl Client {
         let answer = self
             .call(
                 Scope::Cluster,
-                Effect::Repeatable,
+                Effect::Once,
                 request,
                 |channel, request| async move { service(channel).revoke_accessor(request).await },
             )

@@ -1,9 +1,12 @@
 //! Failover, retries and deadlines against servers in this process.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::{Duration, Instant};
 
 use fake::{Fake, ROOT, Step, refusal};
 use tenure_client::{Applied, Client, Code, ErrorKind, Health, Peer, Secret, proto};
+use tokio::io::AsyncReadExt;
 use tonic::Status;
 
 mod fake;
@@ -131,6 +134,33 @@ async fn a_write_with_a_request_id_is_sent_again_even_when_its_effect_is_unknown
             .map(|sent| sent.request_id.clone()),
         Some("2f0c".into())
     );
+}
+
+/// Takes connections and closes each once a call has come in over it.
+async fn breaking() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            // More than preface, settings and window update: a call's headers are there.
+            let mut bytes = [0; 160];
+            let _ = connection.read_exact(&mut bytes).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_leaves_a_write_in_doubt_and_a_read_is_sent_again() {
+    let other = Fake::new().serve().await;
+    let client = client([breaking().await, other.url()]);
+    let error = client.create_token(request()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+    assert_eq!(error.applied(), Applied::Maybe);
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(other.fake.calls().is_empty());
+    client.lookup_self().await.unwrap();
+    assert_eq!(other.fake.calls(), ["lookup_self"]);
 }
 
 #[tokio::test]

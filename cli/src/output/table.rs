@@ -12,7 +12,10 @@ pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
     let lines: Vec<Vec<String>> = [header, dashes]
         .into_iter()
-        .chain(rows.iter().map(|row| row.iter().map(one_line).collect()))
+        .chain(
+            rows.iter()
+                .map(|row| row.iter().map(|cell| one_line(cell)).collect()),
+        )
         .collect();
     let mut widths: Vec<usize> = Vec::new();
     for line in &lines {
@@ -48,7 +51,7 @@ pub(crate) fn key_values(rows: &[(String, String)]) -> String {
 }
 
 /// Values come from servers: what would move the cursor or start a new row is escaped.
-fn one_line(cell: &String) -> String {
+fn one_line(cell: &str) -> String {
     cell.chars()
         .flat_map(|letter| {
             let escaped = letter.is_control().then(|| letter.escape_default());

@@ -1,7 +1,7 @@
 //! A server in this process that does what its script says. Used by the tests of the
 //! client and of the command line.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

@@ -17,9 +17,9 @@ const WHAT: &str = "Unseal Key";
 /// Flags of `tenure operator unseal`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct UnsealArgs {
-    /// - to read a key from standard input, @file to read it from a file. Not given: it is
-    /// asked for on the terminal, without being shown. Unlike with Vault's command line,
-    /// the key itself can't be given here, where other users of the machine could read it
+    /// Where the key is: - for standard input, @file for a file. Not given: it is asked for
+    /// on the terminal, without being shown. Unlike with Vault's command line, the key
+    /// itself can't be given here, where other users of the machine could read it
     #[arg(value_name = "-|@FILE", conflicts_with = "reset")]
     key: Option<String>,
 

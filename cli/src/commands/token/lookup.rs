@@ -14,8 +14,8 @@ use crate::{
 /// Flags of `tenure token lookup`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LookupArgs {
-    /// - or @file for a token, or with -accessor an accessor. Not given: the token you call
-    /// with
+    /// Where the token is, - or @file; or with -accessor an accessor. Not given: the token
+    /// you call with
     #[arg(value_name = "-|@FILE|ACCESSOR")]
     target: Option<String>,
 

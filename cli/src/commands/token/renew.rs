@@ -17,8 +17,8 @@ use crate::{
 /// Flags of `tenure token renew`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RenewArgs {
-    /// - or @file for a token, or with -accessor an accessor. Not given: the token you call
-    /// with
+    /// Where the token is, - or @file; or with -accessor an accessor. Not given: the token
+    /// you call with
     #[arg(value_name = "-|@FILE|ACCESSOR")]
     target: Option<String>,
 

@@ -18,7 +18,7 @@ enum Mode {
 /// Flags of `tenure token revoke`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RevokeArgs {
-    /// - or @file for a token, or with -accessor an accessor
+    /// Where the token is, - or @file; or with -accessor an accessor
     #[arg(
         value_name = "-|@FILE|ACCESSOR",
         required_unless_present = "revoke_self"
