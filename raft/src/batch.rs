@@ -47,7 +47,9 @@ pub enum SubmitError {
     #[error("the deadline passed before the transaction was proposed")]
     Expired,
     /// Leadership or the node was lost while the entry was on its way.
-    #[error("leadership changed while the transaction was being committed: it may have been applied")]
+    #[error(
+        "leadership changed while the transaction was being committed: it may have been applied"
+    )]
     MaybeApplied,
     /// The transaction exceeds its size limit. Nothing was applied.
     #[error("the transaction has {bytes} bytes; the limit is {TRANSACTION_BYTES_MAX}")]
@@ -196,11 +198,7 @@ impl Task {
 
     /// Builds one entry from `first` and what is queued behind it, and proposes it. False
     /// when raft has stopped.
-    async fn propose(
-        &mut self,
-        first: Proposal,
-        proposals: &mut mpsc::Receiver<Proposal>,
-    ) -> bool {
+    async fn propose(&mut self, first: Proposal, proposals: &mut mpsc::Receiver<Proposal>) -> bool {
         let mut batch = Batch::default();
         self.admit(first, &mut batch);
         while batch.transactions.len() < ENTRY_TRANSACTIONS_MAX

@@ -4,10 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use openraft::{
-    Config, SnapshotPolicy, StepDownPolicy,
-    raft::linearizable_read::LinearizerOption,
-};
+use openraft::{Config, SnapshotPolicy, StepDownPolicy, raft::linearizable_read::LinearizerOption};
 
 /// Raft's timing. All nodes of a cluster should agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

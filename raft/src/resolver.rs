@@ -95,7 +95,8 @@ impl Resolver {
                     self.order.push_back((revision, key.clone()));
                 }
                 Op::DeleteRange(start, end) => {
-                    self.ranges.push_back((revision, start.clone(), end.clone()));
+                    self.ranges
+                        .push_back((revision, start.clone(), end.clone()));
                 }
             }
         }

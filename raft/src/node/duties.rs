@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use openraft::{ChangeMembers, ServerState, async_runtime::watch::WatchReceiver};
 use tenure_proto::internal as wire;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 
 use super::{Core, Leadership, Node, status::PeerSample};
 use crate::{
@@ -21,6 +24,8 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 const POLL_WAIT: Duration = Duration::from_millis(400);
 /// How often the other duties are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// Voters that lost the leader stand this far apart.
+const STAND_APART: Duration = Duration::from_millis(30);
 /// A learner this close to the leader's log becomes a voter.
 const CAUGHT_UP_ENTRIES: u64 = 64;
 /// How long one change of membership may take before it is looked at again.
@@ -31,10 +36,11 @@ const YIELD_EVERY: Duration = Duration::from_secs(60);
 impl Node {
     /// Starts the duties; they end with the node.
     pub(super) fn start_duties(&self) {
-        let tasks: [fn(Node) -> futures_util::future::BoxFuture<'static, ()>; 4] = [
+        let tasks: [fn(Node) -> futures_util::future::BoxFuture<'static, ()>; 5] = [
             |node| Box::pin(async move { node.follow_raft().await }),
             |node| Box::pin(async move { node.follow_time().await }),
             |node| Box::pin(async move { node.poll_peers().await }),
+            |node| Box::pin(async move { node.follow_connections().await }),
             |node| Box::pin(async move { node.tick().await }),
         ];
         for task in tasks {
@@ -89,6 +95,38 @@ impl Node {
         }
     }
 
+    /// A connection that closes tells that its process died long before a timeout does. The
+    /// lease that was promised to the leader still holds; what is saved is the random part
+    /// of the wait for an election. Voters stand one after the other, so that they don't
+    /// split the votes.
+    async fn follow_connections(self) {
+        let Some(core) = self.core() else { return };
+        let mut disconnects = self.shared.peers.disconnects();
+        loop {
+            let lost = match disconnects.recv().await {
+                Ok(lost) => lost,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            let leader = core.raft.server_metrics().borrow_watched().current_leader;
+            let own = core.identity.node_id;
+            let voters = core.voters();
+            if leader != Some(lost) || lost == own || !voters.contains(&own) {
+                continue;
+            }
+            let rank = voters
+                .iter()
+                .filter(|id| **id < own && **id != lost)
+                .count();
+            let wait = self.shared.config.timing.lease() + STAND_APART * (rank as u32 + 1);
+            tokio::time::sleep(wait).await;
+            let still = core.raft.server_metrics().borrow_watched().current_leader;
+            if still == Some(lost) && self.may_stand(core) {
+                let _ = core.raft.trigger().elect(true).await;
+            }
+        }
+    }
+
     /// Entries carry cluster time: never be behind it.
     async fn follow_time(self) {
         let Some(core) = self.core() else { return };
@@ -108,41 +146,48 @@ impl Node {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.read_clocks(core).await;
+            self.ask_peers(core).await;
         }
     }
 
     /// Asks all peers how they are, and corrects the clock by what they say.
-    pub(super) async fn read_clocks(&self, core: &Core) {
-        let (voters, members) = {
+    async fn ask_peers(&self, core: &Core) {
+        let members: Vec<NodeId> = {
             let metrics = core.raft.server_metrics();
             let stored = metrics.borrow_watched().membership_config.clone();
-            let membership = stored.membership();
-            let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
-            let members: Vec<NodeId> = membership.nodes().map(|(id, _)| *id).collect();
-            (voters, members)
+            stored.membership().nodes().map(|(id, _)| *id).collect()
         };
         let own = core.identity.node_id;
-        let asked = members.iter().filter(|id| **id != own).map(|id| async move {
-            let mut client = self.shared.peers.raft_client(*id).ok()?;
-            let answer = timeout(POLL_WAIT, client.status(wire::PeerStatusRequest {})).await;
-            let answer = answer.ok()?.ok()?.into_inner();
-            let sample = PeerSample {
-                wall_ms: answer.wall_clock_ms,
-                at: core.clock.boottime(),
-                unsealed: answer.unsealed,
-                applied_index: answer.applied_index,
-                last_log_index: answer.last_log_index,
-                version: answer.version,
-            };
-            Some((*id, sample))
-        });
+        let asked = members
+            .iter()
+            .filter(|id| **id != own)
+            .map(|id| async move {
+                let mut client = self.shared.peers.raft_client(*id).ok()?;
+                let answer = timeout(POLL_WAIT, client.status(wire::PeerStatusRequest {})).await;
+                let answer = answer.ok()?.ok()?.into_inner();
+                let sample = PeerSample {
+                    wall_ms: answer.wall_clock_ms,
+                    at: core.clock.boottime(),
+                    unsealed: answer.unsealed,
+                    applied_index: answer.applied_index,
+                    last_log_index: answer.last_log_index,
+                    version: answer.version,
+                };
+                Some((*id, sample))
+            });
         let answers = futures_util::future::join_all(asked).await;
         {
             let mut samples = self.shared.samples();
             samples.retain(|id, _| members.contains(id));
             samples.extend(answers.into_iter().flatten());
         }
+        self.correct_clock(core);
+    }
+
+    /// Corrects cluster time by what is known of the voters' clocks.
+    pub(super) fn correct_clock(&self, core: &Core) {
+        let own = core.identity.node_id;
+        let voters = core.voters();
         let mut clocks: Vec<u64> = voters
             .iter()
             .filter(|id| **id != own)
@@ -170,8 +215,7 @@ impl Node {
                 self.snapshot().await;
             }
             self.stand_if_allowed().await;
-            let leader = core.raft.server_metrics().borrow_watched().current_leader;
-            if leader.is_some() {
+            if self.leader_lives(core) {
                 leaderless_since = Instant::now();
             } else if leaderless_since.elapsed() > self.shared.config.timing.last_resort() {
                 self.stand_as_last_resort(core).await;
@@ -199,27 +243,34 @@ impl Node {
         }
     }
 
-    /// Whether raft may stand for election by itself: unsealed, and past the lease that a
-    /// restart forgot (a single voter promised nothing).
+    /// Whether this node may stand for election by itself: unsealed, and past the lease that
+    /// a restart forgot (a single voter promised nothing).
+    fn may_stand(&self, core: &Core) -> bool {
+        let quiet = core.started.elapsed() <= self.shared.config.timing.lease();
+        self.shared.unsealed.load(Ordering::Acquire) && (!quiet || core.is_single_voter())
+    }
+
+    /// Tells raft whether it may stand.
     pub(super) async fn stand_if_allowed(&self) {
         let Some(core) = self.core() else { return };
-        let quiet = core.started.elapsed() <= self.shared.config.timing.lease();
-        let allowed =
-            self.shared.unsealed.load(Ordering::Acquire) && (!quiet || core.is_single_voter());
+        let allowed = self.may_stand(core);
         core.raft.runtime_config().elect(allowed);
         if allowed && core.is_single_voter() && core.leadership().is_none() {
             let _ = core.raft.trigger().elect(true).await;
         }
     }
 
+    /// Whether there is a leader that answers. (Raft goes on naming one that died.)
+    fn leader_lives(&self, core: &Core) -> bool {
+        let leader = core.raft.server_metrics().borrow_watched().current_leader;
+        leader
+            .is_some_and(|id| id == core.identity.node_id || self.recent_sample(core, id).is_some())
+    }
+
     /// A sealed voter stands only when nobody else has for long: it may hold the longest
     /// log. (A sealed single node simply waits.)
     async fn stand_as_last_resort(&self, core: &Core) {
-        let votes = {
-            let metrics = core.raft.server_metrics();
-            let stored = metrics.borrow_watched().membership_config.clone();
-            stored.membership().voter_ids().any(|id| id == core.identity.node_id)
-        };
+        let votes = core.voters().contains(&core.identity.node_id);
         let sealed = !self.shared.unsealed.load(Ordering::Acquire);
         if votes && sealed && !core.is_single_voter() {
             tracing::info!("no leader for long: standing for election although sealed");
@@ -262,7 +313,12 @@ impl Node {
             .collect();
         let mut target: BTreeSet<NodeId> = voters.difference(&replaced).copied().collect();
         target.insert(*id);
-        tracing::info!(node = id, name = member.name, ?replaced, "a learner becomes a voter");
+        tracing::info!(
+            node = id,
+            name = member.name,
+            ?replaced,
+            "a learner becomes a voter"
+        );
         let changed = core.raft.change_membership(target, false).await;
         if let Err(error) = changed {
             tracing::warn!(%error, node = id, "the learner could not be made a voter");
@@ -286,7 +342,12 @@ impl Node {
         if id == core.identity.node_id {
             return Err(RemoveError::Leader);
         }
-        let stored = core.raft.server_metrics().borrow_watched().membership_config.clone();
+        let stored = core
+            .raft
+            .server_metrics()
+            .borrow_watched()
+            .membership_config
+            .clone();
         let membership = stored.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         if !membership.nodes().any(|(known, _)| *known == id) {
@@ -308,7 +369,12 @@ impl Node {
     /// The membership as it is on the wire, for the layer above.
     pub fn membership(&self) -> Option<wire::Membership> {
         let core = self.core()?;
-        let stored = core.raft.server_metrics().borrow_watched().membership_config.clone();
+        let stored = core
+            .raft
+            .server_metrics()
+            .borrow_watched()
+            .membership_config
+            .clone();
         Some(codec::membership_to_proto(stored.membership()))
     }
 }

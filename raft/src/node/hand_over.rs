@@ -67,7 +67,13 @@ impl Node {
                 continue;
             }
             tracing::info!(to = candidate, "handing over leadership");
-            if core.raft.trigger().transfer_leader(candidate).await.is_err() {
+            if core
+                .raft
+                .trigger()
+                .transfer_leader(candidate)
+                .await
+                .is_err()
+            {
                 return Err(HandOverError::NotLeader);
             }
             if self.leadership_left(core, leadership).await {

@@ -161,7 +161,8 @@ impl Node {
         let ended = known.iter().filter(|(_, record)| {
             wire::JoinToken::decode(record.value.clone()).is_ok_and(|t| t.expires_ms <= now_ms)
         });
-        txn.ops.extend(ended.map(|(key, _)| Op::Delete(key.clone())));
+        txn.ops
+            .extend(ended.map(|(key, _)| Op::Delete(key.clone())));
         if known.len() - txn.ops.len() >= JOIN_TOKENS_MAX {
             return Err(SubmitError::Overloaded);
         }
@@ -398,13 +399,17 @@ impl Node {
             .peers
             .channel(leader)
             .map_err(|error| Status::unavailable(error.to_string()))?;
-        let joined = JoinServiceClient::new(channel).join(within(request)).await?;
+        let joined = JoinServiceClient::new(channel)
+            .join(within(request))
+            .await?;
         Ok(joined.into_inner())
     }
 
     /// Allocates an id for a new node, once for each token and key, or proof and key.
     async fn allocate(&self, member: &Member, token: Option<Bytes>) -> Result<NodeId, Status> {
-        let core = self.core().ok_or_else(|| Status::unavailable("no cluster"))?;
+        let core = self
+            .core()
+            .ok_or_else(|| Status::unavailable("no cluster"))?;
         let deadline = Instant::now() + EXCHANGE_WAIT;
         for _ in 0..CONFLICT_RETRIES {
             let view = core
@@ -419,7 +424,9 @@ impl Node {
                 Err(error) => return Err(Status::unavailable(error.to_string())),
             }
         }
-        Err(Status::unavailable("too many nodes join at once; try again"))
+        Err(Status::unavailable(
+            "too many nodes join at once; try again",
+        ))
     }
 
     fn plan_allocation(
@@ -565,7 +572,13 @@ mod tests {
         assert_eq!(back.cluster_id, token.cluster_id);
         assert_eq!(*back.secret, *token.secret);
         assert_eq!(back.fingerprints, token.fingerprints);
-        for bad in ["", "tenure-join.", "tenure-join.AAAA", &text[..text.len() - 3], &text[1..]] {
+        for bad in [
+            "",
+            "tenure-join.",
+            "tenure-join.AAAA",
+            &text[..text.len() - 3],
+            &text[1..],
+        ] {
             assert!(JoinToken::decode(bad).is_none(), "{bad:?}");
         }
     }

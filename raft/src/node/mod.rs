@@ -12,7 +12,7 @@ mod peer;
 mod status;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -354,7 +354,7 @@ impl Node {
             // Its entries precede the opening entry in the log, so that waiting for that
             // one is enough.
         }
-        self.read_clocks(core).await;
+        self.correct_clock(core);
         let applied = core.state.applied();
         core.clock.anchor(applied.time_ms);
         let opening = wire::Command {
@@ -398,7 +398,9 @@ impl Node {
         };
         !active.sequencer.is_stopped()
             && !self.shared.transferring.load(Ordering::Acquire)
-            && core.leadership().is_some_and(|leader| leader.term == active.term)
+            && core
+                .leadership()
+                .is_some_and(|leader| leader.term == active.term)
             && core.heard_by_quorum(self.shared.config.timing.lease() * 2)
     }
 
@@ -470,10 +472,7 @@ impl Node {
     ///
     /// # Errors
     /// No such member.
-    pub fn peer_channel(
-        &self,
-        id: NodeId,
-    ) -> Result<PeerChannel, PeerError> {
+    pub fn peer_channel(&self, id: NodeId) -> Result<PeerChannel, PeerError> {
         self.shared.peers.channel(id)
     }
 
@@ -547,12 +546,15 @@ impl Core {
 }
 
 impl Core {
-    /// Whether this node is the only voter.
-    fn is_single_voter(&self) -> bool {
+    fn voters(&self) -> BTreeSet<NodeId> {
         let metrics = self.raft.server_metrics();
         let stored = metrics.borrow_watched().membership_config.clone();
-        let mut voters = stored.membership().voter_ids();
-        voters.next() == Some(self.identity.node_id) && voters.next().is_none()
+        stored.membership().voter_ids().collect()
+    }
+
+    /// Whether this node is the only voter.
+    fn is_single_voter(&self) -> bool {
+        self.voters().into_iter().eq([self.identity.node_id])
     }
 }
 
