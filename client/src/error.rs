@@ -8,6 +8,8 @@ use tonic_types::StatusExt;
 
 /// The domain of our error details.
 const DOMAIN: &str = "tenure";
+/// Where an answer carries the id under which the server logged the request.
+const REQUEST_ID: &str = "x-request-id";
 /// The key of the error details that says whether the call was carried out.
 const APPLIED: &str = "applied";
 
@@ -48,6 +50,7 @@ pub struct Error {
     applied: Applied,
     metadata: BTreeMap<String, String>,
     address: Option<String>,
+    request_id: Option<String>,
 }
 
 impl Error {
@@ -86,6 +89,11 @@ impl Error {
         self.address.as_deref()
     }
 
+    /// The id under which the server logged the request.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::local(
             ErrorKind::Config,
@@ -121,6 +129,7 @@ impl Error {
             applied,
             metadata: BTreeMap::new(),
             address: None,
+            request_id: None,
         }
     }
 
@@ -147,6 +156,8 @@ impl Error {
                 Applied::Maybe
             },
         );
+        let id = status.metadata().get(REQUEST_ID);
+        error.request_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
         let details = status.get_error_details();
         let Some(info) = details.error_info().filter(|info| info.domain == DOMAIN) else {
             return error;
@@ -178,6 +189,9 @@ impl fmt::Display for Error {
         }
         if let Some(address) = &self.address {
             write!(f, " [{address}]")?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " request id {id}")?;
         }
         Ok(())
     }
@@ -276,6 +290,17 @@ mod tests {
             error.to_string(),
             "the node is sealed (SEALED) [https://a:1]"
         );
+    }
+
+    #[test]
+    fn the_servers_request_id_is_kept() {
+        let mut status = Status::permission_denied("no");
+        status
+            .metadata_mut()
+            .insert("x-request-id", "5f2e".parse().unwrap());
+        let error = Error::from_status(&status, "a");
+        assert_eq!(error.request_id(), Some("5f2e"));
+        assert_eq!(error.to_string(), "no [a] request id 5f2e");
     }
 
     #[test]

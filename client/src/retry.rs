@@ -29,7 +29,8 @@ pub(crate) fn may_repeat(effect: Effect, error: &Error) -> bool {
         ErrorKind::Connect => true,
         ErrorKind::Transport | ErrorKind::Deadline => effect == Effect::Repeatable,
         ErrorKind::Server => match error.code() {
-            Code::Unavailable | Code::ResourceExhausted => safe,
+            // Aborted: other changes kept coming in between.
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted => safe,
             // The node ran out of the time that this attempt gave it.
             Code::DeadlineExceeded => effect == Effect::Repeatable,
             _ => false,

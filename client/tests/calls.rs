@@ -99,12 +99,13 @@ async fn a_write_that_may_have_been_carried_out_is_not_sent_again() {
 #[tokio::test]
 async fn a_write_that_was_not_carried_out_is_sent_again() {
     let server = Fake::new().serve().await;
-    for _ in 0..2 {
-        server.fake.push(Step::Fail(refusal(
-            Code::Unavailable,
-            "NO_ACTIVE_NODE",
-            Some("no"),
-        )));
+    for (code, reason) in [
+        (Code::Unavailable, "NO_ACTIVE_NODE"),
+        (Code::Aborted, "CONFLICT"),
+    ] {
+        server
+            .fake
+            .push(Step::Fail(refusal(code, reason, Some("no"))));
     }
     client([server.url()])
         .create_token(request())
