@@ -59,7 +59,8 @@ impl ConnectionArgs {
         let mut builder = Client::builder()
             .addresses(addresses.split(',').map(str::trim))
             .deadline(DEADLINE)
-            .retry_window(RETRY_WINDOW);
+            .retry_window(RETRY_WINDOW)
+            .note_request_ids();
         if let Some(path) = self.ca_cert.clone().or_else(|| env.setting("CACERT")) {
             let pem = fs::read(&path)
                 .map_err(|error| Failure::local(format!("Error reading {path}: {error}")))?;

@@ -234,6 +234,7 @@ async fn token_lookup_takes_the_token_from_everywhere_but_the_arguments() {
 
     let own = setup.json(&["token", "lookup"]).await;
     assert_eq!(own["data"]["path"], "auth/token/root");
+    assert_eq!(own["request_id"], "a-request-id");
     assert_eq!(own["data"]["expire_time"], Value::Null);
 
     let output = setup

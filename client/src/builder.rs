@@ -29,6 +29,7 @@ pub struct Builder {
     retry_window: Option<Duration>,
     read_attempt: Duration,
     connect_timeout: Duration,
+    note_request_ids: bool,
 }
 
 impl Builder {
@@ -42,6 +43,7 @@ impl Builder {
             retry_window: None,
             read_attempt: Duration::from_millis(READ_ATTEMPT_MS),
             connect_timeout: Duration::from_millis(CONNECT_TIMEOUT_MS),
+            note_request_ids: false,
         }
     }
 
@@ -114,6 +116,13 @@ impl Builder {
         self
     }
 
+    /// Notes the request id of each answer, for [`Client::last_request_id`].
+    #[must_use]
+    pub fn note_request_ids(mut self) -> Self {
+        self.note_request_ids = true;
+        self
+    }
+
     /// Makes the client. Fails on an address, a certificate or a token that can't be.
     /// Must be called within a tokio runtime.
     pub fn build(self) -> Result<Client, Error> {
@@ -135,6 +144,7 @@ impl Builder {
                 deadline: self.deadline,
                 retry_window: self.retry_window,
                 read_attempt: self.read_attempt,
+                request_id: self.note_request_ids.then(Arc::default),
             },
         ))
     }

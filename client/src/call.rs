@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     builder::Builder,
-    error::Error,
+    error::{Error, REQUEST_ID},
     retry::{Effect, backoff, may_repeat},
     secret::Secret,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) retry_window: Option<Duration>,
     pub(crate) read_attempt: Duration,
+    /// The id of the last answer, where they are noted.
+    pub(crate) request_id: Option<Arc<Mutex<Option<String>>>>,
 }
 
 /// Which nodes a call may go to.
@@ -160,6 +162,7 @@ impl Client {
                     if scope == Scope::Cluster {
                         self.preferred.store(index, Ordering::Relaxed);
                     }
+                    self.note(&answer);
                     return Ok(answer.into_inner());
                 }
                 Ok(Err(status)) => Error::from_status(&status, &node.address),
@@ -180,6 +183,22 @@ impl Client {
             }
             last_failure = Some(error);
         }
+    }
+
+    /// The id under which the server logged the request that was answered last, through
+    /// this client or a clone of it. Only where [`Builder::note_request_ids`] was asked for.
+    pub fn last_request_id(&self) -> Option<String> {
+        let slot = self.settings.request_id.as_ref()?;
+        slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note<A>(&self, answer: &Response<A>) {
+        let Some(slot) = &self.settings.request_id else {
+            return;
+        };
+        let id = answer.metadata().get(REQUEST_ID);
+        let id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = id;
     }
 
     fn request<Q>(&self, message: Q, limit: Duration) -> Result<tonic::Request<Q>, Error> {

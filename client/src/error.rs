@@ -9,7 +9,7 @@ use tonic_types::StatusExt;
 /// The domain of our error details.
 const DOMAIN: &str = "tenure";
 /// Where an answer carries the id under which the server logged the request.
-const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: &str = "x-request-id";
 /// The key of the error details that says whether the call was carried out.
 const APPLIED: &str = "applied";
 

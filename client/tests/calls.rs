@@ -325,6 +325,22 @@ async fn every_call_reaches_its_method() {
 }
 
 #[tokio::test]
+async fn request_ids_are_noted_when_asked_for() {
+    let server = Fake::new().serve().await;
+    let silent = client([server.url()]);
+    silent.lookup_self().await.unwrap();
+    assert_eq!(silent.last_request_id(), None);
+    let noting = Client::builder()
+        .address(server.url())
+        .token(Secret::new(ROOT))
+        .note_request_ids()
+        .build()
+        .unwrap();
+    noting.lookup_self().await.unwrap();
+    assert_eq!(noting.last_request_id().as_deref(), Some("a-request-id"));
+}
+
+#[tokio::test]
 async fn health_is_asked_without_a_token() {
     let server = Fake::new().serve().await;
     let client = client([server.url()]);

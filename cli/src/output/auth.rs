@@ -28,7 +28,10 @@ pub(crate) struct AuthBody {
 }
 
 /// What `token create` and `token renew` show.
-pub(crate) fn auth_report(auth: proto::Auth) -> Report<Envelope<(), AuthBody>> {
+pub(crate) fn auth_report(
+    auth: proto::Auth,
+    request_id: Option<String>,
+) -> Report<Envelope<(), AuthBody>> {
     let lease = auth.lease_duration.map(|duration| duration.seconds);
     let meta: BTreeMap<String, String> = auth.meta.into_iter().collect();
     let body = AuthBody {
@@ -49,7 +52,7 @@ pub(crate) fn auth_report(auth: proto::Auth) -> Report<Envelope<(), AuthBody>> {
     Report {
         table: key_values(&rows(&body, lease, &meta)),
         fields: fields(&body),
-        document: Envelope::auth(body, &auth.warnings),
+        document: Envelope::auth(body, &auth.warnings).with_request_id(request_id),
         warnings: auth.warnings,
     }
 }
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn the_table_is_vaults() {
         assert_eq!(
-            auth_report(auth()).table,
+            auth_report(auth(), None).table,
             "Key                  Value\n\
              ---                  -----\n\
              token                hvs.x\n\
@@ -145,21 +148,25 @@ mod tests {
 
     #[test]
     fn a_token_without_expiry_shows_infinity_and_a_duration_of_0() {
-        let report = auth_report(proto::Auth {
-            lease_duration: None,
-            ..auth()
-        });
+        let report = auth_report(
+            proto::Auth {
+                lease_duration: None,
+                ..auth()
+            },
+            None,
+        );
         assert!(report.table.contains("token_duration       ∞\n"));
         assert_eq!(report.fields["token_duration"], json!(0));
     }
 
     #[test]
     fn the_document_has_the_keys_of_vaults_envelope() {
-        let document = serde_json::to_value(auth_report(auth()).document).unwrap();
+        let document =
+            serde_json::to_value(auth_report(auth(), Some("5f2e".into())).document).unwrap();
         assert_eq!(
             document,
             json!({
-                "request_id": "", "lease_id": "", "renewable": false, "lease_duration": 0,
+                "request_id": "5f2e", "lease_id": "", "renewable": false, "lease_duration": 0,
                 "data": null, "wrap_info": null, "warnings": ["capped"],
                 "auth": {
                     "client_token": "hvs.x", "accessor": "acc",

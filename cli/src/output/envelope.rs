@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// What Vault wraps every answer in. `request_id` and `lease_id` are empty and `wrap_info`
-/// is null: they are there because scripts read them.
+/// What Vault wraps every answer in. `lease_id` is empty and `wrap_info` is null: they are
+/// there because scripts read them.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Envelope<D, A> {
     request_id: String,
@@ -17,6 +17,12 @@ pub(crate) struct Envelope<D, A> {
 }
 
 impl<D, A> Envelope<D, A> {
+    /// The same with the id under which the server logged the request.
+    pub(crate) fn with_request_id(mut self, id: Option<String>) -> Self {
+        self.request_id = id.unwrap_or_default();
+        self
+    }
+
     fn empty() -> Self {
         Self {
             request_id: String::new(),

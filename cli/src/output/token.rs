@@ -21,7 +21,10 @@ pub(super) fn type_name(kind: i32) -> &'static str {
 }
 
 /// What `token lookup` shows.
-pub(crate) fn token_report(token: &proto::TokenInfo) -> Report<Envelope<Map<String, Value>, ()>> {
+pub(crate) fn token_report(
+    token: &proto::TokenInfo,
+    request_id: Option<String>,
+) -> Report<Envelope<Map<String, Value>, ()>> {
     let data = data(token);
     let rows: Vec<(String, String)> = data
         .iter()
@@ -29,7 +32,7 @@ pub(crate) fn token_report(token: &proto::TokenInfo) -> Report<Envelope<Map<Stri
         .collect();
     Report {
         table: key_values(&rows),
-        document: Envelope::data(data.clone()),
+        document: Envelope::data(data.clone()).with_request_id(request_id),
         fields: data,
         warnings: Vec::new(),
     }
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_root_token_looks_like_vaults() {
-        let report = token_report(&root());
+        let report = token_report(&root(), None);
         assert_eq!(
             report.table,
             "Key                 Value\n\
@@ -159,15 +162,18 @@ mod tests {
 
     #[test]
     fn a_renewed_periodic_token_on_its_last_use_shows_all_of_it() {
-        let report = token_report(&proto::TokenInfo {
-            num_uses: Some(0),
-            ttl: lasting(3599),
-            period: lasting(3600),
-            expire_time: at(1_700_003_600),
-            last_renewal_time: at(1_700_000_100),
-            meta: [("user".to_owned(), "ann".to_owned())].into(),
-            ..root()
-        });
+        let report = token_report(
+            &proto::TokenInfo {
+                num_uses: Some(0),
+                ttl: lasting(3599),
+                period: lasting(3600),
+                expire_time: at(1_700_003_600),
+                last_renewal_time: at(1_700_000_100),
+                meta: [("user".to_owned(), "ann".to_owned())].into(),
+                ..root()
+            },
+            None,
+        );
         assert_eq!(report.fields["num_uses"], json!(-1));
         assert_eq!(report.fields["period"], json!(3600));
         assert_eq!(report.fields["last_renewal_time"], json!(1_700_000_100));

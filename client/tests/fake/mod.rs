@@ -336,7 +336,11 @@ impl v1::token_service_server::TokenService for Fake {
     ) -> Result<Response<v1::LookupSelfResponse>, Status> {
         self.enter("lookup_self").await?;
         let token = Some(self.find(&self.caller(&request)?)?);
-        Ok(Response::new(v1::LookupSelfResponse { token }))
+        let mut answer = Response::new(v1::LookupSelfResponse { token });
+        answer
+            .metadata_mut()
+            .insert("x-request-id", "a-request-id".parse().unwrap());
+        Ok(answer)
     }
 
     async fn lookup_accessor(

@@ -173,13 +173,16 @@ async fn list_peers(args: ListPeersArgs, context: &mut Context<'_>) -> Result<()
         .cluster_status()
         .await
         .map_err(|error| Failure::call("listing peers", &error))?;
-    let report = peers_report(&status);
+    let report = peers_report(&status, client.last_request_id());
     args.common
         .output
         .show(&report, context.env, context.console)
 }
 
-fn peers_report(status: &GetClusterStatusResponse) -> Report<Envelope<PeersBody, ()>> {
+fn peers_report(
+    status: &GetClusterStatusResponse,
+    request_id: Option<String>,
+) -> Report<Envelope<PeersBody, ()>> {
     let servers: Vec<PeerBody> = status.members.iter().map(peer).collect();
     let rows: Vec<Vec<String>> = servers.iter().map(row).collect();
     let body = PeersBody {
@@ -197,7 +200,7 @@ fn peers_report(status: &GetClusterStatusResponse) -> Report<Envelope<PeersBody,
             &["Node", "Address", "State", "Voter", "Sealed", "Applied"],
             &rows,
         ),
-        document: Envelope::data(body),
+        document: Envelope::data(body).with_request_id(request_id),
         fields,
         warnings: Vec::new(),
     }

@@ -123,9 +123,11 @@ pub(crate) async fn run(args: CreateArgs, context: &mut Context<'_>) -> Result<u
         .create_token(request)
         .await
         .map_err(|error| Failure::call("creating token", &error))?;
-    args.common
-        .output
-        .show(&auth_report(auth), context.env, context.console)?;
+    args.common.output.show(
+        &auth_report(auth, client.last_request_id()),
+        context.env,
+        context.console,
+    )?;
     Ok(code::OK)
 }
 

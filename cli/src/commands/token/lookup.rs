@@ -28,21 +28,25 @@ pub(crate) struct LookupArgs {
 }
 
 pub(crate) async fn run(args: LookupArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
-    let answer = if args.accessor {
-        let accessor = accessor_argument(args.target.as_deref())?;
-        context
-            .client(&args.common)?
-            .lookup_accessor(accessor)
-            .await
-    } else if let Some(target) = &args.target {
-        let token = token_argument(target, context).await?;
-        context.client(&args.common)?.lookup_token(&token).await
-    } else {
-        context.client(&args.common)?.lookup_self().await
+    let accessor = args
+        .accessor
+        .then(|| accessor_argument(args.target.as_deref()))
+        .transpose()?;
+    let token = match (&args.target, accessor) {
+        (Some(target), None) => Some(token_argument(target, context).await?),
+        _ => None,
     };
-    let token = answer.map_err(|error| Failure::call("looking up token", &error))?;
-    args.common
-        .output
-        .show(&token_report(&token), context.env, context.console)?;
+    let client = context.client(&args.common)?;
+    let answer = match (accessor, &token) {
+        (Some(accessor), _) => client.lookup_accessor(accessor).await,
+        (None, Some(token)) => client.lookup_token(token).await,
+        (None, None) => client.lookup_self().await,
+    };
+    let found = answer.map_err(|error| Failure::call("looking up token", &error))?;
+    args.common.output.show(
+        &token_report(&found, client.last_request_id()),
+        context.env,
+        context.console,
+    )?;
     Ok(code::OK)
 }

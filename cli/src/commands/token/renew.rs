@@ -37,20 +37,25 @@ pub(crate) struct RenewArgs {
 
 pub(crate) async fn run(args: RenewArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let increment = args.increment.filter(|increment| !increment.is_zero());
-    let answer = if args.accessor {
-        let accessor = accessor_argument(args.target.as_deref())?;
-        let client = context.client(&args.common)?;
-        client.renew_accessor(accessor, increment).await
-    } else if let Some(target) = &args.target {
-        let token = token_argument(target, context).await?;
-        let client = context.client(&args.common)?;
-        client.renew_token(&token, increment).await
-    } else {
-        context.client(&args.common)?.renew_self(increment).await
+    let accessor = args
+        .accessor
+        .then(|| accessor_argument(args.target.as_deref()))
+        .transpose()?;
+    let token = match (&args.target, accessor) {
+        (Some(target), None) => Some(token_argument(target, context).await?),
+        _ => None,
+    };
+    let client = context.client(&args.common)?;
+    let answer = match (accessor, &token) {
+        (Some(accessor), _) => client.renew_accessor(accessor, increment).await,
+        (None, Some(token)) => client.renew_token(token, increment).await,
+        (None, None) => client.renew_self(increment).await,
     };
     let auth = answer.map_err(|error| Failure::call("renewing token", &error))?;
-    args.common
-        .output
-        .show(&auth_report(auth), context.env, context.console)?;
+    args.common.output.show(
+        &auth_report(auth, client.last_request_id()),
+        context.env,
+        context.console,
+    )?;
     Ok(code::OK)
 }
