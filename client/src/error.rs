@@ -42,7 +42,10 @@ pub enum Applied {
 
 /// Why a call failed.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Facts>);
+
+#[derive(Clone, Debug)]
+struct Facts {
     kind: ErrorKind,
     code: Code,
     reason: Option<String>,
@@ -56,42 +59,42 @@ pub struct Error {
 impl Error {
     /// Where it comes from.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The gRPC code; for errors of the client's own, the one that fits.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The server's stable name of the reason, such as `SEALED`.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.0.reason.as_deref()
     }
 
     /// For people.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// Whether the call may have had an effect.
     pub fn applied(&self) -> Applied {
-        self.applied
+        self.0.applied
     }
 
     /// What else the server's details say.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.metadata
+        &self.0.metadata
     }
 
     /// The address that the call was sent to last.
     pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+        self.0.address.as_deref()
     }
 
     /// The id under which the server logged the request.
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        self.0.request_id.as_deref()
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
@@ -116,12 +119,12 @@ impl Error {
             message,
             Applied::Maybe,
         );
-        error.address = Some(address.to_owned());
+        error.0.address = Some(address.to_owned());
         error
     }
 
     fn local(kind: ErrorKind, code: Code, message: impl Into<String>, applied: Applied) -> Self {
-        Self {
+        Self(Box::new(Facts {
             kind,
             code,
             reason: None,
@@ -130,7 +133,7 @@ impl Error {
             metadata: BTreeMap::new(),
             address: None,
             request_id: None,
-        }
+        }))
     }
 
     /// Sorts a status: some come from the server, some are made by the transport, and those
@@ -140,7 +143,7 @@ impl Error {
             Some((kind, code, applied)) => Self::local(kind, code, chain(status), applied),
             None => Self::from_server(status),
         };
-        error.address = Some(address.to_owned());
+        error.0.address = Some(address.to_owned());
         error
     }
 
@@ -157,18 +160,18 @@ impl Error {
             },
         );
         let id = status.metadata().get(REQUEST_ID);
-        error.request_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+        error.0.request_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
         let details = status.get_error_details();
         let Some(info) = details.error_info().filter(|info| info.domain == DOMAIN) else {
             return error;
         };
-        error.reason = Some(info.reason.clone());
+        error.0.reason = Some(info.reason.clone());
         match info.metadata.get(APPLIED).map(String::as_str) {
-            Some("no") => error.applied = Applied::No,
-            Some("maybe") => error.applied = Applied::Maybe,
+            Some("no") => error.0.applied = Applied::No,
+            Some("maybe") => error.0.applied = Applied::Maybe,
             _ => {}
         }
-        error.metadata = info
+        error.0.metadata = info
             .metadata
             .iter()
             .map(|(key, value)| (key.clone(), value.clone()))
@@ -179,18 +182,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = match self.message.as_str() {
-            "" => self.code.description(),
+        let message = match self.0.message.as_str() {
+            "" => self.0.code.description(),
             message => message,
         };
         f.write_str(message)?;
-        if let Some(reason) = &self.reason {
+        if let Some(reason) = &self.0.reason {
             write!(f, " ({reason})")?;
         }
-        if let Some(address) = &self.address {
+        if let Some(address) = &self.0.address {
             write!(f, " [{address}]")?;
         }
-        if let Some(id) = &self.request_id {
+        if let Some(id) = &self.0.request_id {
             write!(f, " request id {id}")?;
         }
         Ok(())
