@@ -69,7 +69,7 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         // Entries differ in size by orders of magnitude: `Node` triggers snapshots by bytes.
         snapshot_policy: SnapshotPolicy::Never,
         // A follower that was away for a moment catches up from the log.
-        max_in_snapshot_log_to_keep: 10_000,
+        max_in_snapshot_log_to_keep: entries_kept(),
         purge_batch_size: 256,
         // Beyond this lag a follower is sent a snapshot, if the log it lacks is gone.
         replication_lag_threshold: 50_000,
@@ -78,6 +78,9 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         // Whoever removes a leader hands over first; a removed leader must not pick any
         // voter by itself (it could be sealed).
         removed_leader_step_down: StepDownPolicy::Never,
+        // A restarted leader stands again. It may have sent entries that its own disk never
+        // got; leading on in the same term it would put others at the same places.
+        enable_leader_restore: Some(false),
         // Never true in production: a log that went back is a lost disk, see `marker`.
         allow_log_reversion: Some(false),
         // A snapshot of gigabytes takes minutes; the transport has its own idle deadline.
@@ -88,6 +91,13 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         ..Config::default()
     };
     Ok(Arc::new(config.validate()?))
+}
+
+/// Entries that stay in the log behind a snapshot. Crash tests make it small, so that
+/// purges and snapshot installs happen in their time.
+fn entries_kept() -> u64 {
+    fail::fail_point!("log::entries_kept", |few| few.and_then(|n| n.parse().ok()).unwrap_or(0));
+    10_000
 }
 
 /// A read under the leader lease: heartbeats are sent if the last acknowledgement is too

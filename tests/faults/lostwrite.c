@@ -6,9 +6,10 @@
  *   LOSTWRITE_ROOT         the data folder (absolute)
  *   LOSTWRITE_MIRROR       the mirror (absolute, on the same machine, outside the root)
  *   LOSTWRITE_IGNORE_SYNC  comma separated; a sync of a path that contains one of these
- *                          parts returns success and makes nothing durable. It plants the
- *                          bug that a lost-write test must find.
- *   LOSTWRITE_SYNC_US      every sync takes at least so many microseconds (a slow disk)
+ *                          parts (of a folder: with a slash at its end) returns success
+ *                          and makes nothing durable. It plants the bug that a lost-write
+ *                          test must find.
+ *   LOSTWRITE_SYNC_US      every sync waits so many microseconds first (a slow disk)
  *   LOSTWRITE_REAL_SYNC    when set, the real sync is done too (not needed: a killed
  *                          process leaves its page cache behind)
  *
@@ -254,8 +255,10 @@ static void content_of(const inode_t *node, char *out) {
     snprintf(out, PATH_MAX, "%s/.lostwrite/%llx", mirror, (unsigned long long)node->id);
 }
 
-static bool ignored(const char *rel) {
+static bool ignored(const char *rel, bool directory) {
+    char path[PATH_MAX + 2];
     const char *p = ignore_sync;
+    snprintf(path, sizeof path, "%s%s", rel, directory ? "/" : "");
     while (*p) {
         const char *end = strchrnul(p, ',');
         char part[256];
@@ -263,7 +266,7 @@ static bool ignored(const char *rel) {
         if (n > 0 && n < sizeof part) {
             memcpy(part, p, n);
             part[n] = 0;
-            if (strstr(rel, part))
+            if (strstr(path, part))
                 return true;
         }
         p = *end ? end + 1 : end;
@@ -599,25 +602,19 @@ static int sync_fd(int fd, int (*real)(int)) {
     if (!node)
         return real(fd);
     int saved = errno;
-    struct timespec began;
-    clock_gettime(CLOCK_MONOTONIC, &began);
+    /* A slow disk: the process may die while it waits, before anything is durable. */
+    if (sync_us > 0)
+        usleep((useconds_t)sync_us);
     bool linked = fd_path(fd, path) && relative(AT_FDCWD, path, rel);
     if (linked && strlen(rel) > 10 && !strcmp(rel + strlen(rel) - 10, " (deleted)"))
         linked = false;
-    if (!linked || !ignored(rel)) {
+    if (!linked || !ignored(rel, node->directory)) {
         if (!node->directory)
             sync_file(fd, node, linked ? rel : "", linked);
         else if (linked)
             sync_directory(rel);
     }
     int result = real_sync ? real(fd) : 0;
-    if (sync_us > 0) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        long spent = (now.tv_sec - began.tv_sec) * 1000000L + (now.tv_nsec - began.tv_nsec) / 1000;
-        if (spent < sync_us)
-            usleep((useconds_t)(sync_us - spent));
-    }
     errno = saved;
     return result;
 }

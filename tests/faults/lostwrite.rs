@@ -8,16 +8,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tenure_tests::lostwrite::{cut_power, preload};
+use tenure_tests::lostwrite::{Disk, cut_power, preload};
 use tenure_tests::{Random, Scenario};
 
 /// Runs the test function `step` of this binary again, on the library.
-fn on_library(scenario: &Scenario, step: &str, ignore: &[String]) -> (PathBuf, PathBuf) {
+fn on_library(scenario: &Scenario, step: &str, disk: &Disk) -> (PathBuf, PathBuf) {
     let (root, mirror) = (scenario.dir().join("root"), scenario.dir().join("mirror"));
     let mut command = Command::new(std::env::current_exe().expect("own path"));
     command.args(["--exact", step, "--nocapture", "--test-threads=1"]);
     command.env("LOSTWRITE_STEP_SEED", scenario.seed.to_string());
-    preload(&mut command, &root, &mirror, ignore);
+    preload(&mut command, &root, &mirror, disk);
     let output = command.output().expect("run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
@@ -97,7 +97,7 @@ fn step_names_and_bytes() {
 #[test]
 fn only_what_was_synced_survives() {
     let scenario = Scenario::new("only_what_was_synced_survives");
-    let (root, mirror) = on_library(&scenario, "step_names_and_bytes", &[]);
+    let (root, mirror) = on_library(&scenario, "step_names_and_bytes", &Disk::default());
     assert_eq!(fs::read(root.join("a")).unwrap(), b"hello world");
     let lost = cut_power(&root, &mirror, None).unwrap();
     let read = |name: &str| fs::read_to_string(root.join(name)).ok();
@@ -150,7 +150,7 @@ fn step_random_file() {
 #[test]
 fn a_file_survives_as_it_was_last_synced() {
     let scenario = Scenario::new("a_file_survives_as_it_was_last_synced");
-    let (root, mirror) = on_library(&scenario, "step_random_file", &[]);
+    let (root, mirror) = on_library(&scenario, "step_random_file", &Disk::default());
     let expected = fs::read(root.with_extension("expected")).unwrap();
     cut_power(&root, &mirror, None).unwrap();
     assert!(fs::read(root.join("file")).unwrap() == expected, "not what was synced");
@@ -160,7 +160,8 @@ fn a_file_survives_as_it_was_last_synced() {
 #[test]
 fn a_swallowed_sync_loses_the_file() {
     let scenario = Scenario::new("a_swallowed_sync_loses_the_file");
-    let (root, mirror) = on_library(&scenario, "step_names_and_bytes", &["kept/".to_owned()]);
+    let disk = Disk { ignore_sync: vec!["kept/".to_owned()], ..Disk::default() };
+    let (root, mirror) = on_library(&scenario, "step_names_and_bytes", &disk);
     cut_power(&root, &mirror, None).unwrap();
     assert!(!root.join("kept/CURRENT").exists());
     assert!(root.join("reverted/CURRENT").exists());

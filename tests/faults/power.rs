@@ -4,13 +4,23 @@
 use std::fs;
 
 use tenure_tests::cluster::SOON;
+use tenure_tests::lostwrite::Disk;
 use tenure_tests::process::copy_dir;
 use tenure_tests::{Cluster, ClusterOptions, Load, Scenario, eventually, scale};
 
 const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
 
 fn options(nodes: usize) -> ClusterOptions {
-    ClusterOptions { power: true, snapshot_log_bytes: 256 << 10, ..ClusterOptions::new(NODE, nodes) }
+    // A disk slow enough that a cut falls into the middle of a sync.
+    let disk = Some(Disk { sync_us: 2_000, ..Disk::default() });
+    ClusterOptions { disk, snapshot_log_bytes: 256 << 10, ..ClusterOptions::new(NODE, nodes) }
+}
+
+/// From now on syncs of these paths are swallowed.
+fn swallow(cluster: &mut Cluster, paths: &[&str]) {
+    if let Some(disk) = &mut cluster.options.disk {
+        disk.ignore_sync = paths.iter().map(|path| (*path).to_owned()).collect();
+    }
 }
 
 fn power_cuts(name: &str, nodes: usize, rounds: usize) {
@@ -65,13 +75,13 @@ fn swallowed_syncs_are_found() {
     let mut cluster = Cluster::start(&scenario, options(3));
     // From now on: the cluster itself is on disk, the writes that follow are not.
     cluster.cut_power(None);
-    cluster.options.ignore_sync = vec!["log/".to_owned(), "marker".to_owned(), "state/".to_owned()];
+    swallow(&mut cluster, &["log/", "marker", "state/"]);
     cluster.restart_all();
     let load = Load::start(&cluster.controls(), 8, "planted", &mut random);
     load.wait_acked(200, SOON);
     cluster.cut_power(None);
     let ledger = load.finish();
-    cluster.options.ignore_sync.clear();
+    swallow(&mut cluster, &[]);
     cluster.restart_all();
     cluster.wait_active();
     let found = cluster.verify(&ledger).expect_err("the planted bug was not found");
@@ -87,13 +97,13 @@ fn lost_log_syncs_are_refused_at_start() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, options(1));
     cluster.cut_power(None);
-    cluster.options.ignore_sync = vec!["log/".to_owned()];
+    swallow(&mut cluster, &["log/"]);
     cluster.restart_all();
     let load = Load::start(&cluster.controls(), 4, "planted", &mut random);
     load.wait_acked(100, SOON);
     cluster.cut_power(None);
     drop(load);
-    cluster.options.ignore_sync.clear();
+    swallow(&mut cluster, &[]);
     refuses_to_start(&mut cluster, 0);
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::control::{CallError, Control, Status};
 use crate::invariants;
 use crate::ledger::Ledger;
-use crate::lostwrite::{self, Lost};
+use crate::lostwrite::{self, Disk, Lost};
 use crate::ports::free_address;
 use crate::process::Process;
 use crate::random::Random;
@@ -30,10 +30,8 @@ pub struct ClusterOptions {
     pub nodes: usize,
     /// Log bytes after which a snapshot is built.
     pub snapshot_log_bytes: u64,
-    /// Whether nodes run on the lost-write library.
-    pub power: bool,
-    /// Parts of paths whose syncs the library swallows: the planted bug.
-    pub ignore_sync: Vec<String>,
+    /// The disk of the lost-write library, when nodes run on it.
+    pub disk: Option<Disk>,
 }
 
 impl ClusterOptions {
@@ -43,8 +41,7 @@ impl ClusterOptions {
             binary: PathBuf::from(binary),
             nodes,
             snapshot_log_bytes: 64 << 20,
-            power: false,
-            ignore_sync: Vec::new(),
+            disk: None,
         }
     }
 }
@@ -98,8 +95,8 @@ impl Node {
             .args(["--snapshot-log-bytes", &options.snapshot_log_bytes.to_string()])
             .args(&self.arguments)
             .envs(&self.environment);
-        if options.power {
-            lostwrite::preload(&mut command, &self.data, &self.mirror, &options.ignore_sync);
+        if let Some(disk) = &options.disk {
+            lostwrite::preload(&mut command, &self.data, &self.mirror, disk);
         }
         let log = format!("{}.{}", self.name, self.runs);
         self.runs += 1;

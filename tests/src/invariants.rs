@@ -1,8 +1,9 @@
 //! What must hold over the whole life of a cluster, judged by the trace lines of its nodes:
 //! a node's vote in a term never changes, across restarts too, and a term has one leader.
 //!
-//! The lines (see `raft_node`): `vote saved term=<t> node_id=<n> …` once a vote is on disk,
-//! before it is answered; `leading term=<t> id=<n>`.
+//! The lines: `vote saved term=<t> node_id=<n> committed=<c>` once a vote is on disk, before
+//! it is answered; `leading term=<t> id=<n>`. A committed vote is no grant: it says that a
+//! quorum elected this node, and a node that voted for another follows it all the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +24,12 @@ pub fn check(logs: &Path) -> Result<Summary, String> {
         let node = node.split('.').next().unwrap_or_default().to_owned();
         let bytes = fs::read(&path).map_err(|error| error.to_string())?;
         for line in String::from_utf8_lossy(&bytes).lines() {
-            if let Some((term, candidate)) = vote_of(line) {
+            if let Some((term, elected)) = vote_of(line, true) {
+                let first = *leaders.entry(term).or_insert(elected);
+                if first != elected {
+                    return Err(format!("term {term} elected {first} and {elected}"));
+                }
+            } else if let Some((term, candidate)) = vote_of(line, false) {
                 summary.votes += 1;
                 let first = votes
                     .entry((node.clone(), term))
@@ -59,8 +65,11 @@ pub struct Summary {
     pub leaders: usize,
 }
 
-fn vote_of(line: &str) -> Option<(u64, u64)> {
+fn vote_of(line: &str, committed: bool) -> Option<(u64, u64)> {
     let rest = line.split_once("vote saved ")?.1;
+    if rest.contains("committed=true") != committed {
+        return None;
+    }
     Some((field(rest, "term=")?, field(rest, "node_id=")?))
 }
 
@@ -95,6 +104,15 @@ mod tests {
             Ok(Summary { votes: 3, leaders: 0 })
         );
         assert!(judge(&[("n1.0.err", one), ("n1.1.err", two)]).is_err());
+    }
+
+    #[test]
+    fn a_node_follows_whom_others_elected() {
+        let own = "INFO x: vote saved term=3 node_id=1 committed=false\n";
+        let other = "INFO x: vote saved term=3 node_id=2 committed=true\n";
+        let third = "INFO x: vote saved term=3 node_id=3 committed=true\n";
+        assert!(judge(&[("n1.0.err", &format!("{own}{other}")), ("n2.0.err", other)]).is_ok());
+        assert!(judge(&[("n1.0.err", &format!("{own}{other}")), ("n2.0.err", third)]).is_err());
     }
 
     #[test]

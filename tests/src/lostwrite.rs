@@ -34,17 +34,28 @@ pub fn library() -> &'static Path {
     })
 }
 
-/// Sets `command` up to mirror `root` to `mirror`. Syncs of paths that contain one of
-/// `ignore` are swallowed: the planted bug.
-pub fn preload(command: &mut Command, root: &Path, mirror: &Path, ignore: &[String]) {
+/// How the disk behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// Every sync waits so long before anything is durable.
+    pub sync_us: u64,
+    /// Syncs of paths that contain one of these are swallowed: the planted bug.
+    pub ignore_sync: Vec<String>,
+}
+
+/// Sets `command` up to mirror `root` to `mirror`.
+pub fn preload(command: &mut Command, root: &Path, mirror: &Path, disk: &Disk) {
     fs::create_dir_all(root).expect("data folder");
     fs::create_dir_all(mirror).expect("mirror");
     command
         .env("LD_PRELOAD", library())
         .env("LOSTWRITE_ROOT", root.canonicalize().expect("data folder"))
         .env("LOSTWRITE_MIRROR", mirror.canonicalize().expect("mirror"));
-    if !ignore.is_empty() {
-        command.env("LOSTWRITE_IGNORE_SYNC", ignore.join(","));
+    if disk.sync_us > 0 {
+        command.env("LOSTWRITE_SYNC_US", disk.sync_us.to_string());
+    }
+    if !disk.ignore_sync.is_empty() {
+        command.env("LOSTWRITE_IGNORE_SYNC", disk.ignore_sync.join(","));
     }
 }
 

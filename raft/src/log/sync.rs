@@ -169,6 +169,13 @@ impl SyncThread {
             fail::fail_point!("append::after_sync");
         }
         if let Some(vote) = round.vote {
+            // A node's vote in a term must never change: crash tests judge by this line.
+            tracing::info!(
+                term = vote.leader_id.term,
+                node_id = vote.leader_id.voted_for,
+                committed = vote.committed,
+                "vote saved"
+            );
             fail::fail_point!("vote::after_sync");
             self.inner.memory().vote = Some(vote);
         }

@@ -127,7 +127,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "info,openraft=warn".into());
+        .unwrap_or_else(|_| "info,openraft=warn,rocksdb=error".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
@@ -299,6 +299,10 @@ impl Service {
             ["time"] => {
                 let read = self.node.read(Consistency::Quorum, deadline()).await;
                 Ok(read.map_err(unread)?.1.to_string())
+            }
+            ["cluster-id"] => {
+                let id = self.node.cluster_id().ok_or("refused no cluster yet")?;
+                Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
             }
             ["bootstrap"] => {
                 self.node.bootstrap().await.map_err(refused)?;

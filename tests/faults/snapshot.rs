@@ -1,0 +1,117 @@
+//! Snapshots onto other nodes: a learner that catches up while writes go on, a follower
+//! that was away, and kills in the middle of the install.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use tenure_tests::cluster::SOON;
+use tenure_tests::{Cluster, ClusterOptions, Load, Scenario, eventually, scale};
+
+const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
+const FEW_ENTRIES_KEPT: &str = "log::entries_kept=return(40)";
+
+fn unstarted(scenario: &Scenario, nodes: usize) -> Cluster {
+    let options = ClusterOptions { snapshot_log_bytes: 1 << 20, ..ClusterOptions::new(NODE, nodes) };
+    let mut cluster = Cluster::unstarted(scenario, options);
+    for node in &mut cluster.nodes {
+        node.environment.insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
+    }
+    cluster
+}
+
+/// Waits until the log of the active node no longer begins where it did.
+fn wait_purged(cluster: &Cluster, below: u64) {
+    let active = cluster.wait_active();
+    eventually("a snapshot beyond the log of the others", SOON, || {
+        let _ = cluster.nodes[active].call("entries 60");
+        let _ = cluster.nodes[active].call("snapshot");
+        let status = cluster.nodes[active].status().map_err(|error| error.to_string())?;
+        if status.snapshot > below + 200 { Ok(()) } else { Err(format!("{status:?}")) }
+    });
+}
+
+/// A new node joins a cluster whose log is gone from the start: it gets a snapshot while
+/// clients write, and becomes a voter.
+#[test]
+fn learner_catches_up_by_snapshot_under_load() {
+    let scenario = Scenario::new("learner_catches_up_by_snapshot_under_load");
+    let mut random = scenario.random();
+    let mut cluster = unstarted(&scenario, 2);
+    cluster.bootstrap();
+    cluster.nodes[0].call("fill 4000 2000").unwrap();
+    let load = Load::start(&cluster.controls()[..1], 4, "learner", &mut random);
+    load.wait_acked(100, SOON);
+    wait_purged(&cluster, 0);
+    cluster.restart(1);
+    let before = cluster.nodes[1].status().unwrap();
+    cluster.join(1);
+    cluster.wait_voters(2);
+    load.wait_acked(50, SOON);
+    let status = cluster.nodes[1].status().unwrap();
+    assert!(status.generation > before.generation, "no snapshot was installed: {status:?}");
+    scenario.say(format!("generation {}, {} acknowledged", status.generation, load.acked()));
+    let ledger = load.finish();
+    cluster.wait_caught_up();
+    cluster.verify(&ledger).unwrap();
+}
+
+/// A follower that was away gets a snapshot, and dies on both sides of the swap.
+#[test]
+fn killed_while_a_snapshot_is_installed() {
+    let scenario = Scenario::new("killed_while_a_snapshot_is_installed");
+    let mut random = scenario.random();
+    let mut cluster = unstarted(&scenario, 3);
+    cluster.bootstrap();
+    for index in 1..3 {
+        cluster.restart(index);
+        cluster.join(index);
+    }
+    cluster.wait_voters(3);
+    let load = Load::start(&cluster.controls(), 4, "install", &mut random);
+    for _ in 0..scale() {
+        for failpoint in ["install::before_swap", "install::after_swap"] {
+            let leader = cluster.wait_active();
+            let victim = (leader + 1) % 3;
+            load.wait_acked(20, SOON);
+            let had = cluster.nodes[victim].status().unwrap();
+            cluster.kill(victim);
+            eventually("fill", SOON, || {
+                let active = cluster.wait_active();
+                cluster.nodes[active].call("fill 1000 2000")
+            });
+            wait_purged(&cluster, had.last_log);
+            let planted = format!("{FEW_ENTRIES_KEPT};{failpoint}=panic");
+            cluster.nodes[victim].environment.insert("FAILPOINTS".into(), planted);
+            cluster.spawn(victim);
+            let end = cluster.process(victim).wait_exit(SOON);
+            let end = end.unwrap_or_else(|error| panic!("{failpoint}: {error}"));
+            let killed = cluster.process(victim).was_killed();
+            assert!(killed, "{failpoint}: {end}\n{}", cluster.nodes[victim].log_tail());
+            cluster.nodes[victim].environment.insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
+            cluster.restart(victim);
+            cluster.wait_caught_up();
+            let has = cluster.nodes[victim].status().unwrap();
+            assert!(has.generation > had.generation, "{failpoint}: {had:?} {has:?}");
+            scenario.say(format!("{failpoint}: generation {} to {}", had.generation, has.generation));
+        }
+    }
+    // And without a failpoint: killed at a moment of chance, several times over.
+    for _ in 0..2 * scale() {
+        let victim = (cluster.wait_active() + 1) % 3;
+        let had = cluster.nodes[victim].status().unwrap();
+        cluster.kill(victim);
+        eventually("fill", SOON, || {
+            let active = cluster.wait_active();
+            cluster.nodes[active].call("fill 2000 2000")
+        });
+        wait_purged(&cluster, had.last_log);
+        for _ in 0..3 {
+            cluster.spawn(victim);
+            std::thread::sleep(std::time::Duration::from_millis(random.between(50, 700)));
+            cluster.kill(victim);
+        }
+        cluster.restart(victim);
+        cluster.wait_caught_up();
+    }
+    load.wait_acked(20, SOON);
+    let ledger = load.finish();
+    cluster.verify(&ledger).unwrap();
+}
