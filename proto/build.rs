@@ -9,6 +9,15 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
 ];
+/// Keys and answers are zeroized when they are dropped.
+const ZEROIZED: &[&str] = &[
+    ".tenure.state.v1.Keyring",
+    ".tenure.state.v1.BarrierKey",
+    ".tenure.state.v1.RootKey",
+    ".tenure.state.v1.Dedupe",
+];
+/// Plaintext of what the barrier seals: none of it has a `Debug`.
+const STATE: &str = ".tenure.state.v1";
 /// Public messages that hold a secret: src/redact.rs writes their `Debug`.
 const SECRET: &[&str] = &[
     ".tenure.v1.Auth",
@@ -26,6 +35,7 @@ const SECRET: &[&str] = &[
 const INTERNAL: &[&str] = &[
     "tenure/internal/v1/raft.proto",
     "tenure/internal/v1/forward.proto",
+    "tenure/state/v1/state.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,11 +47,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("tenure_v1.bin"), public.encode_to_vec())?;
 
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
-    tonic_prost_build::configure()
+    let mut builder = tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
         // Ordered maps: equal messages give equal bytes on every node.
         .btree_map(".tenure.internal.v1")
-        .skip_debug(SECRET)
-        .compile_fds(all)?;
+        .skip_debug(SECRET.iter().chain([&STATE]));
+    for message in ZEROIZED {
+        builder = builder.type_attribute(
+            message,
+            "#[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]",
+        );
+    }
+    builder.compile_fds(all)?;
     Ok(())
 }

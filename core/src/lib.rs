@@ -1,1 +1,17 @@
-//! The domain, pure.
+//! The domain, pure: tokens, the barrier, typed tables over opaque keys.
+//!
+//! It never touches a file, a clock, a socket or the system's randomness: time
+//! ([`types::UnixMillis`]), random bytes ([`random::Random`]) and storage
+//! ([`state::Store`]) come in as arguments. So every rule here can be simulated and
+//! replayed.
+
+#![forbid(unsafe_code)]
+
+pub mod barrier;
+pub mod dedupe;
+pub mod random;
+pub mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod token;
+pub mod types;

@@ -19,3 +19,8 @@ pub mod v1 {
 pub mod internal {
     tonic::include_proto!("tenure.internal.v1");
 }
+
+/// The typed records of the replicated state: what the barrier seals.
+pub mod state {
+    tonic::include_proto!("tenure.state.v1");
+}

@@ -57,6 +57,9 @@ pub const PEER_DRAIN_MS: u64 = 1_000;
 pub const JOIN_CALLS_MAX: usize = 8;
 /// Most bytes of a join request.
 pub const JOIN_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// After a call of an unknown key, known members are asked for the membership at most once
+/// in so long.
+pub const MEMBERSHIP_ASK_INTERVAL_MS: u64 = 1_000;
 /// Least time that an append stream waits for the next answer before it is given up. A
 /// heartbeat interval would be too short for it: an answer may stand for megabytes that
 /// have to travel and reach the disk, and to send them again makes a slow peer slower.

@@ -9,7 +9,7 @@
 //! Must never use a process-wide crypto provider, session resumption or early data: each
 //! connection is a full handshake, so that a removed key can't come back by a ticket.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use bytes::Bytes;
 use rustls::{
@@ -103,6 +103,25 @@ impl Pin {
 #[derive(Debug, Error)]
 #[error("the peer holds another key than the one that is pinned for it")]
 struct OtherKey;
+
+/// A failed handshake in words: rustls shows our own verdict in its debug form.
+pub(crate) fn explain(error: io::Error) -> io::Error {
+    let other_key = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<TlsFailure>())
+        .is_some_and(|failure| {
+            matches!(
+                failure,
+                TlsFailure::InvalidCertificate(CertificateError::Other(OtherError(verdict)))
+                    if verdict.is::<OtherKey>()
+            )
+        });
+    if other_key {
+        io::Error::new(io::ErrorKind::PermissionDenied, OtherKey)
+    } else {
+        error
+    }
+}
 
 /// SHA-256 of a public key (DER SubjectPublicKeyInfo).
 pub fn fingerprint(public_key: &[u8]) -> [u8; 32] {

@@ -15,7 +15,7 @@ use super::{Core, Leadership, Node, status::PeerSample};
 use crate::{
     clock::SKEW_YIELD_MS,
     codec,
-    types::{Member, NodeId},
+    types::NodeId,
 };
 
 /// How often peers are asked how they are.
@@ -55,14 +55,9 @@ impl Node {
         let Some(core) = self.core() else { return };
         let metrics = core.raft.server_metrics();
         let stored = metrics.borrow_watched().membership_config.clone();
-        let members: std::collections::BTreeMap<NodeId, Member> = stored
-            .membership()
-            .nodes()
-            .map(|(id, member)| (*id, member.clone()))
-            .collect();
         // A node that has just joined knows no members until its log does.
-        if !members.is_empty() {
-            self.shared.peers.update(&members);
+        if stored.membership().nodes().next().is_some() {
+            self.shared.peers.follow(&stored);
         }
     }
 

@@ -74,6 +74,8 @@ impl PeerHandler for Node {
             applied_index,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: FORMAT,
+            // The peer port fills it in.
+            membership: None,
         }
     }
 

@@ -140,3 +140,50 @@ fn check_format(headers: &MetadataMap) -> Result<(), Status> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn only_the_join_service_is_open_to_strangers() {
+        for open in [
+            "/tenure.internal.v1.JoinService/Join",
+            "/tenure.internal.v1.JoinService/Challenge",
+        ] {
+            assert!(is_join(open), "{open}");
+        }
+        for closed in [
+            "/tenure.internal.v1.RaftService/Append",
+            "/tenure.internal.v1.JoinServiceX/Join",
+            "/tenure.internal.v1.JoinService",
+            "tenure.internal.v1.JoinService/Join",
+            "//tenure.internal.v1.JoinService/Join",
+            "/x/tenure.internal.v1.JoinService/Join",
+            "/tenure.internal.v1.joinservice/Join",
+            "",
+        ] {
+            assert!(!is_join(closed), "{closed}");
+        }
+    }
+
+    #[test]
+    fn a_newer_or_missing_format_is_refused() {
+        let check = |format: Option<&'static str>| {
+            let mut headers = MetadataMap::new();
+            if let Some(format) = format {
+                headers.insert(FORMAT_HEADER, format.parse().unwrap());
+            }
+            check_format(&headers)
+        };
+        check(Some("1")).unwrap();
+        let newer = check(Some("2")).unwrap_err();
+        assert_eq!(newer.code(), Code::FailedPrecondition);
+        assert!(newer.message().contains("upgrade"), "{newer}");
+        for bad in [None, Some("0"), Some(""), Some("-1"), Some("99999999999")] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
+    }
+}

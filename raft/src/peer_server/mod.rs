@@ -20,7 +20,7 @@ use tonic::{Status, service::Routes, transport::Server};
 
 use crate::{
     limits,
-    peers::Peers,
+    peers::{Peers, follow_refusals},
     state::StateMachine,
     types::{NodeId, TypeConfig},
 };
@@ -141,6 +141,7 @@ pub async fn serve(
     tokio::select! {
         served = serving => served?,
         () = ending => {}
+        () = follow_refusals(peers.clone()) => {}
     }
     Ok(())
 }

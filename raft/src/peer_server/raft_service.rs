@@ -6,7 +6,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
-use openraft::raft::AppendEntriesRequest;
+use openraft::{async_runtime::WatchReceiver, raft::AppendEntriesRequest};
 use tenure_proto::internal::{
     AppendRequest, AppendResponse, HandOverRequest, HandOverResponse, PeerStatusRequest,
     PeerStatusResponse, ReadIndexRequest, ReadIndexResponse, SnapshotChunk, SnapshotResponse,
@@ -17,7 +17,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::{PeerHandler, PeerIdentity, PeerKey, RaftHandle, receive::Receiver};
 use crate::{
-    codec::CodecError,
+    codec::{CodecError, stored_membership_to_proto},
     network::wire,
     peers::Peers,
     types::{NodeId, TypeConfig, Vote},
@@ -238,7 +238,14 @@ impl RaftService for Service {
         &self,
         _request: Request<PeerStatusRequest>,
     ) -> Result<Response<PeerStatusResponse>, Status> {
-        Ok(Response::new(self.handler.status().await))
+        let mut status = self.handler.status().await;
+        // For members whose own log is behind: they may not know the leader yet.
+        status.membership = self.handler.raft().map(|raft| {
+            let metrics = raft.server_metrics();
+            let stored = metrics.borrow_watched().membership_config.clone();
+            stored_membership_to_proto(&stored)
+        });
+        Ok(Response::new(status))
     }
 
     async fn request_hand_over(

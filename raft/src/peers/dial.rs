@@ -49,7 +49,10 @@ async fn connect(address: &str, config: Arc<ClientConfig>) -> io::Result<TlsStre
         let tcp = TcpStream::connect(address).await?;
         tune(&tcp)?;
         let name = ServerName::try_from(tls::SERVER_NAME).map_err(io::Error::other)?;
-        TlsConnector::from(config).connect(name, tcp).await
+        TlsConnector::from(config)
+            .connect(name, tcp)
+            .await
+            .map_err(tls::explain)
     };
     timeout(limit, connecting)
         .await

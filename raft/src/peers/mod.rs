@@ -1,8 +1,8 @@
 //! The members as this node knows them: which keys may speak (the trust store), the
 //! connections to them, and the connections that they hold to this node.
 //!
-//! Must never trust a key for any other reason than that the membership, as it was last
-//! given to [`Peers::update`], holds it.
+//! Must never trust a key for any other reason than that a membership of the cluster
+//! holds it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,17 +21,21 @@ use crate::{
     identity::NodeKey,
     limits::PEER_MESSAGE_BYTES_MAX,
     tls::{PeerTlsOptions, Pin, TlsContext, TlsError},
-    types::{Member, NodeId},
+    types::{Member, NodeId, StoredMembership},
 };
 
 mod dial;
 mod inbound;
+mod refresh;
 mod stamp;
+mod trust;
 
 pub(crate) use dial::tune;
 pub(crate) use inbound::{Admission, Inbound, InboundSlot};
+pub(crate) use refresh::follow_refusals;
 pub use stamp::Stamp;
 pub(crate) use stamp::{CLUSTER_HEADER, FORMAT_HEADER};
+use trust::{Knowledge, Trust, members_of};
 
 /// A channel to a peer. It connects when it is first used, connects again after a failure,
 /// and marks each call with the cluster id and the format version.
@@ -88,16 +92,11 @@ struct Shared {
     own_key: Bytes,
     tls: TlsContext,
     cluster_id: Arc<ArcSwapOption<[u8; 16]>>,
+    knowledge: Mutex<Knowledge>,
     trust: ArcSwap<Trust>,
     links: Mutex<HashMap<(NodeId, Lane), Link>>,
     inbound: Arc<Inbound>,
     refusals: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct Trust {
-    members: BTreeMap<NodeId, Member>,
-    by_key: HashMap<Bytes, NodeId>,
 }
 
 struct Link {
@@ -127,6 +126,7 @@ impl Peers {
                 own_key: key.public_key(),
                 tls: TlsContext::new(&key, &options)?,
                 cluster_id: Arc::default(),
+                knowledge: Mutex::default(),
                 trust: ArcSwap::default(),
                 links: Mutex::default(),
                 inbound: Arc::default(),
@@ -150,41 +150,58 @@ impl Peers {
         self.member_by_key(&self.shared.own_key)
     }
 
-    /// Replaces what is known of the members. From here on exactly these keys may speak:
-    /// connections of keys that are gone are cut, with all their streams.
+    /// Replaces what is known of the members; the word of the cluster for a node whose own
+    /// log doesn't know them yet. See [`Peers::follow`].
+    pub fn update(&self, members: &BTreeMap<NodeId, Member>) {
+        self.learn(|knowledge, own_key| knowledge.set_own(members.clone(), None, own_key));
+    }
+
+    /// Follows the membership in this node's own log. From here on exactly these keys may
+    /// speak (and those of newer members that a known one has told of): connections of keys
+    /// that are gone are cut, with all their streams.
     ///
     /// Once this node has seen itself among the members, a membership without it is passed
-    /// over. While the log of a new node catches up it goes through the memberships of old,
-    /// and by those the leader that sends the log might be a stranger; and a node that was
-    /// removed has nobody to keep out.
+    /// over: the log of a new node goes through the memberships of old while it catches up.
     ///
     /// While two nodes claim one key, it speaks for the one with the higher id.
-    pub fn update(&self, members: &BTreeMap<NodeId, Member>) {
-        let mut links = lock(&self.shared.links);
-        let with_this_node = members
-            .values()
-            .any(|member| member.public_key == self.shared.own_key);
-        if !with_this_node && self.own_id().is_some() {
-            tracing::debug!("a membership without this node changes nothing in whom it trusts");
-            return;
-        }
-        let trust = Trust {
-            members: members.clone(),
-            by_key: members
-                .iter()
-                .filter(|(_, member)| !member.public_key.is_empty())
-                .map(|(id, member)| (member.public_key.clone(), *id))
-                .collect(),
-        };
-        let before = self.shared.trust.swap(Arc::new(trust));
-        let now = self.shared.trust.load();
-        links.retain(|(id, _), link| members.get(id).is_some_and(|member| link.leads_to(member)));
+    pub fn follow(&self, stored: &StoredMembership) {
+        let members = members_of(stored);
+        self.learn(|knowledge, own_key| {
+            knowledge.set_own(members, *stored.log_id(), own_key);
+        });
+    }
+
+    /// Takes in what another member says of the membership; true if that was news.
+    fn hear(&self, stored: &StoredMembership) -> bool {
+        self.learn(|knowledge, own_key| knowledge.hear(stored, own_key))
+    }
+
+    fn learn<T>(&self, change: impl FnOnce(&mut Knowledge, &[u8]) -> T) -> T {
+        let mut knowledge = lock(&self.shared.knowledge);
+        let changed = change(&mut knowledge, &self.shared.own_key);
+        let now = Arc::new(knowledge.trust());
+        let before = self.shared.trust.swap(now.clone());
+        lock(&self.shared.links).retain(|(id, _), link| {
+            let member = now.members.get(id);
+            member.is_some_and(|member| link.leads_to(member))
+        });
         for (key, id) in &before.by_key {
             // A key that passed to another id starts over too: streams carry their id.
             if now.by_key.get(key) != Some(id) {
                 self.shared.inbound.cut(key);
             }
         }
+        changed
+    }
+
+    /// All known members but this node.
+    fn others(&self) -> Vec<NodeId> {
+        let trust = self.shared.trust.load();
+        let others = trust.members.iter();
+        others
+            .filter(|(_, member)| member.public_key != self.shared.own_key)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// Which member holds this key (DER SubjectPublicKeyInfo).
@@ -279,9 +296,7 @@ impl Peers {
         Ok((InterceptedService::new(channel, self.stamp()), public_key))
     }
 
-    /// Counts the calls that were refused because their key isn't in the membership. A node
-    /// that was away while members changed refuses a new leader: whoever keeps the trust
-    /// store current should then ask the members that it knows for the membership.
+    /// Counts the calls that were refused because their key isn't in the membership.
     pub fn refusals(&self) -> watch::Receiver<u64> {
         self.shared.refusals.subscribe()
     }

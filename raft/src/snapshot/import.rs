@@ -13,7 +13,7 @@ use tenure_proto::internal::{
 };
 use thiserror::Error;
 
-use super::{INCOMING_DIR, SNAPSHOTS_DIR, SnapshotDir, is_snapshot_file, next_folder, publish};
+use super::{INCOMING_DIR, SnapshotDir, is_snapshot_file, next_folder, read_meta};
 use crate::{
     codec::{self, CodecError},
     files,
@@ -82,8 +82,9 @@ impl Import {
         Ok(())
     }
 
-    /// After the last chunk: makes the folder durable, looks into it, and moves it to the
-    /// snapshots.
+    /// After the last chunk: makes the folder durable and looks into it. The folder goes with
+    /// its last handle unless it is installed: a snapshot that raft didn't take must not be
+    /// found by the next start.
     pub async fn finish(mut self) -> Result<(Vote, SnapshotMeta, SnapshotDir), ImportError> {
         let staging = self.take()?;
         blocking(move || staging.finish()).await?
@@ -113,7 +114,6 @@ struct Receiving {
 
 struct Staging {
     dir: PathBuf,
-    snapshots_dir: PathBuf,
     cluster_id: [u8; 16],
     vote: Vote,
     meta: SnapshotMeta,
@@ -121,11 +121,15 @@ struct Staging {
     bytes_left: u64,
     receiving: Option<Receiving>,
     ended: bool,
+    /// The folder is somebody else's to remove now.
+    kept: bool,
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // After a finish the folder has another name, and nothing is here.
+        if self.kept {
+            return;
+        }
         if let Err(error) = files::remove_dir_if_there(&self.dir) {
             tracing::warn!(%error, "a partial snapshot is left for the next start to remove");
         }
@@ -154,7 +158,6 @@ impl Staging {
         files::create_private_dir(&dir)?;
         Ok(Self {
             dir,
-            snapshots_dir: data_dir.join(SNAPSHOTS_DIR),
             cluster_id,
             vote: codec::vote_from_proto(vote),
             meta,
@@ -162,6 +165,7 @@ impl Staging {
             bytes_left: header.total_bytes,
             receiving: None,
             ended: false,
+            kept: false,
         })
     }
 
@@ -249,17 +253,17 @@ impl Staging {
         Ok(())
     }
 
-    fn finish(self) -> Result<(Vote, SnapshotMeta, SnapshotDir), ImportError> {
+    fn finish(mut self) -> Result<(Vote, SnapshotMeta, SnapshotDir), ImportError> {
         if !self.ended {
             return Err(ImportError::Size("it was cut off"));
         }
         files::sync_dir(&self.dir)?;
-        files::create_private_dir(&self.snapshots_dir)?;
-        let snapshot = publish(&self.dir, &self.snapshots_dir, &self.cluster_id)?;
-        if *snapshot.meta() != self.meta {
-            snapshot.supersede();
+        let meta = read_meta(&self.dir, &self.cluster_id)?;
+        if meta != self.meta {
             return Err(StateError::SnapshotMismatch.into());
         }
+        let snapshot = SnapshotDir::received(self.dir.clone(), meta);
+        self.kept = true;
         Ok((self.vote, self.meta.clone(), snapshot))
     }
 }

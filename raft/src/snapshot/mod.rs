@@ -74,6 +74,25 @@ impl SnapshotDir {
         }))
     }
 
+    /// A received folder: it is looked into, but goes with its last handle unless it is
+    /// installed.
+    fn received(path: PathBuf, meta: SnapshotMeta) -> Self {
+        let received = Self::new(path, meta);
+        received.supersede();
+        received
+    }
+
+    /// After its install: a received folder takes its place among the snapshots, to be
+    /// found there by the next start.
+    pub(crate) fn installed(self, snapshots_dir: &Path) -> Result<Self, StateError> {
+        if !self.0.superseded.load(Ordering::Acquire) {
+            return Ok(self);
+        }
+        let path = final_path(snapshots_dir, self.meta());
+        move_folder(self.path(), &path, snapshots_dir)?;
+        Ok(Self::new(path, self.meta().clone()))
+    }
+
     /// What it covers, as read from the folder itself.
     pub fn meta(&self) -> &SnapshotMeta {
         &self.0.meta
@@ -118,30 +137,31 @@ pub(crate) fn build(
     fail::fail_point!("snapshot::checkpointed");
     fs::set_permissions(&staged, fs::Permissions::from_mode(0o700))?;
     files::sync_dir(&staged)?;
-    publish(&staged, snapshots_dir, cluster_id)
+    let meta = read_meta(&staged, cluster_id)?;
+    let path = final_path(snapshots_dir, &meta);
+    move_folder(&staged, &path, snapshots_dir)?;
+    Ok(SnapshotDir::new(path, meta))
 }
 
-/// Looks into a whole folder, and gives it its final name, durably.
-fn publish(
-    staged: &Path,
-    snapshots_dir: &Path,
-    cluster_id: &[u8; 16],
-) -> Result<SnapshotDir, StateError> {
-    let meta = read_meta(staged, cluster_id)?;
+/// A name that no other snapshot has.
+fn final_path(snapshots_dir: &Path, meta: &SnapshotMeta) -> PathBuf {
     let (term, index) = meta
         .last_log_id
         .map_or((0, 0), |id| (id.committed_leader_id().term, id.index()));
-    let path = loop {
+    loop {
         let path = snapshots_dir.join(format!("{term}-{index}-{}", next_folder()));
         // One may be left from an earlier process.
         if !path.exists() {
-            break path;
+            return path;
         }
-    };
-    fs::rename(staged, &path)?;
-    files::sync_parent(staged)?;
-    files::sync_dir(snapshots_dir)?;
-    Ok(SnapshotDir::new(path, meta))
+    }
+}
+
+/// Renames a folder, durably.
+fn move_folder(from: &Path, to: &Path, snapshots_dir: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    files::sync_parent(from)?;
+    files::sync_dir(snapshots_dir)
 }
 
 fn read_meta(dir: &Path, cluster_id: &[u8; 16]) -> Result<SnapshotMeta, StateError> {

@@ -44,15 +44,28 @@ pub(super) fn install(
         preview: Some(view.clone()),
     });
     *inner.membership() = membership;
+    keep(inner, snapshot);
+    let applied = view.applied();
+    inner.current.store(Arc::new(view));
+    inner.applied.send_replace(applied);
+    Ok(())
+}
+
+/// Keeps the installed snapshot for peers that lag, in place of the one before.
+fn keep(inner: &Inner, snapshot: SnapshotDir) {
+    let snapshot = match snapshot.clone().installed(&inner.dirs.snapshots) {
+        Ok(installed) => installed,
+        Err(error) => {
+            // Good to be sent where it is; the next start builds another.
+            tracing::warn!(%error, "an installed snapshot stays where it was received");
+            snapshot
+        }
+    };
     if let Some(older) = inner.snapshot().replace(snapshot.clone())
         && !older.is_same(&snapshot)
     {
         older.supersede();
     }
-    let applied = view.applied();
-    inner.current.store(Arc::new(view));
-    inner.applied.send_replace(applied);
-    Ok(())
 }
 
 /// Makes the new generation, durable and opened, and checks that it is what was announced.

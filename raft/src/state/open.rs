@@ -39,11 +39,12 @@ impl State {
         }
         let number = current_generation(&dirs.state)?;
         remove_other_generations(&dirs.state, number)?;
-        let kept = snapshot::keep_newest(&dirs.snapshots, &cluster_id)?;
 
         let cache = Cache::new_lru_cache(STATE_CACHE_BYTES);
         let dir = dirs.state.join(generation_name(number));
         let generation = Arc::new(Generation::open(dir, number, &cache, &cluster_id)?);
+        // After the state has proved to be this cluster's.
+        let kept = snapshot::keep_newest(&dirs.snapshots, &cluster_id)?;
         let membership = generation::read_membership(generation.db()?)?;
         let view = View::pin(generation)?;
         Ok(Self {

@@ -1,0 +1,99 @@
+//! The commands, one file each, and what they share: flags, the runtime, Ctrl-C.
+
+mod operator;
+mod server;
+mod status;
+mod token;
+mod version;
+
+use std::future::Future;
+
+use clap::{Args, Subcommand};
+use tenure_client::Client;
+
+use crate::{
+    connection::ConnectionArgs,
+    console::Console,
+    env::Env,
+    failure::{Failure, code},
+    output::OutputArgs,
+};
+
+/// Every command of `tenure`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a server
+    Server(server::ServerArgs),
+    /// Show whether a server is initialised and sealed. Exits 0 when it is unsealed, 2 when
+    /// it is sealed or not initialised, 1 on an error
+    Status(status::StatusArgs),
+    /// Create, show, renew and revoke tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(token::TokenCommand),
+    /// Initialise, unseal, seal and change the cluster
+    #[command(subcommand, arg_required_else_help = true)]
+    Operator(operator::OperatorCommand),
+    /// Show the version
+    Version(version::VersionArgs),
+}
+
+/// Flags of every command that calls a server.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct CommonArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What a command works with.
+pub(crate) struct Context<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) console: &'a mut Console,
+}
+
+impl Context<'_> {
+    /// A client with the token of the environment.
+    fn client(&mut self, common: &CommonArgs) -> Result<Client, Failure> {
+        common.connection.client(self.env, self.console)
+    }
+
+    /// A client without a token.
+    fn anonymous(&self, common: &CommonArgs) -> Result<Client, Failure> {
+        common.connection.anonymous(self.env)
+    }
+}
+
+/// Runs a command and answers with its exit code.
+pub(crate) fn run(command: Command, env: &Env, console: &mut Console) -> Result<u8, Failure> {
+    let mut context = Context { env, console };
+    match command {
+        // The server brings its own runtime and handles its own signals.
+        Command::Server(args) => server::run(&args),
+        Command::Version(args) => version::run(&args, &mut context),
+        Command::Status(args) => interruptible(status::run(args, &mut context)),
+        Command::Token(command) => interruptible(token::run(command, &mut context)),
+        Command::Operator(command) => interruptible(operator::run(command, &mut context)),
+    }
+}
+
+/// Runs a command until it ends or Ctrl-C is pressed. Ctrl-C drops it, which gives the
+/// terminal its echo back where a secret was asked for.
+fn interruptible<F>(command: F) -> Result<u8, Failure>
+where
+    F: Future<Output = Result<u8, Failure>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::local(format!("Error starting: {error}")))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = command => outcome,
+            Ok(()) = tokio::signal::ctrl_c() => Err(Failure::quiet(code::INTERRUPTED)),
+        }
+    });
+    // A thread may still wait for a key press: it must not hold the process.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,41 @@
+//! `tenure operator …`.
+
+mod init;
+mod raft;
+mod seal;
+mod step_down;
+mod unseal;
+
+use clap::Subcommand;
+
+use super::Context;
+use crate::failure::Failure;
+
+/// The commands of an operator.
+#[derive(Subcommand, Debug)]
+pub(crate) enum OperatorCommand {
+    /// Make a new cluster: shows the unseal keys and the first root token, once
+    Init(init::InitArgs),
+    /// Give a server one of the unseal keys; as many as the threshold open it
+    Unseal(unseal::UnsealArgs),
+    /// Seal a server: its keys are wiped from memory
+    Seal(seal::SealArgs),
+    /// Make the active node hand over to another one
+    StepDown(step_down::StepDownArgs),
+    /// Show and change the members of the cluster
+    #[command(subcommand, arg_required_else_help = true)]
+    Raft(raft::RaftCommand),
+}
+
+pub(crate) async fn run(
+    command: OperatorCommand,
+    context: &mut Context<'_>,
+) -> Result<u8, Failure> {
+    match command {
+        OperatorCommand::Init(args) => init::run(args, context).await,
+        OperatorCommand::Unseal(args) => unseal::run(args, context).await,
+        OperatorCommand::Seal(args) => seal::run(args, context).await,
+        OperatorCommand::StepDown(args) => step_down::run(args, context).await,
+        OperatorCommand::Raft(command) => raft::run(command, context).await,
+    }
+}

@@ -1,0 +1,59 @@
+//! The envelope of Vault's answers: the same keys, so that scripts go on working.
+
+use serde::Serialize;
+
+/// What Vault wraps every answer in. `lease_id` is empty and `wrap_info` is null: they are
+/// there because scripts read them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Envelope<D, A> {
+    request_id: String,
+    lease_id: String,
+    renewable: bool,
+    lease_duration: i64,
+    data: Option<D>,
+    wrap_info: Option<()>,
+    warnings: Option<Vec<String>>,
+    auth: Option<A>,
+}
+
+impl<D, A> Envelope<D, A> {
+    /// The same with the id under which the server logged the request.
+    pub(crate) fn with_request_id(mut self, id: Option<String>) -> Self {
+        self.request_id = id.unwrap_or_default();
+        self
+    }
+
+    fn empty() -> Self {
+        Self {
+            request_id: String::new(),
+            lease_id: String::new(),
+            renewable: false,
+            lease_duration: 0,
+            data: None,
+            wrap_info: None,
+            warnings: None,
+            auth: None,
+        }
+    }
+}
+
+impl<D> Envelope<D, ()> {
+    /// An answer that shows something.
+    pub(crate) fn data(data: D) -> Self {
+        Self {
+            data: Some(data),
+            ..Self::empty()
+        }
+    }
+}
+
+impl<A> Envelope<(), A> {
+    /// An answer that hands a token out.
+    pub(crate) fn auth(auth: A, warnings: &[String]) -> Self {
+        Self {
+            auth: Some(auth),
+            warnings: (!warnings.is_empty()).then(|| warnings.to_vec()),
+            ..Self::empty()
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Every bound of the client, with its unit in its name.
+
+/// A call is given up after so long, retries included, unless the caller says otherwise.
+pub const DEADLINE_MS: u64 = 10_000;
+/// A connection that isn't there (TLS included) after so long counts as failed.
+pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
+/// A read that one node hasn't answered after so long is tried at another one.
+pub const READ_ATTEMPT_MS: u64 = 3_000;
+/// A connection with a call under way is checked with a ping every so often.
+pub const KEEP_ALIVE_INTERVAL_MS: u64 = 5_000;
+/// A ping that isn't answered after so long closes the connection.
+pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 3_000;
+/// The first wait, after every address has failed once.
+pub const BACKOFF_FIRST_MS: u64 = 25;
+/// The longest wait between two rounds over the addresses.
+pub const BACKOFF_MAX_MS: u64 = 1_000;
+/// Most bytes of an answer.
+pub const ANSWER_BYTES_MAX: usize = 16 << 20;

@@ -1,0 +1,124 @@
+//! The calls of `SealService`. They are about one node, so they go to the first address
+//! and to no other: [`Client::at`] picks another one.
+
+use std::fmt;
+
+use tenure_proto::v1::{self, seal_service_client::SealServiceClient};
+use tonic::transport::Channel;
+use zeroize::Zeroizing;
+
+use crate::{
+    call::{Client, Scope},
+    error::Error,
+    retry::Effect,
+    secret::Secret,
+};
+
+/// What `init` shows once.
+pub struct InitKeys {
+    /// The shares of the key.
+    pub shares: Vec<Zeroizing<Vec<u8>>>,
+    /// The first root token.
+    pub root_token: Secret,
+}
+
+impl fmt::Debug for InitKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InitKeys({} shares, [redacted])", self.shares.len())
+    }
+}
+
+fn known(status: Option<v1::SealStatus>) -> Result<v1::SealStatus, Error> {
+    status.ok_or_else(|| Error::protocol("the server's answer holds no seal status"))
+}
+
+impl Client {
+    /// Makes a new cluster out of the node. Keep what it answers: it is shown once.
+    pub async fn init(&self, shares: u32, threshold: u32) -> Result<InitKeys, Error> {
+        let request = v1::InitRequest {
+            secret_shares: shares,
+            secret_threshold: threshold,
+        };
+        let answer = self
+            .call(
+                Scope::FirstNode,
+                Effect::Once,
+                request,
+                |channel: Channel, request| async move {
+                    SealServiceClient::new(channel).init(request).await
+                },
+            )
+            .await?;
+        Ok(InitKeys {
+            shares: answer.shares.into_iter().map(Zeroizing::new).collect(),
+            root_token: Secret::new(answer.root_token),
+        })
+    }
+
+    /// Shows whether the node is sealed.
+    pub async fn seal_status(&self) -> Result<v1::SealStatus, Error> {
+        let request = v1::GetSealStatusRequest {};
+        let answer = self
+            .call(
+                Scope::FirstNode,
+                Effect::Repeatable,
+                request,
+                |channel: Channel, request| async move {
+                    SealServiceClient::new(channel)
+                        .get_seal_status(request)
+                        .await
+                },
+            )
+            .await?;
+        known(answer.status)
+    }
+
+    /// Gives the node one share of the key.
+    pub async fn unseal(&self, share: &[u8]) -> Result<v1::SealStatus, Error> {
+        self.send_unseal(v1::UnsealRequest {
+            share: share.to_vec(),
+            reset: false,
+        })
+        .await
+    }
+
+    /// Drops the shares that the node has been given so far.
+    pub async fn reset_unseal(&self) -> Result<v1::SealStatus, Error> {
+        self.send_unseal(v1::UnsealRequest {
+            share: Vec::new(),
+            reset: true,
+        })
+        .await
+    }
+
+    async fn send_unseal(&self, request: v1::UnsealRequest) -> Result<v1::SealStatus, Error> {
+        // Not repeatable: the share that completes a wrong set resets the progress, and
+        // sent again it would begin a new attempt.
+        let answer = self
+            .call(
+                Scope::FirstNode,
+                Effect::Once,
+                request,
+                |channel: Channel, request| async move {
+                    SealServiceClient::new(channel).unseal(request).await
+                },
+            )
+            .await?;
+        known(answer.status)
+    }
+
+    /// Seals the node.
+    pub async fn seal(&self) -> Result<(), Error> {
+        let request = v1::SealRequest {};
+        self.call(
+            Scope::FirstNode,
+            Effect::Once,
+            request,
+            |channel: Channel, request| async move {
+                SealServiceClient::new(channel).seal(request).await
+            },
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! The barrier: bytes in, bytes out. All that is stored passes through it; nothing below
+//! it sees a name or a value in clear. It stores nothing itself.
+
+pub mod aead;
+pub mod join;
+mod keyring;
+mod names;
+mod sealed;
+pub mod shamir;
+
+pub use keyring::{Keyring, KeyringError, RootKey};
+pub use names::{AccessorHash, NameHash, RequestHash, TokenHash};
+pub use sealed::{Barrier, BarrierError};

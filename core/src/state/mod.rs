@@ -1,0 +1,52 @@
+//! The seam: typed tables over opaque keys. A [`View`] reads and notes what it read, a
+//! [`Txn`] collects what is to be written; both pass everything through the barrier.
+//! Nothing above speaks in raw keys, and nothing here decides anything.
+//!
+//! Every key begins with [`TAG`] and the id of its table. All tables, in order:
+//!
+//! | id | table | key | lifetime |
+//! |----|-------|-----|----------|
+//! | 1 | [`SealConfigs`] | fixed | from init on |
+//! | 2 | [`Keyrings`] | fixed | from init on |
+//! | 3 | [`RootKeys`] | fixed | from init on |
+//! | 16 | [`Tokens`] | token hash | until the token is cleaned up |
+//! | 17 | [`Accessors`] | accessor hash | as its token |
+//! | 18 | [`TokenChildren`] | parent hash, child hash | as the child |
+//! | 19 | [`Tombstones`] | token hash | until nothing lies under it |
+//! | 20 | [`OrphanMarkers`] | token hash | until no child of the token is left |
+//! | 21 | [`TimeIndex`] | time, kind, hash | as the record that expires then |
+//! | 22 | [`Dedupes`] | request hash | the dedupe window |
+
+mod accessor;
+mod dedupe;
+mod keyring;
+mod orphan_marker;
+mod root_key;
+mod seal_config;
+mod store;
+mod table;
+mod time_index;
+mod token;
+mod token_child;
+mod tombstone;
+mod txn;
+mod view;
+
+pub use accessor::{AccessorRecord, Accessors};
+pub use dedupe::{DedupeRecord, Dedupes};
+pub use keyring::Keyrings;
+pub use orphan_marker::OrphanMarkers;
+pub use root_key::RootKeys;
+pub use seal_config::{SealConfig, SealConfigs};
+pub use store::{Store, StoreError, Stored};
+pub use table::{Row, TAG, Table, key_of, range_of};
+pub use time_index::{Due, DueKind, TimeIndex};
+pub use token::{TokenRecord, Tokens};
+pub use token_child::TokenChildren;
+pub use tombstone::Tombstones;
+pub use txn::{Op, Txn};
+pub(crate) use view::successor;
+pub use view::{ReadError, Reads, View, read_plain};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,401 @@
+//! Every table's round trip, and what must not pass: swapped values, other formats.
+
+use std::{fmt::Debug, num::NonZeroU32};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    barrier::{AccessorHash, Barrier, Keyring, RequestHash, RootKey, TokenHash},
+    random::Random,
+    testing::{MemoryStore, TestRandom},
+    types::{Accessor, DisplayName, Expiry, Meta, PolicySet, Secret, Ttl, UnixMillis},
+};
+
+fn barrier() -> Barrier {
+    Barrier::new(&Keyring::generate(
+        UnixMillis::new(0),
+        &mut TestRandom::new(1),
+    ))
+    .unwrap()
+}
+
+/// Writes a row and reads it back: through get, through scan, and its key through the
+/// key's own round trip.
+fn round_trip<T: Table>(key: &T::Key, value: &T::Value) -> Row<T> {
+    let (mut store, barrier) = (MemoryStore::default(), barrier());
+    let mut txn = Txn::default();
+    txn.insert::<T>(&barrier, key, value, &mut TestRandom::new(2))
+        .unwrap();
+    store.commit(txn.into_ops());
+    let raw = key_of::<T>(key);
+    assert_eq!(raw[..2], [TAG, T::ID]);
+    let (start, end) = range_of::<T>(&[]);
+    assert!(start <= raw && raw < end);
+
+    let view = View::new(&store, &barrier);
+    let mut rows = view.scan::<T>((start, end), 10).unwrap();
+    assert_eq!(rows.len(), 1);
+    let scanned = rows.remove(0);
+    assert_eq!(key_of::<T>(&scanned.key), raw);
+    assert_eq!(T::encode(&scanned.value), T::encode(value));
+    view.get::<T>(key).unwrap().unwrap()
+}
+
+fn same<T>(key: &T::Key, value: &T::Value)
+where
+    T: Table,
+    T::Value: PartialEq + Debug,
+{
+    let row = round_trip::<T>(key, value);
+    assert_eq!(&row.value, value);
+    assert_eq!((row.create_revision, row.mod_revision), (1, 1));
+}
+
+fn token_hash() -> impl Strategy<Value = TokenHash> {
+    any::<[u8; 32]>().prop_map(|bytes| TokenHash::from_slice(&bytes).unwrap())
+}
+
+fn ttl() -> impl Strategy<Value = Ttl> {
+    (0..=crate::types::limits::TTL_SECONDS_MAX).prop_map(|s| Ttl::from_seconds(s).unwrap())
+}
+
+fn millis() -> impl Strategy<Value = UnixMillis> {
+    any::<u64>().prop_map(UnixMillis::new)
+}
+
+prop_compose! {
+    fn token_record()(
+        seed: u64,
+        ancestors in prop::collection::vec(token_hash(), 0..5),
+        policies in prop::collection::vec("[a-z,/ ]{1,8}[a-z]", 0..4),
+        path in "[a-z/]{0,20}",
+        name in ".{0,20}",
+        meta in prop::collection::btree_map("[a-z]{1,8}", ".{0,20}", 0..4),
+        uses_left in prop::option::of(any::<NonZeroU32>()),
+        (created, end, last_renewal) in (millis(), prop::option::of(millis()), prop::option::of(millis())),
+        (creation_ttl, explicit_max_ttl, period) in
+            (prop::option::of(ttl()), prop::option::of(ttl()), prop::option::of(ttl())),
+        renewable: bool,
+    ) -> TokenRecord {
+        TokenRecord {
+            accessor: Accessor::issue(&mut TestRandom::new(seed)),
+            ancestors,
+            policies: PolicySet::parse(policies.iter().map(String::as_str)).unwrap(),
+            path,
+            display_name: DisplayName::for_token(&name).unwrap(),
+            meta: Meta::new(meta).unwrap(),
+            uses_left,
+            created,
+            expiry: end.map_or(Expiry::Never, Expiry::At),
+            creation_ttl,
+            explicit_max_ttl,
+            period,
+            renewable,
+            last_renewal,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::testing::cases(64))]
+
+    #[test]
+    fn tokens(hash in token_hash(), record in token_record()) {
+        same::<Tokens>(&hash, &record);
+    }
+
+    #[test]
+    fn accessors(bytes: [u8; 32], token in token_hash(), seed: u64) {
+        let key = AccessorHash::from_slice(&bytes).unwrap();
+        let accessor = Accessor::issue(&mut TestRandom::new(seed));
+        same::<Accessors>(&key, &AccessorRecord { accessor, token });
+    }
+
+    #[test]
+    fn token_children(parent in token_hash(), child in token_hash()) {
+        same::<TokenChildren>(&(parent, child), &());
+        let (start, end) = range_of::<TokenChildren>(parent.as_bytes());
+        let raw = key_of::<TokenChildren>(&(parent, child));
+        prop_assert!(start <= raw && raw < end);
+    }
+
+    #[test]
+    fn tombstones_and_markers(hash in token_hash(), at in millis()) {
+        same::<Tombstones>(&hash, &at);
+        same::<OrphanMarkers>(&hash, &at);
+    }
+
+    #[test]
+    fn time_index(at in millis(), bytes: [u8; 32], token: bool) {
+        let kind = if token {
+            DueKind::Token(TokenHash::from_slice(&bytes).unwrap())
+        } else {
+            DueKind::Dedupe(RequestHash::from_slice(&bytes).unwrap())
+        };
+        let due = Due { at, kind };
+        same::<TimeIndex>(&due, &());
+        // Due exactly from its moment on.
+        let raw = key_of::<TimeIndex>(&due);
+        let within = |cursor, now| {
+            let (start, end) = TimeIndex::due_range(cursor, now);
+            start <= raw && raw < end
+        };
+        prop_assert!(within(None, at));
+        prop_assert!(within(None, UnixMillis::new(u64::MAX)));
+        prop_assert!(within(Some(&due), at));
+        if at.get() > 0 {
+            prop_assert!(!within(None, UnixMillis::new(at.get() - 1)));
+        }
+    }
+
+    #[test]
+    fn dedupes(bytes: [u8; 32], fingerprint: [u8; 32], answer: Vec<u8>, expires in millis()) {
+        let key = RequestHash::from_slice(&bytes).unwrap();
+        let answer = Secret::new(answer);
+        same::<Dedupes>(&key, &DedupeRecord { fingerprint, answer, expires });
+    }
+
+    #[test]
+    fn seal_tables(shares: u8, threshold: u8, created in millis(), sealed: Vec<u8>, seed: u64) {
+        same::<SealConfigs>(&(), &SealConfig { shares, threshold, created });
+        same::<Keyrings>(&(), &Bytes::from(sealed));
+        let root = RootKey::generate(&mut TestRandom::new(seed));
+        prop_assert!(round_trip::<RootKeys>(&(), &root).value == root);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>) {
+        let _ = Tokens::decode(&bytes);
+        let _ = Accessors::decode(&bytes);
+        let _ = Tombstones::decode(&bytes);
+        let _ = Dedupes::decode(&bytes);
+        let _ = SealConfigs::decode(&bytes);
+        let _ = RootKeys::decode(&bytes);
+        let _ = TimeIndex::read_key(&bytes);
+        let _ = TokenChildren::read_key(&bytes);
+    }
+}
+
+/// A record without an expiry, or with 0 uses, must not become an immortal or unlimited
+/// token.
+#[test]
+fn missing_fields_are_corrupt_not_forever() {
+    use prost::Message;
+    let record = tenure_proto::state::Token {
+        format: 1,
+        accessor: "a".repeat(24),
+        expiry: Some(tenure_proto::state::Expiry {
+            end: Some(tenure_proto::state::expiry::End::AtMs(5)),
+        }),
+        ..Default::default()
+    };
+    assert!(Tokens::decode(&record.encode_to_vec()).is_some());
+    let without = tenure_proto::state::Token {
+        expiry: None,
+        ..record.clone()
+    };
+    assert!(Tokens::decode(&without.encode_to_vec()).is_none());
+    let empty = Some(tenure_proto::state::Expiry::default());
+    let without = tenure_proto::state::Token {
+        expiry: empty,
+        ..record.clone()
+    };
+    assert!(Tokens::decode(&without.encode_to_vec()).is_none());
+    let spent = tenure_proto::state::Token {
+        uses_left: Some(0),
+        ..record.clone()
+    };
+    assert!(Tokens::decode(&spent.encode_to_vec()).is_none());
+    let newer = tenure_proto::state::Token {
+        format: 2,
+        ..record
+    };
+    assert!(Tokens::decode(&newer.encode_to_vec()).is_none());
+}
+
+#[test]
+fn a_value_moved_to_another_key_does_not_open() {
+    let (mut store, barrier) = (MemoryStore::default(), barrier());
+    let mut random = TestRandom::new(3);
+    let mut hash = || {
+        let mut bytes = [0; 32];
+        random.fill(&mut bytes);
+        TokenHash::from_slice(&bytes).unwrap()
+    };
+    let (a, b) = (hash(), hash());
+    let mut txn = Txn::default();
+    let mut random = TestRandom::new(4);
+    for (key, at) in [(a, 1), (b, 2)] {
+        txn.insert::<Tombstones>(&barrier, &key, &UnixMillis::new(at), &mut random)
+            .unwrap();
+    }
+    store.commit(txn.into_ops());
+    let (raw_a, raw_b) = (key_of::<Tombstones>(&a), key_of::<Tombstones>(&b));
+    let (at_a, at_b) = (
+        store.records()[&raw_a].clone(),
+        store.records()[&raw_b].clone(),
+    );
+    store.tamper(raw_a, at_b);
+    store.tamper(raw_b, at_a.clone());
+    // Under the same hash in another table, too.
+    store.tamper(key_of::<OrphanMarkers>(&a), at_a);
+    let view = View::new(&store, &barrier);
+    let forged = |result: Result<bool, ReadError>| {
+        matches!(
+            result,
+            Err(ReadError::Barrier {
+                source: crate::barrier::BarrierError::Forged,
+                ..
+            })
+        )
+    };
+    assert!(forged(view.get::<Tombstones>(&a).map(|row| row.is_some())));
+    assert!(forged(view.get::<Tombstones>(&b).map(|row| row.is_some())));
+    assert!(forged(
+        view.get::<OrphanMarkers>(&a).map(|row| row.is_some())
+    ));
+}
+
+#[test]
+fn a_view_notes_absences_and_ranges() {
+    let (mut store, barrier) = (MemoryStore::default(), barrier());
+    let hash = |n: u8| TokenHash::from_slice(&[n; 32]).unwrap();
+    let mut txn = Txn::default();
+    for child in 1..=3 {
+        let key = (hash(9), hash(child));
+        txn.insert::<TokenChildren>(&barrier, &key, &(), &mut TestRandom::new(1))
+            .unwrap();
+    }
+    store.commit(txn.into_ops());
+
+    let view = View::new(&store, &barrier);
+    assert!(view.get::<Tokens>(&hash(1)).unwrap().is_none());
+    let range = || range_of::<TokenChildren>(hash(9).as_bytes());
+    assert_eq!(view.scan::<TokenChildren>(range(), 2).unwrap().len(), 2);
+    assert_eq!(view.scan::<TokenChildren>(range(), 10).unwrap().len(), 3);
+    view.note::<Tombstones>(&hash(4));
+    let reads = view.into_reads();
+    assert_eq!(reads.revision, 1);
+    assert!(reads.keys.contains(&key_of::<Tokens>(&hash(1))));
+    assert!(reads.keys.contains(&key_of::<Tombstones>(&hash(4))));
+    // A page counts up to its last row, the whole range to its end.
+    let second = key_of::<TokenChildren>(&(hash(9), hash(2)));
+    let third = key_of::<TokenChildren>(&(hash(9), hash(3)));
+    assert!(
+        reads.ranges[0].0 <= second && second < reads.ranges[0].1 && reads.ranges[0].1 <= third
+    );
+    assert_eq!(reads.ranges[1], range());
+}
+
+#[test]
+fn only_plain_tables_are_read_without_a_barrier() {
+    let mut store = MemoryStore::default();
+    let config = SealConfig {
+        shares: 5,
+        threshold: 3,
+        created: UnixMillis::new(7),
+    };
+    let mut txn = Txn::default();
+    txn.insert_plain::<SealConfigs>(&(), &config).unwrap();
+    let root = RootKey::generate(&mut TestRandom::new(1));
+    assert!(txn.insert_plain::<RootKeys>(&(), &root).is_err());
+    store.commit(txn.into_ops());
+    assert_eq!(
+        read_plain::<SealConfigs>(&store, &()).unwrap(),
+        Some(config)
+    );
+    assert!(read_plain::<Keyrings>(&store, &()).unwrap().is_none());
+    assert!(read_plain::<RootKeys>(&store, &()).is_err());
+}
+
+/// Nothing that is written shows in clear what it is about.
+#[test]
+fn no_canary_is_stored_in_clear() {
+    let (mut store, barrier) = (MemoryStore::default(), barrier());
+    let mut random = TestRandom::new(8);
+    let accessor = Accessor::issue(&mut random);
+    let id = crate::types::TokenId::custom("canary-id-canary").unwrap();
+    let record = TokenRecord {
+        accessor: accessor.clone(),
+        ancestors: vec![],
+        policies: PolicySet::parse(["canary-policy"]).unwrap(),
+        path: "canary/path".into(),
+        display_name: DisplayName::for_token("canary").unwrap(),
+        meta: Meta::new([("canary".into(), "canary".into())]).unwrap(),
+        uses_left: None,
+        created: UnixMillis::new(1),
+        expiry: Expiry::Never,
+        creation_ttl: None,
+        explicit_max_ttl: None,
+        period: None,
+        renewable: false,
+        last_renewal: None,
+    };
+    let token = barrier.token_hash(&id);
+    let hash = barrier.accessor_hash(&accessor);
+    let mut txn = Txn::default();
+    txn.insert::<Tokens>(&barrier, &token, &record, &mut random)
+        .unwrap();
+    let row = AccessorRecord {
+        accessor: accessor.clone(),
+        token,
+    };
+    txn.insert::<Accessors>(&barrier, &hash, &row, &mut random)
+        .unwrap();
+    store.commit(txn.into_ops());
+    for (key, stored) in store.records() {
+        for bytes in [key, &stored.value] {
+            for canary in ["canary", accessor.as_str()] {
+                assert!(
+                    !bytes
+                        .windows(canary.len())
+                        .any(|window| window == canary.as_bytes())
+                );
+            }
+        }
+    }
+}
+
+/// What is on disk must be read by every later version: these bytes never change.
+#[test]
+fn the_bytes_on_disk_are_frozen() {
+    let hash = |byte| TokenHash::from_slice(&[byte; 32]).unwrap();
+    let record = TokenRecord {
+        accessor: Accessor::parse("ABCDEFGHIJKLMNOPQRSTUVWX").unwrap(),
+        ancestors: vec![hash(1)],
+        policies: PolicySet::parse(["a", "b"]).unwrap(),
+        path: "p".into(),
+        display_name: DisplayName::for_token("n").unwrap(),
+        meta: Meta::new([("k".into(), "v".into())]).unwrap(),
+        uses_left: NonZeroU32::new(2),
+        created: UnixMillis::new(3),
+        expiry: Expiry::At(UnixMillis::new(4)),
+        creation_ttl: Ttl::from_seconds(5).ok(),
+        explicit_max_ttl: Ttl::from_seconds(6).ok(),
+        period: Ttl::from_seconds(7).ok(),
+        renewable: true,
+        last_renewal: Some(UnixMillis::new(8)),
+    };
+    assert_eq!(
+        hex::encode(Tokens::encode(&record)),
+        "080112184142434445464748494a4b4c4d4e4f5051525354555657581a2001010101010101010101010101010101010101010101010101010101010101012201612201622a01703207746f6b656e2d6e3a060a016b120176400248035202100458056006680770017808"
+    );
+    let due = Due {
+        at: UnixMillis::new(0x0102),
+        kind: DueKind::Token(hash(9)),
+    };
+    let expected = format!("0215000000000000010201{}", "09".repeat(32));
+    assert_eq!(hex::encode(key_of::<TimeIndex>(&due)), expected);
+    let expected = format!("0212{}{}", "01".repeat(32), "02".repeat(32));
+    assert_eq!(
+        hex::encode(key_of::<TokenChildren>(&(hash(1), hash(2)))),
+        expected
+    );
+    assert_eq!(
+        hex::encode(key_of::<Tokens>(&hash(1))),
+        format!("0210{}", "01".repeat(32))
+    );
+    assert_eq!(hex::encode(key_of::<Keyrings>(&())), "0202");
+}

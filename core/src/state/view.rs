@@ -1,0 +1,158 @@
+//! Reads at one revision, and a note of everything that was read, absences included: the
+//! resolver sends a transaction back when any of it changed meanwhile. It writes nothing.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use bytes::Bytes;
+
+use super::{Row, Store, StoreError, Stored, Table, key_of, table::strip};
+use crate::barrier::{Barrier, BarrierError};
+
+/// Why a row could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A value that the barrier doesn't open: changed, moved, or of a newer key term.
+    #[error("a record of table {table} can't be opened")]
+    Barrier {
+        /// The table.
+        table: &'static str,
+        /// Why.
+        #[source]
+        source: BarrierError,
+    },
+    /// A key or value that this build doesn't understand.
+    #[error("a record of table {table} is malformed or of a newer format")]
+    Malformed {
+        /// The table.
+        table: &'static str,
+    },
+}
+
+/// What was read: keys, and ranges from start (inclusive) to end (exclusive).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// The revision at which it was read.
+    pub revision: u64,
+    /// Single keys.
+    pub keys: BTreeSet<Bytes>,
+    /// Ranges.
+    pub ranges: Vec<(Bytes, Bytes)>,
+}
+
+/// A pinned state, read through the barrier.
+pub struct View<'a> {
+    store: &'a dyn Store,
+    barrier: &'a Barrier,
+    reads: RefCell<Reads>,
+}
+
+impl<'a> View<'a> {
+    /// A view of this state.
+    pub fn new(store: &'a dyn Store, barrier: &'a Barrier) -> Self {
+        let reads = Reads {
+            revision: store.revision(),
+            ..Reads::default()
+        };
+        Self {
+            store,
+            barrier,
+            reads: RefCell::new(reads),
+        }
+    }
+
+    /// The barrier that reads go through, and that writes must.
+    pub fn barrier(&self) -> &'a Barrier {
+        self.barrier
+    }
+
+    /// The revision of the state.
+    pub fn revision(&self) -> u64 {
+        self.store.revision()
+    }
+
+    /// Everything that was read.
+    pub fn into_reads(self) -> Reads {
+        self.reads.into_inner()
+    }
+
+    /// One row.
+    pub fn get<T: Table>(&self, key: &T::Key) -> Result<Option<Row<T>>, ReadError> {
+        let raw = key_of::<T>(key);
+        let stored = self.store.get(&raw)?;
+        let row = stored
+            .map(|stored| self.row(key.clone(), &raw, &stored))
+            .transpose();
+        self.reads.borrow_mut().keys.insert(raw);
+        row
+    }
+
+    /// Notes a row as read without reading it: for what is known from memory.
+    pub fn note<T: Table>(&self, key: &T::Key) {
+        self.reads.borrow_mut().keys.insert(key_of::<T>(key));
+    }
+
+    /// The first `limit` rows from `start` (inclusive) to `end` (exclusive). If there are
+    /// more, only what was looked at counts as read.
+    pub fn scan<T: Table>(
+        &self,
+        (start, end): (Bytes, Bytes),
+        limit: usize,
+    ) -> Result<Vec<Row<T>>, ReadError> {
+        let found = self.store.scan(&start, &end, limit)?;
+        let read_to = match found.last() {
+            Some((last, _)) if found.len() >= limit => successor(last),
+            _ => end,
+        };
+        self.reads.borrow_mut().ranges.push((start, read_to));
+        let malformed = || ReadError::Malformed { table: T::NAME };
+        let row = |(raw, stored): (Bytes, Stored)| {
+            let key = strip::<T>(&raw)
+                .and_then(T::read_key)
+                .ok_or_else(malformed)?;
+            self.row(key, &raw, &stored)
+        };
+        found.into_iter().map(row).collect()
+    }
+
+    fn row<T: Table>(&self, key: T::Key, raw: &[u8], stored: &Stored) -> Result<Row<T>, ReadError> {
+        let value = if T::SEALED {
+            let opened = self.barrier.open(raw, &stored.value);
+            let opened = opened.map_err(|source| ReadError::Barrier {
+                table: T::NAME,
+                source,
+            })?;
+            T::decode(&opened)
+        } else {
+            T::decode(&stored.value)
+        };
+        Ok(Row {
+            key,
+            value: value.ok_or(ReadError::Malformed { table: T::NAME })?,
+            create_revision: stored.create_revision,
+            mod_revision: stored.mod_revision,
+        })
+    }
+}
+
+/// Reads a row of a table that isn't sealed: all that a sealed node can read.
+pub fn read_plain<T: Table>(
+    store: &dyn Store,
+    key: &T::Key,
+) -> Result<Option<T::Value>, ReadError> {
+    let malformed = ReadError::Malformed { table: T::NAME };
+    if T::SEALED {
+        return Err(malformed);
+    }
+    match store.get(&key_of::<T>(key))? {
+        None => Ok(None),
+        Some(stored) => T::decode(&stored.value).map(Some).ok_or(malformed),
+    }
+}
+
+/// The smallest key above `key`.
+pub(crate) fn successor(key: &[u8]) -> Bytes {
+    [key, &[0]].concat().into()
+}

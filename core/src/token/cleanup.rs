@@ -1,0 +1,136 @@
+//! Clean-up behind revocations: records under a tombstone are deleted in bounded steps,
+//! the deepest first, so that no record is ever without its ancestors by clean-up alone.
+//! The tombstone goes only after a whole pass has found nothing under it.
+
+use super::{
+    Context, Plan, TokenError,
+    revoke::{has_children, remove},
+};
+use crate::{
+    barrier::TokenHash,
+    state::{
+        OrphanMarkers, ReadError, TokenChildren, Tokens, Tombstones, Txn, View, key_of, range_of,
+        successor,
+    },
+    types::limits::CLEANUP_ROWS_MAX,
+};
+
+/// Where a clean-up stands, from one step to the next. It is only a shortcut: a new one
+/// may be begun at any time.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    /// The path from the tombstone down: a token, and the child that was dealt with last.
+    path: Vec<(TokenHash, Option<TokenHash>)>,
+    /// Whether this pass has found something.
+    found: bool,
+}
+
+/// What comes after a step.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// More steps, from here.
+    More(Cursor),
+    /// Nothing: the tombstone goes with this transaction.
+    Done,
+}
+
+/// One step behind the tombstone of `top`. If the transaction is sent back, the step is
+/// repeated from the same cursor.
+pub fn clean_up(
+    context: Context<'_>,
+    top: &TokenHash,
+    mut cursor: Cursor,
+) -> Result<Plan<Progress>, TokenError> {
+    let view = context.view;
+    let mut txn = Txn::default();
+    let Some(tombstone) = context.revocations.tombstone(top) else {
+        return Ok(Plan {
+            txn,
+            response: Progress::Done,
+        });
+    };
+    if cursor.path.is_empty() {
+        cursor = Cursor {
+            path: vec![(*top, None)],
+            found: false,
+        };
+    }
+    for _ in 0..CLEANUP_ROWS_MAX {
+        let Some((node, after)) = cursor.path.last_mut() else {
+            break;
+        };
+        let node = *node;
+        let Some(child) = next_child(view, &node, after.as_ref())? else {
+            cursor.path.pop();
+            if !cursor.path.is_empty() {
+                let row = view.get::<Tokens>(&node)?;
+                row.iter()
+                    .for_each(|row| remove(view.barrier(), &mut txn, &node, &row.value));
+                cursor.found = true;
+            }
+            continue;
+        };
+        *after = Some(child);
+        match view.get::<Tokens>(&child)? {
+            None => txn.delete::<TokenChildren>(&(node, child)),
+            Some(row) => {
+                let created = row.create_revision;
+                let ancestors = context.revocations.uncut(&row.value.ancestors, created);
+                // One that was cut off lives on: it isn't of this tree any more.
+                if context.revocations.kill(&child, ancestors, created) {
+                    cursor.path.push((child, None));
+                }
+            }
+        }
+    }
+    if !cursor.path.is_empty() {
+        return Ok(Plan {
+            txn,
+            response: Progress::More(cursor),
+        });
+    }
+    if cursor.found {
+        // A second look, in a new pass: nothing may be left when the tombstone goes.
+        return Ok(Plan {
+            txn,
+            response: Progress::More(Cursor::default()),
+        });
+    }
+    if let Some(row) = view
+        .get::<Tokens>(top)?
+        .filter(|row| row.create_revision <= tombstone)
+    {
+        remove(view.barrier(), &mut txn, top, &row.value);
+    }
+    txn.delete::<Tombstones>(top);
+    Ok(Plan {
+        txn,
+        response: Progress::Done,
+    })
+}
+
+/// Removes the marker of a revoked token that has no children left; says whether it did.
+pub fn sweep_marker(view: &View<'_>, hash: &TokenHash) -> Result<Plan<bool>, TokenError> {
+    let mut txn = Txn::default();
+    let empty = !has_children(view, hash)?;
+    if empty {
+        txn.delete::<OrphanMarkers>(hash);
+    }
+    Ok(Plan {
+        txn,
+        response: empty,
+    })
+}
+
+fn next_child(
+    view: &View<'_>,
+    parent: &TokenHash,
+    after: Option<&TokenHash>,
+) -> Result<Option<TokenHash>, ReadError> {
+    let (mut start, end) = range_of::<TokenChildren>(parent.as_bytes());
+    if let Some(after) = after {
+        start = successor(&key_of::<TokenChildren>(&(*parent, *after)));
+    }
+    let first = view.scan::<TokenChildren>((start, end), 1)?;
+    Ok(first.first().map(|row| row.key.1))
+}

@@ -1,0 +1,128 @@
+//! From a token id to a living token. The one place that decides whether a token lives.
+
+use super::{Context, TokenError};
+use crate::{
+    barrier::TokenHash,
+    state::{Row, TokenRecord, Tokens, Tombstones},
+    types::TokenId,
+};
+
+/// A token that lives.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(super) hash: TokenHash,
+    pub(super) record: TokenRecord,
+    /// Revision that created the record.
+    pub(super) created: u64,
+    /// What it still depends on, oldest first.
+    pub(super) ancestors: Vec<TokenHash>,
+}
+
+impl Entry {
+    /// The hash that stands for it.
+    pub fn hash(&self) -> &TokenHash {
+        &self.hash
+    }
+
+    /// Its record.
+    pub fn record(&self) -> &TokenRecord {
+        &self.record
+    }
+
+    /// Whether it depends on no other token.
+    pub fn is_orphan(&self) -> bool {
+        self.ancestors.is_empty()
+    }
+
+    /// Its row, to be changed and written back.
+    pub(super) fn into_row(self) -> Row<Tokens> {
+        Row {
+            key: self.hash,
+            value: self.record,
+            create_revision: self.created,
+            mod_revision: self.created,
+        }
+    }
+}
+
+/// The token that a request was made with, alive when it was looked at.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(super) id: TokenId,
+    pub(super) entry: Entry,
+    /// This request is its last use: its record is gone already.
+    pub(super) spent: bool,
+}
+
+impl Caller {
+    /// The token.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Whether it may do everything.
+    pub fn is_root(&self) -> bool {
+        self.entry.record.policies.is_root()
+    }
+
+    /// Whether each request spends one of its uses: see [`super::spend_use`].
+    pub fn is_use_limited(&self) -> bool {
+        self.entry.record.uses_left.is_some()
+    }
+
+    /// Whether this request is its last use.
+    pub fn is_spent(&self) -> bool {
+        self.spent
+    }
+}
+
+/// The living token of this id. Unknown, expired and revoked ones give the same error.
+pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError> {
+    let hash = context.view.barrier().token_hash(id);
+    let entry = live(context, &hash)?.ok_or(TokenError::InvalidToken)?;
+    Ok(Caller {
+        id: id.clone(),
+        entry,
+        spent: false,
+    })
+}
+
+/// The token of this hash, if it lives. All that the answer depends on is noted in the
+/// view, so that a transaction built on it is sent back when any of it changes: a
+/// revocation of an ancestor, too.
+pub(super) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entry>, TokenError> {
+    let view = context.view;
+    let Some(row) = view.get::<Tokens>(hash)? else {
+        return Ok(None);
+    };
+    view.note::<Tombstones>(hash);
+    // A cut needs no note of its own: it deletes the record of an ancestor, which is read
+    // below.
+    for ancestor in &row.value.ancestors {
+        view.note::<Tombstones>(ancestor);
+    }
+    let created = row.create_revision;
+    let ancestors = context
+        .revocations
+        .uncut(&row.value.ancestors, created)
+        .to_vec();
+    if row.value.expiry.is_past(context.now) || context.revocations.kill(hash, &ancestors, created)
+    {
+        return Ok(None);
+    }
+    for ancestor in &ancestors {
+        let alive = view.get::<Tokens>(ancestor)?.is_some_and(|ancestor| {
+            // One that is younger than its descendant is another token under a chosen id.
+            ancestor.create_revision < created && !ancestor.value.expiry.is_past(context.now)
+        });
+        if !alive {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Entry {
+        hash: *hash,
+        record: row.value,
+        created,
+        ancestors,
+    }))
+}

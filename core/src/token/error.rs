@@ -1,0 +1,134 @@
+//! Why an operation on tokens was refused. No text here holds a token id, an accessor or
+//! anything else that a caller didn't know.
+
+use crate::{barrier::BarrierError, state::ReadError, types::limits::TOKEN_ANCESTORS_MAX};
+
+/// Why an operation on tokens failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The caller's token is unknown, expired or revoked: which of them isn't told.
+    #[error("the token is not valid")]
+    InvalidToken,
+    /// The token that the request is about doesn't exist (any more).
+    #[error("no such token")]
+    NotFound,
+    /// The caller may not do that.
+    #[error(transparent)]
+    PermissionDenied(#[from] Denied),
+    /// The request is wrong.
+    #[error("{field}: {problem}")]
+    InvalidArgument {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The request is right, but not for this token.
+    #[error(transparent)]
+    FailedPrecondition(#[from] Precondition),
+    /// Known, and not built yet.
+    #[error("{0} are not offered yet")]
+    Unimplemented(&'static str),
+    /// The state can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A value can't be sealed.
+    #[error(transparent)]
+    Seal(#[from] BarrierError),
+}
+
+/// What the caller may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Only root may.
+    #[error("only a root token may {0}")]
+    RootOnly(&'static str),
+    /// A child can't have more rights than its parent.
+    #[error("the policies of a child token must be among those of its parent")]
+    PoliciesNotSubset,
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Precondition {
+    /// The parent's uses are limited.
+    #[error("a token with a limited number of uses can't create tokens")]
+    UseLimitedParent,
+    /// The tree is too deep.
+    #[error("a token has at most {TOKEN_ANCESTORS_MAX} ancestors")]
+    TooDeep,
+    /// A root token that ends would make one that doesn't.
+    #[error("a root token that expires can't create a token that never does")]
+    ExpiringRootParent,
+    /// Root tokens without end, and tokens that were made so.
+    #[error("the token is not renewable")]
+    NotRenewable,
+    /// Nothing left to give.
+    #[error("the token has reached its longest life")]
+    MaxTtlReached,
+    /// Its last use is this one.
+    #[error("the token is at its last use")]
+    LastUse,
+}
+
+/// The classes of errors, which adapters turn into status codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No valid token.
+    Unauthenticated,
+    /// Not allowed.
+    PermissionDenied,
+    /// Not there.
+    NotFound,
+    /// A mistake in the request.
+    InvalidArgument,
+    /// Not in this state.
+    FailedPrecondition,
+    /// Not built.
+    Unimplemented,
+    /// Reading or sealing failed.
+    Storage,
+}
+
+impl TokenError {
+    pub(super) fn argument(field: &'static str, problem: impl ToString) -> Self {
+        Self::InvalidArgument {
+            field,
+            problem: problem.to_string(),
+        }
+    }
+
+    /// Its class.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InvalidToken => ErrorKind::Unauthenticated,
+            Self::NotFound => ErrorKind::NotFound,
+            Self::PermissionDenied(_) => ErrorKind::PermissionDenied,
+            Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
+            Self::FailedPrecondition(_) => ErrorKind::FailedPrecondition,
+            Self::Unimplemented(_) => ErrorKind::Unimplemented,
+            Self::Read(_) | Self::Seal(_) => ErrorKind::Storage,
+        }
+    }
+
+    /// A stable code for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidToken => "INVALID_TOKEN",
+            Self::NotFound => "TOKEN_NOT_FOUND",
+            Self::PermissionDenied(Denied::RootOnly(_)) => "ROOT_REQUIRED",
+            Self::PermissionDenied(Denied::PoliciesNotSubset) => "POLICIES_NOT_SUBSET",
+            Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
+            Self::FailedPrecondition(condition) => match condition {
+                Precondition::UseLimitedParent => "USE_LIMITED_PARENT",
+                Precondition::TooDeep => "TOKEN_TREE_TOO_DEEP",
+                Precondition::ExpiringRootParent => "EXPIRING_ROOT_PARENT",
+                Precondition::NotRenewable => "NOT_RENEWABLE",
+                Precondition::MaxTtlReached => "MAX_TTL_REACHED",
+                Precondition::LastUse => "LAST_USE",
+            },
+            Self::Unimplemented(_) => "NOT_OFFERED",
+            Self::Read(_) | Self::Seal(_) => "STORAGE",
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a token looks like to those who may see it, alone and in listings. It writes
+//! nothing.
+
+use super::{Caller, Context, Entry, ListTokens, Lookup, Permit, Target, TokenError, entry::live};
+use crate::{
+    barrier::AccessorHash,
+    state::{Accessors, key_of, range_of, successor},
+    types::{
+        Accessor, DisplayName, Expiry, Meta, PolicySet, TokenId, Ttl, UnixMillis,
+        limits::PAGE_ROWS_MAX,
+    },
+};
+
+/// A token as it is shown.
+#[derive(Clone, Debug)]
+pub struct TokenInfo {
+    /// The id, if the caller knew it already.
+    pub id: Option<TokenId>,
+    /// Handle for those who manage it.
+    pub accessor: Accessor,
+    /// When it was made (and issued).
+    pub creation_time: UnixMillis,
+    /// What it was granted then; `None`: without end.
+    pub creation_ttl: Option<Ttl>,
+    /// Name for listings.
+    pub display_name: DisplayName,
+    /// When it ends by itself.
+    pub expiry: Expiry,
+    /// The longest life that its maker allows.
+    pub explicit_max_ttl: Option<Ttl>,
+    /// When it was renewed last.
+    pub last_renewal: Option<UnixMillis>,
+    /// Free-form data of its maker.
+    pub meta: Meta,
+    /// As the peers show it: 0 is unlimited, -1 is the last use while it is served.
+    pub num_uses: i64,
+    /// Whether it depends on no other token.
+    pub orphan: bool,
+    /// The request path that made it.
+    pub path: String,
+    /// Each renewal gives it this long.
+    pub period: Option<Ttl>,
+    /// What it may do.
+    pub policies: PolicySet,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// Whole seconds left; `None`: without end.
+    pub ttl: Option<Ttl>,
+}
+
+impl TokenInfo {
+    pub(super) fn new(entry: &Entry, id: Option<TokenId>, now: UnixMillis) -> Self {
+        let record = entry.record.clone();
+        Self {
+            id,
+            orphan: entry.is_orphan(),
+            accessor: record.accessor,
+            creation_time: record.created,
+            creation_ttl: record.creation_ttl,
+            display_name: record.display_name,
+            expiry: record.expiry,
+            explicit_max_ttl: record.explicit_max_ttl,
+            last_renewal: record.last_renewal,
+            meta: record.meta,
+            num_uses: record.uses_left.map_or(0, |uses| uses.get().into()),
+            path: record.path,
+            period: record.period,
+            policies: record.policies,
+            renewable: record.renewable && record.expiry != Expiry::Never,
+            ttl: record.expiry.remaining(now),
+        }
+    }
+
+    /// The caller as it sees itself.
+    pub fn of_caller(caller: &Caller, now: UnixMillis) -> Self {
+        let info = Self::new(&caller.entry, Some(caller.id.clone()), now);
+        if caller.spent {
+            Self {
+                num_uses: -1,
+                ..info
+            }
+        } else {
+            info
+        }
+    }
+}
+
+/// Shows one token.
+pub fn lookup(permit: &Permit<'_, Lookup>) -> Result<TokenInfo, TokenError> {
+    let context = permit.context;
+    if let Target::Caller = permit.action.0 {
+        return Ok(TokenInfo::of_caller(&permit.caller, context.now));
+    }
+    let (entry, id) =
+        resolve(context, &permit.caller, &permit.action.0)?.ok_or(TokenError::NotFound)?;
+    if permit.caller.spent && entry.hash == permit.caller.entry.hash {
+        let info = TokenInfo::of_caller(&permit.caller, context.now);
+        return Ok(TokenInfo { id, ..info });
+    }
+    Ok(TokenInfo::new(&entry, id, context.now))
+}
+
+/// The living token that a request is about, and its id if the caller knows it.
+pub(super) fn resolve(
+    context: Context<'_>,
+    caller: &Caller,
+    target: &Target,
+) -> Result<Option<(Entry, Option<TokenId>)>, TokenError> {
+    let barrier = context.view.barrier();
+    let (hash, id) = match target {
+        Target::Caller => (caller.entry.hash, Some(caller.id.clone())),
+        Target::Id(id) => (barrier.token_hash(id), Some(id.clone())),
+        Target::Accessor(accessor) => {
+            // At its last use the rows are gone, and the caller still knows itself.
+            if caller.spent && *accessor == caller.entry.record.accessor {
+                return Ok(Some((caller.entry.clone(), None)));
+            }
+            match context
+                .view
+                .get::<Accessors>(&barrier.accessor_hash(accessor))?
+            {
+                Some(row) => (row.value.token, None),
+                None => return Ok(None),
+            }
+        }
+    };
+    if caller.spent && hash == caller.entry.hash {
+        return Ok(Some((caller.entry.clone(), id)));
+    }
+    Ok(live(context, &hash)?.map(|entry| (entry, id)))
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The tokens of this page that live, in storage order. There may be none on a page
+    /// that isn't the last.
+    pub tokens: Vec<TokenInfo>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<AccessorHash>,
+}
+
+/// Lists tokens, a page at a time: the rows after `after`, at most `limit` of them.
+pub fn list(
+    permit: &Permit<'_, ListTokens>,
+    after: Option<&AccessorHash>,
+    limit: usize,
+) -> Result<Listing, TokenError> {
+    let context = permit.context;
+    let limit = limit.clamp(1, PAGE_ROWS_MAX);
+    let (mut start, end) = range_of::<Accessors>(&[]);
+    if let Some(after) = after {
+        start = successor(&key_of::<Accessors>(after));
+    }
+    let rows = context.view.scan::<Accessors>((start, end), limit)?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit)
+        .map(|row| row.key);
+    let mut tokens = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let Some(entry) = live(context, &row.value.token)? {
+            tokens.push(TokenInfo::new(&entry, None, context.now));
+        }
+    }
+    Ok(Listing { tokens, next })
+}

@@ -1,0 +1,111 @@
+//! Revocation: one transaction, however much descends from the token. From its commit on
+//! the whole tree is refused everywhere; what it leaves on disk, clean-up removes.
+
+use super::{Context, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve};
+use crate::{
+    barrier::{Barrier, TokenHash},
+    random::Random,
+    state::{
+        Accessors, Due, DueKind, OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenRecord,
+        Tokens, Tombstones, Txn, View, range_of,
+    },
+    types::Expiry,
+};
+
+/// What a revocation did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Whether there was a living token to revoke: revoking none is no error.
+    pub found: bool,
+    /// What the caller should know.
+    pub warnings: Vec<String>,
+}
+
+/// Revokes a token and all that descends from it, orphans excepted.
+pub fn revoke(
+    permit: &Permit<'_, Revoke>,
+    random: &mut dyn Random,
+) -> Result<Plan<Revoked>, TokenError> {
+    let context = permit.context;
+    let target = &permit.action.0;
+    let mut txn = Txn::default();
+    let found = match resolve(context, &permit.caller, target)? {
+        // At its last use it is gone already.
+        Some((entry, _)) if permit.caller.spent && entry.hash == permit.caller.entry.hash => true,
+        Some((entry, _)) => {
+            end_tree(context, &mut txn, &entry.hash, &entry.record, random)?;
+            true
+        }
+        None => false,
+    };
+    let mut warnings = Vec::new();
+    if !found && matches!(target, Target::Accessor(_)) {
+        warnings.push("no token has this accessor".to_owned());
+    }
+    Ok(Plan {
+        txn,
+        response: Revoked { found, warnings },
+    })
+}
+
+/// Revokes a token alone: its children live on as orphans, with all that descends from
+/// them.
+pub fn revoke_orphan(
+    permit: &Permit<'_, RevokeOrphan>,
+    random: &mut dyn Random,
+) -> Result<Plan<Revoked>, TokenError> {
+    let context = permit.context;
+    let (entry, _) =
+        resolve(context, &permit.caller, &permit.action.0)?.ok_or(TokenError::NotFound)?;
+    let barrier = context.view.barrier();
+    let mut txn = Txn::default();
+    if has_children(context.view, &entry.hash)? {
+        txn.insert::<OrphanMarkers>(barrier, &entry.hash, &context.now, random)?;
+    }
+    remove(barrier, &mut txn, &entry.hash, &entry.record);
+    Ok(Plan {
+        txn,
+        response: Revoked {
+            found: true,
+            warnings: Vec::new(),
+        },
+    })
+}
+
+/// Ends a token and its tree: a leaf is deleted, anything else gets a tombstone.
+pub(super) fn end_tree(
+    context: Context<'_>,
+    txn: &mut Txn,
+    hash: &TokenHash,
+    record: &TokenRecord,
+    random: &mut dyn Random,
+) -> Result<(), TokenError> {
+    if has_children(context.view, hash)? {
+        txn.insert::<Tombstones>(context.view.barrier(), hash, &context.now, random)?;
+    } else {
+        remove(context.view.barrier(), txn, hash, record);
+    }
+    Ok(())
+}
+
+/// Whether any row lies below the token. A child that is made meanwhile sends the
+/// transaction back: the range counts as read.
+pub(super) fn has_children(view: &View<'_>, hash: &TokenHash) -> Result<bool, ReadError> {
+    let first = view.scan::<TokenChildren>(range_of::<TokenChildren>(hash.as_bytes()), 1)?;
+    Ok(!first.is_empty())
+}
+
+/// Deletes all rows of a token.
+pub(super) fn remove(barrier: &Barrier, txn: &mut Txn, hash: &TokenHash, record: &TokenRecord) {
+    txn.delete::<Tokens>(hash);
+    txn.delete::<Accessors>(&barrier.accessor_hash(&record.accessor));
+    if let Some(parent) = record.ancestors.last() {
+        txn.delete::<TokenChildren>(&(*parent, *hash));
+    }
+    if let Expiry::At(at) = record.expiry {
+        txn.delete::<TimeIndex>(&Due {
+            at,
+            kind: DueKind::Token(*hash),
+        });
+    }
+}

@@ -1,0 +1,52 @@
+//! Use counts: each authenticated request of a use-limited token spends one use, and the
+//! last one removes the token. The count is part of the replicated state, so that N uses
+//! are N across nodes and failovers.
+
+use std::num::NonZeroU32;
+
+use super::{Caller, Context, Plan, TokenError, entry::live, revoke::end_tree};
+use crate::{
+    random::Random,
+    state::{Tokens, Txn},
+};
+
+/// Spends one use. The plan must be committed before the request is served; then the
+/// request is served with the caller of the response.
+pub fn spend_use(
+    context: Context<'_>,
+    caller: &Caller,
+    random: &mut dyn Random,
+) -> Result<Plan<Caller>, TokenError> {
+    // Counted from what is stored now, not from what the caller looked like before.
+    let mut entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
+    let mut txn = Txn::default();
+    let Some(uses) = entry.record.uses_left else {
+        return Ok(Plan {
+            txn,
+            response: Caller {
+                id: caller.id.clone(),
+                entry,
+                spent: false,
+            },
+        });
+    };
+    let spent = match NonZeroU32::new(uses.get() - 1) {
+        Some(left) => {
+            entry.record.uses_left = Some(left);
+            txn.update::<Tokens>(context.view.barrier(), &entry.clone().into_row(), random)?;
+            false
+        }
+        None => {
+            end_tree(context, &mut txn, &entry.hash, &entry.record, random)?;
+            true
+        }
+    };
+    Ok(Plan {
+        txn,
+        response: Caller {
+            id: caller.id.clone(),
+            entry,
+            spent,
+        },
+    })
+}

@@ -1,0 +1,156 @@
+//! Two requests planned on the same state: whenever one must not ignore the other, the
+//! resolver has to see it in what was read and written.
+
+use super::*;
+use crate::state::{Op, Reads, Txn};
+
+/// What the resolver checks: whether any of these writes touches anything that was read.
+fn conflict(reads: &Reads, txn: Txn) -> bool {
+    let inside = |key: &[u8]| {
+        reads.keys.iter().any(|read| read == key)
+            || reads
+                .ranges
+                .iter()
+                .any(|(start, end)| **start <= *key && key < end)
+    };
+    txn.into_ops().iter().any(|op| match op {
+        Op::Put { key, .. } | Op::Delete(key) => inside(key),
+        Op::DeleteRange(..) => true,
+    })
+}
+
+/// Plans an operation without committing it.
+fn plan<T>(
+    world: &mut World,
+    operation: impl FnOnce(Context<'_>, &mut dyn Random) -> Result<Plan<T>, TokenError>,
+) -> (Reads, Txn) {
+    let view = View::new(&world.store, &world.barrier);
+    let (ttl, now) = (&world.ttl, world.now);
+    let context = Context {
+        view: &view,
+        revocations: &world.revocations,
+        ttl,
+        now,
+    };
+    let txn = operation(context, &mut world.random).unwrap().txn;
+    (view.into_reads(), txn)
+}
+
+fn plan_create(world: &mut World, caller: &TokenId) -> (Reads, Txn) {
+    plan(world, |context, random| {
+        let caller = identify(context, caller)?;
+        create(
+            &authorize(context, &caller, Create)?,
+            CreateRequest::default(),
+            random,
+        )
+    })
+}
+
+fn plan_revoke(world: &mut World, caller: &TokenId, target: &TokenId) -> (Reads, Txn) {
+    plan(world, |context, random| {
+        let caller = identify(context, caller)?;
+        revoke(
+            &authorize(context, &caller, Revoke(Target::Id(target.clone())))?,
+            random,
+        )
+    })
+}
+
+#[test]
+fn a_child_and_the_revocation_of_an_ancestor_collide() {
+    let (mut world, root) = World::with_root(1);
+    let top = world.create(&root, CreateRequest::default()).unwrap().id;
+    let middle = world.create(&top, CreateRequest::default()).unwrap().id;
+    let leaf = world.create(&middle, CreateRequest::default()).unwrap().id;
+    // A tombstone far above, or the plain deletion of the parent: in both orders one of
+    // the two is sent back.
+    for revoked in [&top, &middle, &leaf] {
+        let (create_reads, create) = plan_create(&mut world, &leaf);
+        let (revoke_reads, revoke) = plan_revoke(&mut world, &root, revoked);
+        assert!(conflict(&create_reads, revoke));
+        // The other way round a tombstone is right as it is: it ends the new child, too.
+        if revoked == &leaf {
+            assert!(conflict(&revoke_reads, create));
+        }
+    }
+}
+
+#[test]
+fn a_child_and_revoke_orphan_collide() {
+    let (mut world, root) = World::with_root(2);
+    let parent = world.create(&root, CreateRequest::default()).unwrap().id;
+    world.child(&parent, "a");
+    let (create_reads, _) = plan_create(&mut world, &parent);
+    let (_, cut) = plan(&mut world, |context, random| {
+        let caller = identify(context, &root)?;
+        let action = RevokeOrphan(Target::Id(parent.clone()));
+        revoke_orphan(&authorize(context, &caller, action)?, random)
+    });
+    assert!(conflict(&create_reads, cut));
+}
+
+#[test]
+fn two_uses_collide_and_two_children_do_not() {
+    let (mut world, root) = World::with_root(3);
+    let request = CreateRequest {
+        num_uses: std::num::NonZeroU32::new(5),
+        ..CreateRequest::default()
+    };
+    let limited = world.create(&root, request).unwrap().id;
+    let spend = |world: &mut World| {
+        plan(world, |context, random| {
+            let caller = identify(context, &limited)?;
+            spend_use(context, &caller, random)
+        })
+    };
+    let (reads, _) = spend(&mut world);
+    let (_, txn) = spend(&mut world);
+    assert!(conflict(&reads, txn));
+
+    let (reads, _) = plan_create(&mut world, &root);
+    let (_, txn) = plan_create(&mut world, &root);
+    assert!(!conflict(&reads, txn));
+}
+
+#[test]
+fn one_chosen_id_is_given_once() {
+    let (mut world, root) = World::with_root(4);
+    let chosen = |world: &mut World| {
+        plan(world, |context, random| {
+            let caller = identify(context, &root)?;
+            let id = Some(TokenId::custom("chosen-id").unwrap());
+            create(
+                &authorize(context, &caller, Create)?,
+                CreateRequest {
+                    id,
+                    ..CreateRequest::default()
+                },
+                random,
+            )
+        })
+    };
+    let (reads, _) = chosen(&mut world);
+    let (_, txn) = chosen(&mut world);
+    assert!(conflict(&reads, txn));
+}
+
+#[test]
+fn a_renewal_and_the_end_of_the_same_token_collide() {
+    let (mut world, root) = World::with_root(5);
+    let id = world.child(&root, "a");
+    let (renew_reads, renewal) = plan(&mut world, |context, random| {
+        let caller = identify(context, &id)?;
+        renew(
+            &authorize(context, &caller, Renew(Target::Caller, of("1h")))?,
+            random,
+        )
+    });
+    let row = world.rows::<TimeIndex>()[0].key;
+    world.now = row.at;
+    let (expire_reads, end) = plan(&mut world, |context, random| {
+        expire(context, &[row], random)
+    });
+    assert!(conflict(&renew_reads, end));
+    assert!(conflict(&expire_reads, renewal));
+}

@@ -1,0 +1,56 @@
+//! Every bound of the domain, with its unit in its name.
+
+/// Longest duration: what a Go `time.Duration` holds, so that any client can compute with
+/// any TTL. In milliseconds it is far below the range of `u64`.
+pub const TTL_SECONDS_MAX: u64 = 9_223_372_036;
+/// Longest text of a duration.
+pub const TTL_TEXT_BYTES_MAX: usize = 64;
+/// TTL of a token when none is asked for, and the longest one, unless configured: 32 days.
+pub const TTL_SYSTEM_SECONDS_DEFAULT: u64 = 768 * 3600;
+
+/// Random characters of an issued token id (log2(62^28) is 166 bits).
+pub const TOKEN_ID_RANDOM_CHARS: usize = 28;
+/// Longest token id that is looked at.
+pub const TOKEN_ID_BYTES_MAX: usize = 4096;
+/// Shortest token id that a caller may choose.
+pub const TOKEN_ID_CUSTOM_BYTES_MIN: usize = 4;
+/// Longest token id that a caller may choose.
+pub const TOKEN_ID_CUSTOM_BYTES_MAX: usize = 256;
+/// Characters of an accessor.
+pub const ACCESSOR_CHARS: usize = 24;
+/// Most ancestors of a token.
+pub const TOKEN_ANCESTORS_MAX: usize = 64;
+/// Most uses that a use-limited token can be given.
+pub const TOKEN_USES_MAX: u32 = i32::MAX as u32;
+
+/// Longest policy name.
+pub const POLICY_NAME_BYTES_MAX: usize = 256;
+/// Most policies of a token.
+pub const POLICIES_MAX: usize = 256;
+/// Longest display name that is asked for.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 256;
+/// Most metadata entries of a token.
+pub const META_ENTRIES_MAX: usize = 64;
+/// Longest metadata key.
+pub const META_KEY_BYTES_MAX: usize = 128;
+/// Longest metadata value.
+pub const META_VALUE_BYTES_MAX: usize = 512;
+
+/// Most rows on one page of a listing.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// Rows on a page when the caller names no number.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Most rows that one clean-up transaction looks at.
+pub const CLEANUP_ROWS_MAX: usize = 256;
+
+/// Longest request id.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// How long the answer to a request id is kept.
+pub const DEDUPE_WINDOW_MS: u64 = 10 * 60 * 1000;
+
+/// Most shares that a root key is split into.
+pub const SHARES_MAX: u8 = 255;
+/// How long a join challenge may be answered.
+pub const CHALLENGE_WINDOW_MS: u64 = 60_000;
+/// Longest value that the barrier seals.
+pub const SEALED_VALUE_BYTES_MAX: usize = 64 << 20;

@@ -1,0 +1,17 @@
+//! The words of the domain: ids, times, names, bounds. Each is checked once, where it is
+//! made; whoever holds one may rely on it. No integer stands for "never" or "none".
+
+mod display_name;
+pub mod limits;
+mod meta;
+mod policy_name;
+mod secret;
+mod time;
+mod token_id;
+
+pub use display_name::DisplayName;
+pub use meta::{Meta, MetaError};
+pub use policy_name::{PolicyName, PolicyNameError, PolicySet, PolicySetError};
+pub use secret::Secret;
+pub use time::{Expiry, Ttl, TtlError, TtlRequest, UnixMillis};
+pub use token_id::{Accessor, TokenId, TokenIdError};

@@ -1,0 +1,162 @@
+//! Every bound of the edge, with its unit in its name. Holds no logic beyond the defaults.
+
+use std::time::Duration;
+
+/// Most client connections at once. One costs about 20 KiB when idle, so the cap is worth some
+/// 80 MiB; what comes above it is closed before its handshake.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Upper end of what the configuration accepts for the connection cap.
+pub const CONNECTIONS_CEILING: usize = 100_000;
+/// Most streams of one connection. A client multiplexes calls; one client alone must not be able
+/// to fill the request cap.
+pub const CONCURRENT_STREAMS_MAX: u32 = 256;
+/// Upper end of what the configuration accepts for streams of one connection.
+pub const CONCURRENT_STREAMS_CEILING: u32 = 10_000;
+/// Most requests being worked on at once, over all connections. More are refused at once:
+/// a queue would only turn overload into timeouts.
+pub const INFLIGHT_REQUESTS_MAX: usize = 1_024;
+/// Upper end of what the configuration accepts for requests in flight.
+pub const INFLIGHT_REQUESTS_CEILING: usize = 100_000;
+/// Most calls whose answer is not wholly sent yet, streams such as Watch included. Together with
+/// the send buffer of a stream this bounds what slow readers can hold.
+pub const OPEN_CALLS_MAX: usize = 16_384;
+/// Most bytes of one request message. Above what one transaction can hold, so that the caller of
+/// a too large write learns it from the write path and not from the transport.
+pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Upper end of what the configuration accepts for one request message (Vault's default).
+pub const REQUEST_BYTES_CEILING: usize = 32 << 20;
+/// Most bytes of the header list of one request: a 4,000-character token and its company fit.
+pub const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Upper end of what the configuration accepts for headers.
+pub const HEADER_BYTES_CEILING: u32 = 1 << 20;
+/// Longest time a request may take, unless the client asks for less. Vault's default.
+pub const REQUEST_DURATION_MAX_MS: u64 = 90_000;
+/// Upper end of what the configuration accepts for the time of a request.
+pub const REQUEST_DURATION_CEILING_MS: u64 = 3_600_000;
+/// Longest time from accept to a finished TLS handshake, and again to the HTTP/2 preface.
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+/// A connection without a call is closed (politely) after so long; good clients reconnect.
+pub const CONNECTION_IDLE_MS_MAX: u64 = 300_000;
+/// A connection is asked to end after so long, so that load spreads again after a restart and a
+/// rotated certificate reaches everyone.
+pub const CONNECTION_AGE_MS_MAX: u64 = 3_600_000;
+/// Calls of an aged connection get so long to end before it is cut.
+pub const CONNECTION_AGE_GRACE_MS: u64 = 60_000;
+/// On shutdown, calls in flight get so long to end before their connections are cut.
+pub const DRAIN_MS_MAX: u64 = 10_000;
+/// A silent connection is pinged after so long.
+pub const HTTP2_PING_INTERVAL_MS: u64 = 30_000;
+/// A ping must be answered within so long.
+pub const HTTP2_PING_TIMEOUT_MS: u64 = 10_000;
+/// What a stream may send before we read it.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// What a connection may send before we read it: this, not streams times their window, is what a
+/// client can make one connection hold in memory.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Largest frame we accept: HTTP/2's own default; larger ones only help the sender of floods.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 16 << 10;
+/// Answer bytes that wait for one slow stream before its writer has to wait.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Streams that a client opened and reset before we looked at them (rapid reset): above this the
+/// connection is ended.
+pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
+/// Streams that *we* had to reset because of the client's errors: above this it is ended.
+pub const HTTP2_ERROR_RESETS_MAX: usize = 256;
+
+/// Most connections of the health-only listener: an orchestrator needs a handful.
+pub const HEALTH_CONNECTIONS_MAX: usize = 64;
+/// Most streams of one connection of the health-only listener.
+pub const HEALTH_CONCURRENT_STREAMS_MAX: u32 = 8;
+/// Most bytes of a health request: the name of a service.
+pub const HEALTH_REQUEST_BYTES_MAX: usize = 1 << 10;
+/// Most bytes of headers of a health request.
+pub const HEALTH_HEADER_BYTES_MAX: u32 = 4 << 10;
+/// Longest time of a health check.
+pub const HEALTH_REQUEST_DURATION_MS_MAX: u64 = 5_000;
+/// Most Watch streams of the health service, over all listeners.
+pub const HEALTH_WATCHES_MAX: usize = 256;
+/// The disk must answer the health probe within so long.
+pub const DISK_PROBE_MS_MAX: u64 = 2_000;
+/// The answer of a disk probe is used for so long, so that health checks can't load the disk.
+pub const DISK_PROBE_CACHE_MS: u64 = 1_000;
+
+/// Most connections of the metrics listener.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// A request to the metrics listener must be complete within so long.
+pub const METRICS_REQUEST_MS_MAX: u64 = 10_000;
+
+/// Log lines that wait for a slow output; above this, lines are dropped and counted.
+pub const LOG_QUEUE_LINES_MAX: usize = 16_384;
+/// Longest wait at the end of the process for log lines to be written.
+pub const LOG_FLUSH_MS_MAX: u64 = 2_000;
+
+/// How often certificate files are looked at for a change.
+pub const TLS_RELOAD_POLL_MS: u64 = 10_000;
+/// After the system refused an accept (no file descriptors left), wait so long.
+pub const ACCEPT_BACKOFF_MS: u64 = 100;
+/// Largest configuration, certificate or key file that is read.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The bounds of one listener, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeLimits {
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// Most streams of one connection.
+    pub concurrent_streams_max: u32,
+    /// Most requests being worked on at once.
+    pub inflight_requests_max: usize,
+    /// Most calls not wholly answered yet.
+    pub open_calls_max: usize,
+    /// Most bytes of one request message.
+    pub request_bytes_max: usize,
+    /// Most bytes of the headers of one request.
+    pub header_bytes_max: u32,
+    /// Longest time of a request.
+    pub request_duration_max: Duration,
+    /// Longest time to a finished handshake.
+    pub handshake_max: Duration,
+    /// A connection without calls ends after so long.
+    pub connection_idle_max: Duration,
+    /// A connection is asked to end after so long.
+    pub connection_age_max: Duration,
+    /// And is cut so long after that.
+    pub connection_age_grace: Duration,
+    /// Time for calls in flight on shutdown.
+    pub drain_max: Duration,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: CONNECTIONS_MAX,
+            concurrent_streams_max: CONCURRENT_STREAMS_MAX,
+            inflight_requests_max: INFLIGHT_REQUESTS_MAX,
+            open_calls_max: OPEN_CALLS_MAX,
+            request_bytes_max: REQUEST_BYTES_MAX,
+            header_bytes_max: HEADER_BYTES_MAX,
+            request_duration_max: Duration::from_millis(REQUEST_DURATION_MAX_MS),
+            handshake_max: Duration::from_millis(HANDSHAKE_MS_MAX),
+            connection_idle_max: Duration::from_millis(CONNECTION_IDLE_MS_MAX),
+            connection_age_max: Duration::from_millis(CONNECTION_AGE_MS_MAX),
+            connection_age_grace: Duration::from_millis(CONNECTION_AGE_GRACE_MS),
+            drain_max: Duration::from_millis(DRAIN_MS_MAX),
+        }
+    }
+}
+
+impl EdgeLimits {
+    /// The bounds of the health-only listener.
+    pub fn health_only() -> Self {
+        Self {
+            connections_max: HEALTH_CONNECTIONS_MAX,
+            concurrent_streams_max: HEALTH_CONCURRENT_STREAMS_MAX,
+            inflight_requests_max: HEALTH_CONNECTIONS_MAX,
+            open_calls_max: HEALTH_CONNECTIONS_MAX * HEALTH_CONCURRENT_STREAMS_MAX as usize,
+            request_bytes_max: HEALTH_REQUEST_BYTES_MAX,
+            header_bytes_max: HEALTH_HEADER_BYTES_MAX,
+            request_duration_max: Duration::from_millis(HEALTH_REQUEST_DURATION_MS_MAX),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Load shedding: what can't be worked on now is refused now. A queue would answer too late.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use tokio::sync::Semaphore;
+use tonic::Code;
+use tonic::body::Body;
+
+use super::super::Edge;
+use super::super::refusal::{Applied, refusal};
+use super::{Next, Step, pass};
+use crate::limits::EdgeLimits;
+use crate::telemetry::Metrics;
+
+/// Health is never shed: a busy node must not look like a dead one. It has bounds of its own.
+const NEVER_SHED: &str = "/grpc.health.v1.Health/";
+
+#[derive(Clone, Debug)]
+pub(in crate::listen) struct Admit {
+    running: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Admit {
+    pub fn new(limits: &EdgeLimits, edge: &Edge) -> Self {
+        Self {
+            running: Arc::new(Semaphore::new(limits.inflight_requests_max)),
+            open: Arc::new(Semaphore::new(limits.open_calls_max)),
+            metrics: edge.metrics.clone(),
+        }
+    }
+}
+
+impl Step for Admit {
+    async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+        if request.uri().path().starts_with(NEVER_SHED) {
+            return pass(next, request).await;
+        }
+        // `running` is given back with the head of the answer, `open` with its last byte: a stream
+        // that waits for events holds the second only.
+        let (Ok(open), Ok(running)) = (
+            self.open.try_acquire_owned(),
+            self.running.try_acquire_owned(),
+        ) else {
+            self.metrics.shed();
+            let message = "the node is at its limit of requests; try again, or another node";
+            return refusal(Code::ResourceExhausted, "OVERLOADED", message, Applied::No)
+                .into_http();
+        };
+        let response = pass(next, request).await;
+        drop(running);
+        if http_body::Body::is_end_stream(response.body()) {
+            return response;
+        }
+        response.map(|body| {
+            Body::new(Holding {
+                inner: body,
+                _held: open,
+            })
+        })
+    }
+}
+
+/// An answer that holds something (a permit) until its last byte.
+struct Holding<T> {
+    inner: Body,
+    _held: T,
+}
+
+impl<T: Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,41 @@
+//! The errors of the edge: a gRPC status with `google.rpc.ErrorInfo`, so that a client knows what
+//! happened and whether its write may have been applied. Never quotes what the client sent.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of every error of ours.
+pub const ERROR_DOMAIN: &str = "tenure";
+/// The `ErrorInfo` metadata key that tells whether a write may have been applied.
+pub const APPLIED_KEY: &str = "applied";
+
+/// Whether the refused call may have changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing was changed: the call may be repeated anywhere.
+    No,
+    /// It had begun: only a request id makes a repetition safe.
+    Maybe,
+}
+
+impl Applied {
+    /// The value in `ErrorInfo` metadata.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Maybe => "maybe",
+        }
+    }
+}
+
+/// Makes a status with its `ErrorInfo`.
+pub fn refusal(code: Code, reason: &'static str, message: &str, applied: Applied) -> Status {
+    let metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
+    Status::with_error_details(
+        code,
+        message,
+        ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata),
+    )
+}

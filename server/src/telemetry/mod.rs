@@ -1,0 +1,10 @@
+//! What the process tells about itself: logs and metrics. Never a secret, a name or a value of a
+//! user; labels come from closed sets.
+
+mod logs;
+mod metrics;
+mod scrape;
+
+pub use logs::{LogHandle, LogTarget, install_panic_hook, start_logs};
+pub use metrics::{ConnectionGuard, InflightGuard, ListenerMetrics, Metrics, StoreMetrics};
+pub use scrape::{MetricsListener, serve_metrics};
