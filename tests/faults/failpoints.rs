@@ -1,6 +1,11 @@
 //! kill -9 at each moment that matters: a failpoint at every persist boundary, on one node
 //! and on three, under load.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::time::{Duration, Instant};
 
@@ -33,13 +38,17 @@ const VOTE: &[&str] = &["vote::before_sync", "vote::after_sync"];
 const FEW_ENTRIES_KEPT: (&str, &str) = ("FAILPOINTS", "log::entries_kept=return(40)");
 
 fn options(nodes: usize) -> ClusterOptions {
-    ClusterOptions { snapshot_log_bytes: 512 << 10, ..ClusterOptions::new(NODE, nodes) }
+    ClusterOptions {
+        snapshot_log_bytes: 512 << 10,
+        ..ClusterOptions::new(NODE, nodes)
+    }
 }
 
 fn start(scenario: &Scenario, nodes: usize) -> Cluster {
     let mut cluster = Cluster::unstarted(scenario, options(nodes));
     for node in &mut cluster.nodes {
-        node.environment.insert(FEW_ENTRIES_KEPT.0.into(), FEW_ENTRIES_KEPT.1.into());
+        node.environment
+            .insert(FEW_ENTRIES_KEPT.0.into(), FEW_ENTRIES_KEPT.1.into());
     }
     cluster.bootstrap();
     for index in 1..nodes {
@@ -52,7 +61,12 @@ fn start(scenario: &Scenario, nodes: usize) -> Cluster {
 }
 
 /// Waits until the armed node is dead, and that it died at the failpoint.
-fn wait_death(cluster: &mut Cluster, index: usize, failpoint: &str, mut nudge: impl FnMut(&Cluster)) {
+fn wait_death(
+    cluster: &mut Cluster,
+    index: usize,
+    failpoint: &str,
+    mut nudge: impl FnMut(&Cluster),
+) {
     let end = Instant::now() + SOON;
     while cluster.nodes[index].runs() {
         assert!(
@@ -64,7 +78,11 @@ fn wait_death(cluster: &mut Cluster, index: usize, failpoint: &str, mut nudge: i
         std::thread::sleep(Duration::from_millis(20));
     }
     let killed = cluster.process(index).was_killed();
-    assert!(killed, "{failpoint}: died otherwise\n{}", cluster.nodes[index].log_tail());
+    assert!(
+        killed,
+        "{failpoint}: died otherwise\n{}",
+        cluster.nodes[index].log_tail()
+    );
 }
 
 fn arm(cluster: &Cluster, index: usize, failpoint: &str, skip: u64) {
@@ -74,7 +92,11 @@ fn arm(cluster: &Cluster, index: usize, failpoint: &str, skip: u64) {
 }
 
 fn skips(failpoint: &str, random: &mut Random) -> u64 {
-    if WRITING.contains(&failpoint) { random.between(1, 40) } else { random.between(1, 2) }
+    if WRITING.contains(&failpoint) {
+        random.between(1, 40)
+    } else {
+        random.between(1, 2)
+    }
 }
 
 #[test]
@@ -114,7 +136,9 @@ fn killed_at_every_failpoint_single_node() {
 fn die_at_start(cluster: &mut Cluster, index: usize, failpoint: &str) {
     let usual = cluster.nodes[index].environment.clone();
     let both = format!("{};{failpoint}=panic", FEW_ENTRIES_KEPT.1);
-    cluster.nodes[index].environment.insert("FAILPOINTS".into(), both);
+    cluster.nodes[index]
+        .environment
+        .insert("FAILPOINTS".into(), both);
     cluster.spawn(index);
     wait_death(cluster, index, failpoint, |_| {});
     cluster.nodes[index].environment = usual;
@@ -131,7 +155,11 @@ fn killed_at_every_failpoint_three_nodes() {
             load.wait_acked(20, SOON);
             let leader = cluster.wait_active();
             // Leader and follower take turns; the next round swaps them.
-            let victim = if (nth + round) % 2 == 0 { leader } else { (leader + 1) % 3 };
+            let victim = if (nth + round) % 2 == 0 {
+                leader
+            } else {
+                (leader + 1) % 3
+            };
             arm(&cluster, victim, failpoint, skips(failpoint, &mut random));
             wait_death(&mut cluster, victim, failpoint, |cluster| {
                 if SNAPSHOT.contains(failpoint) {
@@ -141,8 +169,15 @@ fn killed_at_every_failpoint_three_nodes() {
             load.wait_acked(5, SOON);
             cluster.restart(victim);
             cluster.wait_caught_up();
-            let role = if victim == leader { "leader" } else { "follower" };
-            scenario.say(format!("{failpoint} on the {role}: {} acknowledged", load.acked()));
+            let role = if victim == leader {
+                "leader"
+            } else {
+                "follower"
+            };
+            scenario.say(format!(
+                "{failpoint} on the {role}: {} acknowledged",
+                load.acked()
+            ));
         }
         for failpoint in VOTE {
             load.wait_acked(20, SOON);
@@ -154,9 +189,15 @@ fn killed_at_every_failpoint_three_nodes() {
             }
             cluster.kill(leader);
             let dead = eventually("a voter dies", SOON, || {
-                (0..3).find(|&index| index != leader && !cluster.nodes[index].runs()).ok_or("none")
+                (0..3)
+                    .find(|&index| index != leader && !cluster.nodes[index].runs())
+                    .ok_or("none")
             });
-            assert!(cluster.process(dead).was_killed(), "{}", cluster.nodes[dead].log_tail());
+            assert!(
+                cluster.process(dead).was_killed(),
+                "{}",
+                cluster.nodes[dead].log_tail()
+            );
             cluster.kill_all();
             cluster.restart_all();
             cluster.wait_caught_up();
@@ -165,7 +206,11 @@ fn killed_at_every_failpoint_three_nodes() {
     }
     load.wait_acked(20, SOON);
     let ledger = load.finish();
-    scenario.say(format!("{} acknowledged, {} unknown", ledger.acked(), ledger.unknown()));
+    scenario.say(format!(
+        "{} acknowledged, {} unknown",
+        ledger.acked(),
+        ledger.unknown()
+    ));
     cluster.verify(&ledger).unwrap();
 }
 
@@ -190,8 +235,14 @@ fn killed_while_the_log_is_truncated() {
     let mut control = cluster.nodes[leader].connect().unwrap();
     control.send("put k/alone/1 x").unwrap();
     eventually("the leader alone appends", SOON, || {
-        let status = cluster.nodes[leader].status().map_err(|error| error.to_string())?;
-        if status.last_log > before { Ok(()) } else { Err(format!("{status:?}")) }
+        let status = cluster.nodes[leader]
+            .status()
+            .map_err(|error| error.to_string())?;
+        if status.last_log > before {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     });
     cluster.kill(leader);
     for &index in &followers {
@@ -212,7 +263,11 @@ fn killed_while_the_log_is_truncated() {
     ledger.note("k/alone/1".into(), "x".into(), &lost);
     cluster.verify(&ledger).unwrap();
     let active = cluster.wait_active();
-    let found = cluster.nodes[active].connect().unwrap().read("getri", "k/alone/1").unwrap();
+    let found = cluster.nodes[active]
+        .connect()
+        .unwrap()
+        .read("getri", "k/alone/1")
+        .unwrap();
     assert_eq!(found, None, "no quorum took it");
 }
 
@@ -226,7 +281,9 @@ fn killed_while_it_gets_its_identity() {
         // Key and certificate are written at the first start.
         for skip in 0..2 {
             let planted = format!("{point}={skip}*off->panic");
-            cluster.nodes[index].environment.insert("FAILPOINTS".into(), planted);
+            cluster.nodes[index]
+                .environment
+                .insert("FAILPOINTS".into(), planted);
             cluster.spawn(index);
             wait_death(&mut cluster, index, point, |_| {});
         }

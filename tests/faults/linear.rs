@@ -1,6 +1,11 @@
 //! Linearizability: histories of clients on all nodes, while the leader is paused past its
 //! lease, killed, and handed over, go through a checker.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,7 +78,11 @@ impl Client {
             }
             6..=8 => {
                 // Mostly at the leader; sometimes at one that only believes it is.
-                let target = if self.random.below(4) == 0 { any } else { self.leader };
+                let target = if self.random.below(4) == 0 {
+                    any
+                } else {
+                    self.leader
+                };
                 let answer = self.call(target, &format!("put {key} {new}"));
                 self.wrote(&key, Action::Write(new), called, target, answer);
             }
@@ -128,7 +137,11 @@ impl Client {
         }
         self.recorded.fetch_add(1, Ordering::Relaxed);
         let history = self.histories.entry(key.to_owned()).or_default();
-        history.push(Operation { action, called, returned });
+        history.push(Operation {
+            action,
+            called,
+            returned,
+        });
     }
 }
 
@@ -137,7 +150,11 @@ struct Clients {
     threads: Vec<thread::JoinHandle<Histories>>,
 }
 
-fn start_clients(cluster: &Cluster, reads: &'static [&'static str], random: &mut Random) -> Clients {
+fn start_clients(
+    cluster: &Cluster,
+    reads: &'static [&'static str],
+    random: &mut Random,
+) -> Clients {
     let stop = Arc::new(AtomicBool::new(false));
     let recorded = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
@@ -188,7 +205,10 @@ fn judge(histories: &Histories) -> Result<(), String> {
         if !linearizable(history) {
             let mut shown = history.clone();
             shown.sort_by_key(|operation| operation.called);
-            let lines: Vec<String> = shown.iter().map(|operation| format!("{operation:?}")).collect();
+            let lines: Vec<String> = shown
+                .iter()
+                .map(|operation| format!("{operation:?}"))
+                .collect();
             return Err(format!("{key} is not linearizable:\n{}", lines.join("\n")));
         }
     }
@@ -210,7 +230,9 @@ fn reads_are_linearizable_under_faults() {
         match what {
             0 | 1 => {
                 cluster.process(leader).pause();
-                thread::sleep(Duration::from_millis(random.between(PAST_ELECTION.0, PAST_ELECTION.1)));
+                thread::sleep(Duration::from_millis(
+                    random.between(PAST_ELECTION.0, PAST_ELECTION.1),
+                ));
                 cluster.process(leader).resume();
             }
             2 => {
@@ -220,7 +242,9 @@ fn reads_are_linearizable_under_faults() {
             }
             3 => {
                 cluster.process(other).pause();
-                thread::sleep(Duration::from_millis(random.between(PAST_ELECTION.0, PAST_ELECTION.1)));
+                thread::sleep(Duration::from_millis(
+                    random.between(PAST_ELECTION.0, PAST_ELECTION.1),
+                ));
                 cluster.process(other).resume();
             }
             _ => {
@@ -231,12 +255,19 @@ fn reads_are_linearizable_under_faults() {
     }
     let histories = clients.finish();
     let operations: usize = histories.values().map(Vec::len).sum();
-    scenario.say(format!("{} histories, {operations} operations", histories.len()));
+    scenario.say(format!(
+        "{} histories, {operations} operations",
+        histories.len()
+    ));
     assert!(operations > 2_000, "too few operations to prove anything");
     if let Err(found) = judge(&histories) {
         let path = scenario.dir().join("history.txt");
         std::fs::write(&path, &found).unwrap();
-        panic!("{} (all of it in {})", found.lines().next().unwrap(), path.display());
+        panic!(
+            "{} (all of it in {})",
+            found.lines().next().unwrap(),
+            path.display()
+        );
     }
     cluster.verify(&tenure_tests::Ledger::default()).unwrap();
 }
@@ -285,7 +316,10 @@ fn wake_with(cluster: &mut Cluster, key: &str, round: u64, line: &str) -> Woken 
     tenure_tests::eventually("a write at the new leader", SOON, || {
         cluster.nodes[other].connect()?.put(key, &new.to_string())
     });
-    println!("    another leads and has written {:?} after the pause", paused.elapsed());
+    println!(
+        "    another leads and has written {:?} after the pause",
+        paused.elapsed()
+    );
     // Asked after the new write was acknowledged, while the old leader sleeps: the call
     // waits in its socket, and is the first thing that it finds.
     control.send(line).unwrap();
@@ -305,7 +339,11 @@ fn a_paused_leader_is_never_stale() {
             let woken = wake_with(&mut cluster, "p/read", round, &format!("{how} p/read"));
             scenario.say(format!("{how} after the pause: {:?}", woken.answer));
             if let Ok(answer) = &woken.answer {
-                assert_eq!(value_of(answer), Some(woken.new.to_string()), "a stale read");
+                assert_eq!(
+                    value_of(answer),
+                    Some(woken.new.to_string()),
+                    "a stale read"
+                );
             }
         }
         let late = format!("k/late/{round}");
@@ -326,13 +364,20 @@ fn a_paused_leader_is_never_stale() {
     // The planted bug: a local read of a leader that was paused is stale, and is found.
     for round in 0..20 {
         let woken = wake_with(&mut cluster, "p/local", round, "getlocal p/local");
-        let value = woken.answer.ok().and_then(|answer| value_of(&answer)?.parse().ok());
+        let value = woken
+            .answer
+            .ok()
+            .and_then(|answer| value_of(&answer)?.parse().ok());
         let history = [
             (Action::Write(woken.old), 0),
             (Action::Write(woken.new), 2),
             (Action::Read(value), 4),
         ];
-        let history = history.map(|(action, at)| Operation { action, called: at, returned: Some(at + 1) });
+        let history = history.map(|(action, at)| Operation {
+            action,
+            called: at,
+            returned: Some(at + 1),
+        });
         if value == Some(woken.old) {
             assert!(!linearizable(&history), "the checker missed a stale read");
             return;

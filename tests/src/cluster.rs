@@ -93,7 +93,10 @@ impl Node {
             .args(["--name", &self.name])
             .args(["--peer", &self.peer.to_string()])
             .args(["--control", &self.control.to_string()])
-            .args(["--snapshot-log-bytes", &options.snapshot_log_bytes.to_string()])
+            .args([
+                "--snapshot-log-bytes",
+                &options.snapshot_log_bytes.to_string(),
+            ])
             .args(&self.arguments)
             .envs(&self.environment);
         if let Some(disk) = &options.disk {
@@ -106,7 +109,9 @@ impl Node {
 
     /// Whether its process runs.
     pub fn runs(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| process.exited().is_none())
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.exited().is_none())
     }
 
     /// A connection to its control port.
@@ -151,13 +156,21 @@ impl Node {
 
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
-        self.process.as_ref().map(|process| process.log_tail(30)).unwrap_or_default()
+        self.process
+            .as_ref()
+            .map(|process| process.log_tail(30))
+            .unwrap_or_default()
     }
 
     /// Everything that its present run has logged.
     pub fn log(&self) -> String {
-        let path = self.process.as_ref().map(|process| process.stderr().to_owned());
-        let bytes = path.and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let path = self
+            .process
+            .as_ref()
+            .map(|process| process.stderr().to_owned());
+        let bytes = path
+            .and_then(|path| fs::read(path).ok())
+            .unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -190,8 +203,15 @@ impl Cluster {
     /// The nodes of a cluster, none of them started.
     pub fn unstarted(scenario: &Scenario, options: ClusterOptions) -> Self {
         let dir = scenario.dir().to_owned();
-        let nodes = (1..=options.nodes).map(|n| Node::new(&dir, &format!("n{n}"))).collect();
-        Self { nodes, options, logs: scenario.logs(), dir }
+        let nodes = (1..=options.nodes)
+            .map(|n| Node::new(&dir, &format!("n{n}")))
+            .collect();
+        Self {
+            nodes,
+            options,
+            logs: scenario.logs(),
+            dir,
+        }
     }
 
     /// Starts the first node and bootstraps it.
@@ -223,8 +243,9 @@ impl Cluster {
 
     /// Starts all nodes that don't run, and waits until they answer.
     pub fn restart_all(&mut self) {
-        let down: Vec<usize> =
-            (0..self.nodes.len()).filter(|&index| !self.nodes[index].runs()).collect();
+        let down: Vec<usize> = (0..self.nodes.len())
+            .filter(|&index| !self.nodes[index].runs())
+            .collect();
         for &index in &down {
             self.spawn(index);
         }
@@ -254,7 +275,10 @@ impl Cluster {
 
     /// The process of a node that was started.
     pub fn process(&mut self, index: usize) -> &mut Process {
-        self.nodes[index].process.as_mut().expect("the node was started")
+        self.nodes[index]
+            .process
+            .as_mut()
+            .expect("the node was started")
     }
 
     /// Kills all nodes and leaves in their folders what a power cut would have left.
@@ -279,7 +303,9 @@ impl Cluster {
     /// A join token from the active node.
     pub fn mint(&mut self, ttl_ms: u64) -> String {
         let active = self.wait_active();
-        eventually("a join token", SOON, || self.nodes[active].call(&format!("mint {ttl_ms}")))
+        eventually("a join token", SOON, || {
+            self.nodes[active].call(&format!("mint {ttl_ms}"))
+        })
     }
 
     /// Lets a node join with a token, at whichever node is active.
@@ -307,13 +333,17 @@ impl Cluster {
 
     /// Waits until a node is active.
     pub fn wait_active(&self) -> usize {
-        eventually("an active node", SOON, || self.active().ok_or_else(|| self.states()))
+        eventually("an active node", SOON, || {
+            self.active().ok_or_else(|| self.states())
+        })
     }
 
     /// Waits until a node other than `not` is active.
     pub fn wait_other_active(&self, not: usize) -> usize {
         eventually("another active node", SOON, || {
-            self.active().filter(|&index| index != not).ok_or_else(|| self.states())
+            self.active()
+                .filter(|&index| index != not)
+                .ok_or_else(|| self.states())
         })
     }
 
@@ -377,7 +407,9 @@ impl Cluster {
             let node = &self.nodes[index];
             let (revision, records) = try_eventually(SOON, || node.connect()?.dump())
                 .map_err(|error| format!("no linearizable read through {}: {error}", node.name))?;
-            ledger.check(revision, &records).map_err(|text| format!("{}: {text}", node.name))?;
+            ledger
+                .check(revision, &records)
+                .map_err(|text| format!("{}: {text}", node.name))?;
             match &first {
                 None => first = Some((node.name.clone(), records)),
                 Some((name, same)) if *same != records => {

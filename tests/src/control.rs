@@ -82,7 +82,9 @@ impl Control {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(bound))?;
         stream.set_write_timeout(Some(bound))?;
-        Ok(Self { reader: BufReader::new(stream) })
+        Ok(Self {
+            reader: BufReader::new(stream),
+        })
     }
 
     /// One call. After a transport error the connection is of no more use.
@@ -93,7 +95,10 @@ impl Control {
 
     /// Sends a call without waiting for its answer: a paused node finds it when it wakes.
     pub fn send(&mut self, line: &str) -> Result<(), CallError> {
-        let sent = self.reader.get_mut().write_all(format!("{line}\n").as_bytes());
+        let sent = self
+            .reader
+            .get_mut()
+            .write_all(format!("{line}\n").as_bytes());
         sent.map_err(|error| CallError::Unknown(error.to_string()))
     }
 
@@ -121,7 +126,8 @@ impl Control {
     /// Reads by `how`: `get` (lease), `getri` (ReadIndex) or `getlocal` (whatever the node
     /// has: not linearizable).
     pub fn read(&mut self, how: &str, key: &str) -> Result<Option<String>, CallError> {
-        self.call(&format!("{how} {key}")).map(|answer| value_of(&answer))
+        self.call(&format!("{how} {key}"))
+            .map(|answer| value_of(&answer))
     }
 
     /// All records, read through ReadIndex: the state's revision, and value and revision by
@@ -170,11 +176,14 @@ impl Control {
 
 /// The value in the answer to a read.
 pub fn value_of(answer: &str) -> Option<String> {
-    answer.split_once(' ').map(|(_revision, value)| value.to_owned())
+    answer
+        .split_once(' ')
+        .map(|(_revision, value)| value.to_owned())
 }
 
 fn number(text: String) -> Result<u64, CallError> {
-    text.parse().map_err(|_| CallError::Unknown(format!("not a number: {text}")))
+    text.parse()
+        .map_err(|_| CallError::Unknown(format!("not a number: {text}")))
 }
 
 fn parse(answer: &str) -> Result<String, CallError> {
