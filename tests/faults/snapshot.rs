@@ -93,7 +93,18 @@ fn killed_while_a_snapshot_is_installed() {
             let leader = cluster.wait_active();
             let victim = (leader + 1) % 3;
             load.wait_acked(20, SOON);
-            let had = cluster.nodes[victim].status().unwrap();
+            // It has an older snapshot of its own: the installed one takes its place.
+            let had = eventually("a snapshot of its own", SOON, || {
+                let _ = cluster.nodes[victim].call("snapshot");
+                let status = cluster.nodes[victim]
+                    .status()
+                    .map_err(|error| error.to_string())?;
+                if status.snapshot > 0 {
+                    Ok(status)
+                } else {
+                    Err(format!("{status:?}"))
+                }
+            });
             cluster.kill(victim);
             eventually("fill", SOON, || {
                 let active = cluster.wait_active();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::control::{CallError, Control, Status};
 use crate::invariants;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Records};
 use crate::lostwrite::{self, Disk, Lost};
 use crate::ports::free_address;
 use crate::process::Process;
@@ -294,10 +294,19 @@ impl Cluster {
         lost
     }
 
-    /// Joins a running node by a fresh token.
+    /// Joins a running node by a fresh token. While the membership changes for another node
+    /// the cluster asks to try again.
     pub fn join(&mut self, index: usize) {
         let token = self.mint(300_000);
-        self.join_with(index, &token).expect("join");
+        eventually("join", SOON, || {
+            let joined = self.join_with(index, &token);
+            match &joined {
+                Err(error) if !error.to_string().contains("no member could be reached") => {
+                    panic!("join: {error}")
+                }
+                _ => joined.map(|_| ()),
+            }
+        });
     }
 
     /// A join token from the active node.
@@ -399,7 +408,7 @@ impl Cluster {
     /// Reads the whole state through every running node and judges it: nothing that was
     /// acknowledged is lost, all nodes agree, no node voted twice, one leader a term.
     pub fn verify(&mut self, ledger: &Ledger) -> Result<(), String> {
-        let mut first: Option<(String, BTreeMap<String, (String, u64)>)> = None;
+        let mut first: Option<(String, Records)> = None;
         for index in 0..self.nodes.len() {
             if !self.nodes[index].runs() {
                 continue;

@@ -1,13 +1,14 @@
 //! The client of a raft node's control port: a line for a call, a line for its answer
 //! (`ok …` or `err <kind> …`).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::ledger::Records;
 
 const CONNECT_BOUND: Duration = Duration::from_secs(2);
 
@@ -132,12 +133,12 @@ impl Control {
 
     /// All records, read through ReadIndex: the state's revision, and value and revision by
     /// key.
-    pub fn dump(&mut self) -> Result<(u64, BTreeMap<String, (String, u64)>), CallError> {
+    pub fn dump(&mut self) -> Result<(u64, Records), CallError> {
         let broken = || CallError::Refused("not a dump".to_owned());
         let text = self.call("dump")?;
         let value: Value = serde_json::from_str(&text).map_err(|_| broken())?;
         let revision = value["revision"].as_u64().ok_or_else(broken)?;
-        let mut records = BTreeMap::new();
+        let mut records = Records::new();
         for row in value["records"].as_array().ok_or_else(broken)? {
             let key = row[0].as_str().ok_or_else(broken)?.to_owned();
             let value = row[1].as_str().ok_or_else(broken)?.to_owned();

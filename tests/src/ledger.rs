@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::CallError;
 
+/// A state as a client reads it: value and revision by key.
+pub type Records = BTreeMap<String, (String, u64)>;
+
 /// The ledger of one run. Every key is written once, with a value of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -69,11 +72,7 @@ impl Ledger {
     }
 
     /// Judges a state. `Err` says what was lost, changed or made up.
-    pub fn check(
-        &self,
-        revision: u64,
-        records: &BTreeMap<String, (String, u64)>,
-    ) -> Result<(), String> {
+    pub fn check(&self, revision: u64, records: &Records) -> Result<(), String> {
         let mut faults = self.broken.clone();
         if revision < self.revision() {
             faults.push(format!(
@@ -133,7 +132,7 @@ mod tests {
         ledger
     }
 
-    fn state(rows: &[(&str, &str, u64)]) -> BTreeMap<String, (String, u64)> {
+    fn state(rows: &[(&str, &str, u64)]) -> Records {
         rows.iter()
             .map(|(k, v, r)| ((*k).to_owned(), ((*v).to_owned(), *r)))
             .collect()
