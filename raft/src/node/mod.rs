@@ -455,18 +455,6 @@ impl Node {
         core.reads.read(consistency, deadline).await
     }
 
-    /// Waits until the observer has seen all that `view` shows. (A view may show a write a
-    /// moment before it is published.)
-    pub async fn observed(&self, view: &View) {
-        let Some(core) = self.core() else { return };
-        if core.state.applied().index < view.applied_index() {
-            let mut applied = core.state.watch_applied();
-            let _ = applied
-                .wait_for(|now| now.index >= view.applied_index())
-                .await;
-        }
-    }
-
     /// Cluster time as this node knows it, milliseconds since the epoch.
     pub fn cluster_time_ms(&self) -> u64 {
         self.core().map_or(0, |core| core.clock.now_ms())

@@ -15,10 +15,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use prost::Message;
 use tenure_core::{
-    barrier::Barrier,
+    dedupe::RequestKey,
     state::{Reads, Txn, View},
     token::{self, Caller, Revocations, TtlConfig},
-    types::UnixMillis,
+    types::{Secret, UnixMillis},
 };
 use tenure_raft::{batch::SubmitError, node::Node, reads::Consistency};
 use tokio::time::{Instant, sleep};
@@ -147,6 +147,8 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
+    /// For people.
+    pub cluster_name: String,
     /// The longest a call may take.
     pub longest: Duration,
 }
@@ -280,10 +282,25 @@ impl Pipeline {
             context: judged_by,
             caller,
         };
-        let dedupe = match Dedupe::of(call, &scope, &keys.barrier)? {
-            Some(Repeated::Answer(answer)) => return Ok(Step::Done(Ok(answer))),
-            Some(Repeated::New(dedupe)) => Some(dedupe),
-            None => None,
+        let request_key = match call.request_id() {
+            "" => None,
+            id => {
+                let (hash, body) = (caller.entry().hash(), call.encode_to_vec());
+                let key = match RequestKey::new(&view, hash, id, C::METHOD, &body) {
+                    Ok(key) => key,
+                    Err(error) => return Ok(Step::Done(Err(error.into()))),
+                };
+                match key.answer(&view, pinned.now) {
+                    Ok(None) => Some(key),
+                    Ok(Some(kept)) => {
+                        let answer = C::Answer::decode(kept.expose().as_slice());
+                        let answer = answer
+                            .map_err(|_| Error::internal("a kept answer can't be decoded"));
+                        return Ok(Step::Done(answer));
+                    }
+                    Err(error) => return Ok(Step::Done(Err(error.into()))),
+                }
+            }
         };
         let Planned { mut txn, answer } = match call.plan(&scope) {
             Ok(planned) => planned,
@@ -292,8 +309,9 @@ impl Pipeline {
         if txn.is_empty() {
             return Ok(Step::Done(Ok(answer)));
         }
-        if let Some(dedupe) = dedupe {
-            dedupe.record(&mut txn, &keys.barrier, &answer, pinned.now)?;
+        if let Some(key) = request_key {
+            let kept = Secret::new(answer.encode_to_vec());
+            key.record(&view, &mut txn, kept, pinned.now, &mut SystemRandom)?;
         }
         Ok(Step::Commit(view.into_reads(), txn, answer))
     }
@@ -319,7 +337,6 @@ impl Pipeline {
             } else {
                 (self.node.view()?, self.node.cluster_time_ms())
             };
-            self.node.observed(&view).await;
             let revocations = self.revoked.now();
             if Arc::ptr_eq(&before, &revocations) || Instant::now() >= deadline {
                 return Ok(Pinned {
@@ -332,10 +349,8 @@ impl Pipeline {
     }
 }
 
+/// What comes after a commit.
 enum Then<A> {
     Answer(A),
     Serve(Box<Caller>),
 }
-
-mod dedupe;
-use dedupe::{Dedupe, Repeated};
