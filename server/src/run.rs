@@ -369,8 +369,8 @@ async fn look_after(
         ticks.tick().await;
         let unsealed = !pipeline.keys.is_sealed();
         let active = unsealed && node.is_active();
-        let leader = node.leadership().borrow().leader;
-        let ready = unsealed && (active || leader.is_some_and(|id| Some(id) != node.id()));
+        let leads = node.leadership().borrow().is_leader;
+        let ready = unsealed && (active || (!leads && node.has_live_leader()));
         state.send_if_modified(|known| {
             let now = HealthState { ready, active };
             std::mem::replace(known, now) != now
