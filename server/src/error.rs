@@ -76,8 +76,7 @@ impl Error {
 
     /// The call is about this node, but its token's use count is kept by the active one.
     pub fn needs_active_node() -> Self {
-        let message =
-            "a token with limited uses can make this call on the active node only: it is about \
+        let message = "a token with limited uses can make this call on the active node only: it is about \
              the node that it is sent to";
         Self::new(Code::FailedPrecondition, "USE_LIMITED_TOKEN", message)
     }

@@ -21,8 +21,8 @@ use tenure_raft::{
     node::Node,
 };
 use tokio::time::Instant;
-use tracing::Instrument;
 use tonic::{ConnectError, Request, Response, Status};
+use tracing::Instrument;
 
 use crate::{
     error::Error,
