@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use crate::v1;
+use crate::{internal, v1};
 
 /// `Name: (secret fields) (other fields)`, in the order in which they are shown. A message
 /// gets here by being on the list `SECRET` of build.rs.
 macro_rules! redacted_debug {
-    ($($name:ident: ($($secret:ident),*) ($($shown:ident),*);)*) => {$(
-        impl fmt::Debug for v1::$name {
+    ($package:ident; $($name:ident: ($($secret:ident),*) ($($shown:ident),*);)*) => {$(
+        impl fmt::Debug for $package::$name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name))
                     $(.field(stringify!($secret), &"[redacted]"))*
@@ -21,6 +21,7 @@ macro_rules! redacted_debug {
 }
 
 redacted_debug! {
+    v1;
     Auth: (client_token) (
         accessor, policies, meta, lease_duration, renewable, orphan, num_uses, r#type,
         warnings
@@ -42,6 +43,16 @@ redacted_debug! {
     UnsealRequest: (share) (reset);
     CreateJoinTokenResponse: (join_token) (expire_time);
     JoinRequest: (join_token) (peer_addresses);
+}
+
+redacted_debug! {
+    internal;
+    ForwardRequest: (body, token) (format, method, remote_address, timeout_ms, trace_id);
+    ForwardResponse: (body) ();
+    JoinRequest: (proof) (
+        format, name, peer_address, api_address, forwarded_public_key
+    );
+    ChallengeProof: (answer) (challenge);
 }
 
 #[cfg(test)]

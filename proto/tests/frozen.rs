@@ -2,6 +2,8 @@
 //! versions wrote exactly these: a test that fails here means that a field was renumbered
 //! or retyped. (raft/tests/frozen.rs pins whole databases.)
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use prost::Message;
 use tenure_proto::internal::{

@@ -2,23 +2,16 @@
 //! that programs can match on (`google.rpc.ErrorInfo`, domain `tenure`), and whether the
 //! call may have been applied. Messages never hold a secret.
 
-use std::collections::HashMap;
-
+use tenure_core::{
+    barrier::BarrierError,
+    dedupe::DedupeError,
+    state,
+    token::{ErrorKind, TokenError},
+};
 use tenure_raft::{batch::SubmitError, reads::ReadError};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
-/// Domain of every `ErrorInfo`.
-pub const DOMAIN: &str = "tenure";
-
-/// Whether the call changed anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// Nothing was applied: the call may be sent again.
-    No,
-    /// It may have been applied.
-    Maybe,
-}
+use crate::listen::{Applied, refusal};
 
 /// A refusal, ready for the wire.
 #[derive(Clone, Debug)]
@@ -109,14 +102,58 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let applied = match error.applied {
-            Applied::No => "no",
-            Applied::Maybe => "maybe",
-        };
-        let metadata = HashMap::from([("applied".to_owned(), applied.to_owned())]);
-        let details = ErrorDetails::with_error_info(error.reason, DOMAIN, metadata);
-        Self::with_error_details(error.code, error.message, details)
+        refusal(error.code, error.reason, &error.message, error.applied)
     }
+}
+
+impl From<TokenError> for Error {
+    fn from(error: TokenError) -> Self {
+        let code = match error.kind() {
+            ErrorKind::Unauthenticated => return Self::invalid_token(),
+            ErrorKind::Storage => return storage(&error),
+            ErrorKind::PermissionDenied => Code::PermissionDenied,
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::InvalidArgument => Code::InvalidArgument,
+            ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+            ErrorKind::Unimplemented => Code::Unimplemented,
+        };
+        Self::new(code, error.reason(), error.to_string())
+    }
+}
+
+impl From<DedupeError> for Error {
+    fn from(error: DedupeError) -> Self {
+        let code = match error {
+            DedupeError::Malformed => Code::InvalidArgument,
+            DedupeError::Reused => Code::AlreadyExists,
+            DedupeError::Read(_) => return storage(&error),
+        };
+        Self::new(code, error.reason(), error.to_string())
+    }
+}
+
+impl From<state::ReadError> for Error {
+    fn from(error: state::ReadError) -> Self {
+        storage(&error)
+    }
+}
+
+impl From<BarrierError> for Error {
+    fn from(error: BarrierError) -> Self {
+        storage(&error)
+    }
+}
+
+/// The log says what failed; the client only that something of ours did.
+fn storage(error: &dyn std::error::Error) -> Error {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain = format!("{chain}: {cause}");
+        source = cause.source();
+    }
+    tracing::error!(error = chain, "a record can't be read or sealed");
+    Error::new(Code::Unavailable, "STORAGE", "the state can't be read at the moment")
 }
 
 impl From<SubmitError> for Error {

@@ -357,3 +357,45 @@ fn no_canary_is_stored_in_clear() {
         }
     }
 }
+
+/// What is on disk must be read by every later version: these bytes never change.
+#[test]
+fn the_bytes_on_disk_are_frozen() {
+    let hash = |byte| TokenHash::from_slice(&[byte; 32]).unwrap();
+    let record = TokenRecord {
+        accessor: Accessor::parse("ABCDEFGHIJKLMNOPQRSTUVWX").unwrap(),
+        ancestors: vec![hash(1)],
+        policies: PolicySet::parse(["a", "b"]).unwrap(),
+        path: "p".into(),
+        display_name: DisplayName::for_token("n").unwrap(),
+        meta: Meta::new([("k".into(), "v".into())]).unwrap(),
+        uses_left: NonZeroU32::new(2),
+        created: UnixMillis::new(3),
+        expiry: Expiry::At(UnixMillis::new(4)),
+        creation_ttl: Ttl::from_seconds(5).ok(),
+        explicit_max_ttl: Ttl::from_seconds(6).ok(),
+        period: Ttl::from_seconds(7).ok(),
+        renewable: true,
+        last_renewal: Some(UnixMillis::new(8)),
+    };
+    assert_eq!(
+        hex::encode(Tokens::encode(&record)),
+        "080112184142434445464748494a4b4c4d4e4f5051525354555657581a2001010101010101010101010101010101010101010101010101010101010101012201612201622a01703207746f6b656e2d6e3a060a016b120176400248035202100458056006680770017808"
+    );
+    let due = Due {
+        at: UnixMillis::new(0x0102),
+        kind: DueKind::Token(hash(9)),
+    };
+    let expected = format!("0215000000000000010201{}", "09".repeat(32));
+    assert_eq!(hex::encode(key_of::<TimeIndex>(&due)), expected);
+    let expected = format!("0212{}{}", "01".repeat(32), "02".repeat(32));
+    assert_eq!(
+        hex::encode(key_of::<TokenChildren>(&(hash(1), hash(2)))),
+        expected
+    );
+    assert_eq!(
+        hex::encode(key_of::<Tokens>(&hash(1))),
+        format!("0210{}", "01".repeat(32))
+    );
+    assert_eq!(hex::encode(key_of::<Keyrings>(&())), "0202");
+}

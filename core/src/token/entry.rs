@@ -3,7 +3,7 @@
 use super::{Context, TokenError};
 use crate::{
     barrier::TokenHash,
-    state::{OrphanMarkers, Row, TokenRecord, Tokens, Tombstones},
+    state::{Row, TokenRecord, Tokens, Tombstones},
     types::TokenId,
 };
 
@@ -96,9 +96,10 @@ pub(super) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entr
         return Ok(None);
     };
     view.note::<Tombstones>(hash);
+    // A cut needs no note of its own: it deletes the record of an ancestor, which is read
+    // below.
     for ancestor in &row.value.ancestors {
         view.note::<Tombstones>(ancestor);
-        view.note::<OrphanMarkers>(ancestor);
     }
     let created = row.create_revision;
     let ancestors = context

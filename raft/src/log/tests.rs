@@ -14,9 +14,16 @@ use openraft::{
 };
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    open::{LOG_DIR, MARKER_FILE},
+    *,
+};
 use crate::{
+    codec::CodecError,
+    files,
+    limits::FORMAT,
     limits::{APPEND_BYTES_MAX, LOG_CACHE_BYTES_MAX},
+    marker::{Mark, Marker},
     types::Command,
 };
 

@@ -213,6 +213,30 @@ impl Node {
         Err(last)
     }
 
+    /// Asks the members at `addresses` for a challenge, without answering it.
+    ///
+    /// # Errors
+    /// See [`JoinError`].
+    pub async fn fetch_challenge(&self, addresses: &[String]) -> Result<Bytes, JoinError> {
+        let mut last = JoinError::Unreachable("no address was given".to_owned());
+        for address in addresses {
+            let connect = self.shared.peers.join_channel(address, JoinPin::Unpinned);
+            let channel = match connect.await {
+                Ok((channel, _)) => channel,
+                Err(error) => {
+                    last = JoinError::Unreachable(format!("{address}: {error}"));
+                    continue;
+                }
+            };
+            let mut client = JoinServiceClient::new(channel);
+            match client.challenge(within(wire::ChallengeRequest {})).await {
+                Ok(given) => return Ok(given.into_inner().challenge),
+                Err(status) => last = refused(status),
+            }
+        }
+        Err(last)
+    }
+
     async fn join_through(
         &self,
         address: &str,

@@ -54,6 +54,8 @@ pub struct NodeStatus {
     pub last_log_index: u64,
     /// Last applied index.
     pub applied_index: u64,
+    /// Bytes of log since the last snapshot.
+    pub log_bytes: u64,
     /// Index covered by the last snapshot.
     pub snapshot_index: Option<u64>,
     /// Revision of the state.
@@ -115,6 +117,7 @@ impl Node {
             active: self.is_active(),
             last_log_index: metrics.last_log_index.unwrap_or(0),
             applied_index: applied.index,
+            log_bytes: core.log.bytes_since_purge(),
             snapshot_index: metrics.snapshot.map(|id| id.index()),
             revision: applied.revision,
             cluster_time_ms: core.clock.now_ms(),

@@ -4,7 +4,10 @@
 //! **Invariant:** a write is sent at most once. If the answer is lost, the caller is told
 //! that it may have been applied.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tenure_proto::internal::{
@@ -12,13 +15,16 @@ use tenure_proto::internal::{
     forward_service_client::ForwardServiceClient,
     forward_service_server::{ForwardService, ForwardServiceServer},
 };
-use tenure_raft::{limits::FORMAT, node::Node};
+use tenure_raft::{
+    limits::{FORMAT, PEER_MESSAGE_BYTES_MAX},
+    node::Node,
+};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    error::{Applied, Error},
-    limits::PEER_MESSAGE_BYTES_MAX,
+    error::Error,
+    listen::Applied,
     pipeline::{Access, Context, Pipeline},
 };
 
@@ -76,8 +82,8 @@ fn lost(access: Access, status: &Status) -> Status {
     Error::active_node_lost(maybe(access)).into()
 }
 
-/// The receiving side, on the active node.
-pub struct Receiver(pub Arc<Pipeline>);
+/// The receiving side, on the active node. The pipeline comes once it is made.
+pub struct Receiver(pub Arc<OnceLock<Arc<Pipeline>>>);
 
 impl Receiver {
     /// The service for the peer port.
@@ -105,8 +111,8 @@ impl ForwardService for Receiver {
             request.trace_id,
             deadline,
         )?;
-        let body = self
-            .0
+        let pipeline = self.0.get().ok_or_else(Error::no_active_node)?;
+        let body = pipeline
             .call_by_name(&request.method, request.body, context)
             .await?;
         Ok(Response::new(ForwardResponse { body }))

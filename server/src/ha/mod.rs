@@ -1,3 +1,6 @@
-//! What this node is to the others and to its orchestrator. Never reads or decides on secrets.
+//! What this node is to the others and to its orchestrator: leadership, forwarding, health.
+//! Never reads or decides on secrets.
 
+pub mod forward;
 pub mod health;
+pub mod leadership;

@@ -7,7 +7,10 @@ use tenure_core::types::TokenId;
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
 
-use crate::{error::Error, listen};
+use crate::{
+    error::Error,
+    listen::{Deadline, RequestId},
+};
 
 /// What a call carries beside its message.
 pub struct Context {
@@ -28,18 +31,19 @@ impl Context {
     /// # Errors
     /// A token that can't be one.
     pub fn of<T>(request: &Request<T>, longest: Duration) -> Result<Self, Error> {
-        let metadata = request.metadata();
-        let asked = metadata
-            .get("grpc-timeout")
-            .and_then(|value| value.to_str().ok())
-            .and_then(listen::parse_grpc_timeout);
+        let extensions = request.extensions();
+        let latest = Instant::now() + longest;
         let remote = request
             .remote_addr()
             .map_or_else(String::new, |address| address.to_string());
-        let trace_id = listen::request_id(request.extensions()).unwrap_or_default();
+        let trace_id = extensions
+            .get::<RequestId>()
+            .map_or_else(String::new, ToString::to_string);
         Ok(Self {
-            token: token_of(metadata)?,
-            deadline: Instant::now() + asked.map_or(longest, |asked| asked.min(longest)),
+            token: token_of(request.metadata())?,
+            deadline: extensions
+                .get::<Deadline>()
+                .map_or(latest, |deadline| deadline.0.min(latest)),
             remote,
             trace_id,
             forwarded: false,

@@ -1,0 +1,260 @@
+//! ClusterService. All but Join need root; Join is of a node that belongs to no cluster.
+
+use std::time::Duration;
+
+use tenure_core::{
+    token::{Administer, authorize},
+    types::UnixMillis,
+};
+use tenure_proto::v1;
+use tenure_raft::node::{HandOverError, JoinCredential, JoinError, RemoveError};
+use tokio::time::Instant;
+use tonic::{Code, Request, Response, Status};
+use zeroize::Zeroizing;
+
+use super::{Services, convert::timestamp};
+use crate::{
+    error::Error,
+    listen::Applied,
+    pipeline::{Access, Call, Pipeline, Planned, Scope},
+};
+
+/// Lifetime of a join token for which none was asked.
+const JOIN_TOKEN_TTL_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// The longest lifetime of a join token.
+const JOIN_TOKEN_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Most addresses that one join tries.
+const JOIN_ADDRESSES_MAX: usize = 16;
+
+#[tonic::async_trait]
+impl v1::cluster_service_server::ClusterService for Services {
+    async fn get_cluster_status(
+        &self,
+        request: Request<v1::GetClusterStatusRequest>,
+    ) -> Result<Response<v1::GetClusterStatusResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+
+    async fn create_join_token(
+        &self,
+        request: Request<v1::CreateJoinTokenRequest>,
+    ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+
+    async fn join(
+        &self,
+        request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinResponse>, Status> {
+        let call = request.into_inner();
+        let addresses = call.peer_addresses;
+        let fits = (1..=JOIN_ADDRESSES_MAX).contains(&addresses.len())
+            && addresses.iter().all(|a| (3..=255).contains(&a.len()));
+        if !fits {
+            let message = format!("peer_addresses: 1 to {JOIN_ADDRESSES_MAX} of host:port");
+            return Err(Error::invalid_argument(message).into());
+        }
+        if call.join_token.is_empty() {
+            self.sealer.join_by_quorum(addresses).await?;
+            return Ok(Response::new(v1::JoinResponse { node_id: None }));
+        }
+        let token = JoinCredential::Token(Zeroizing::new(call.join_token).into());
+        let joined = self.pipeline.node.join(&addresses, &token).await;
+        joined.map_err(|error| Status::from(join_error(&error)))?;
+        let node_id = self.pipeline.node.id();
+        Ok(Response::new(v1::JoinResponse { node_id }))
+    }
+
+    async fn remove_peer(
+        &self,
+        request: Request<v1::RemovePeerRequest>,
+    ) -> Result<Response<v1::RemovePeerResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+
+    async fn step_down(
+        &self,
+        request: Request<v1::StepDownRequest>,
+    ) -> Result<Response<v1::StepDownResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+}
+
+/// What a failed join says to its caller.
+pub fn join_error(error: &JoinError) -> Error {
+    let (code, reason) = match error {
+        JoinError::Initialized => (Code::FailedPrecondition, "ALREADY_INITIALIZED"),
+        JoinError::Malformed => (Code::InvalidArgument, "INVALID_JOIN_TOKEN"),
+        JoinError::Unreachable(_) => (Code::Unavailable, "NO_MEMBER_REACHED"),
+        JoinError::Refused(_) => (Code::PermissionDenied, "JOIN_REFUSED"),
+        JoinError::WrongQuorum => (Code::InvalidArgument, "WRONG_SHARES"),
+        JoinError::Start(_) => (Code::Internal, "JOIN_FAILED"),
+    };
+    Error::new(code, reason, error.to_string())
+}
+
+/// What only root may ask; the answer is made beside the state.
+fn administer<A: Default>(scope: &Scope<'_>) -> Result<Planned<A>, Error> {
+    authorize(scope.context, scope.caller, Administer)?;
+    Ok(Planned::answer(A::default()))
+}
+
+impl Call for v1::GetClusterStatusRequest {
+    const METHOD: &'static str = "/tenure.v1.ClusterService/GetClusterStatus";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::GetClusterStatusResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        administer(scope)
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        _deadline: Instant,
+        _answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        let status = pipeline.node.status().ok_or_else(Error::not_initialized)?;
+        let skew = status.clock_skew_ms;
+        let members = status.members.into_iter().map(|known| v1::Member {
+            node_id: known.id,
+            name: known.member.name,
+            peer_address: known.member.peer_address,
+            api_address: known.member.api_address,
+            role: if known.voter {
+                v1::MemberRole::Voter.into()
+            } else {
+                v1::MemberRole::Learner.into()
+            },
+            leader: known.leader,
+            active: known.leader && known.unsealed == Some(true),
+            state: known.unsealed.map(|unsealed| v1::MemberState {
+                sealed: !unsealed,
+                applied_index: known.applied_index.unwrap_or(0),
+                clock_skew: (known.id == status.id).then(|| prost_types::Duration {
+                    seconds: skew / 1_000,
+                    nanos: i32::try_from(skew % 1_000 * 1_000_000).unwrap_or(0),
+                }),
+                version: known.version.unwrap_or_default(),
+            }),
+        });
+        Ok(v1::GetClusterStatusResponse {
+            cluster_id: pipeline.node.cluster_id().map_or_else(String::new, hex::encode),
+            cluster_name: pipeline.cluster_name.clone(),
+            members: members.collect(),
+            term: status.term,
+            committed_index: status.applied_index,
+            cluster_time: Some(timestamp(UnixMillis::new(status.cluster_time_ms))),
+        })
+    }
+}
+
+impl Call for v1::CreateJoinTokenRequest {
+    const METHOD: &'static str = "/tenure.v1.ClusterService/CreateJoinToken";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::CreateJoinTokenResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        administer(scope)
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        deadline: Instant,
+        _answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        let ttl = match &self.ttl {
+            None => JOIN_TOKEN_TTL_DEFAULT,
+            Some(asked) => Duration::try_from(*asked)
+                .ok()
+                .filter(|asked| !asked.is_zero() && *asked <= JOIN_TOKEN_TTL_MAX)
+                .ok_or_else(|| {
+                    Error::invalid_argument("ttl: more than nothing and at most 24 hours")
+                })?,
+        };
+        let now = pipeline.node.cluster_time_ms();
+        let token = pipeline.node.mint_join_token(ttl, deadline).await?;
+        let ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Ok(v1::CreateJoinTokenResponse {
+            join_token: token.to_string(),
+            expire_time: Some(timestamp(UnixMillis::new(now.saturating_add(ms)))),
+        })
+    }
+}
+
+impl Call for v1::RemovePeerRequest {
+    const METHOD: &'static str = "/tenure.v1.ClusterService/RemovePeer";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::RemovePeerResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        administer(scope)
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        deadline: Instant,
+        answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        use v1::remove_peer_request::Peer;
+        let status = pipeline.node.status().ok_or_else(Error::not_initialized)?;
+        let id = match &self.peer {
+            None => return Err(Error::invalid_argument("peer: missing")),
+            Some(Peer::NodeId(id)) => Some(*id),
+            Some(Peer::Name(name)) => status
+                .members
+                .iter()
+                .find(|known| known.member.name == *name)
+                .map(|known| known.id),
+        };
+        let id = id.ok_or_else(|| remove_error(&RemoveError::Unknown))?;
+        match tokio::time::timeout_at(deadline, pipeline.node.remove(id)).await {
+            Ok(Ok(())) => Ok(answer),
+            Ok(Err(error)) => Err(remove_error(&error)),
+            Err(_) => Err(Error::deadline(Applied::Maybe)),
+        }
+    }
+}
+
+fn remove_error(error: &RemoveError) -> Error {
+    let (code, reason) = match error {
+        RemoveError::NotLeader => return Error::no_active_node(),
+        RemoveError::Leader => (Code::FailedPrecondition, "LEADER"),
+        RemoveError::Unknown => (Code::NotFound, "NO_SUCH_MEMBER"),
+        RemoveError::Failed(_) => (Code::FailedPrecondition, "NOT_REMOVED"),
+    };
+    Error::new(code, reason, error.to_string())
+}
+
+impl Call for v1::StepDownRequest {
+    const METHOD: &'static str = "/tenure.v1.ClusterService/StepDown";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::StepDownResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        administer(scope)
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        _deadline: Instant,
+        answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        // A task of its own: a hand-over isn't broken off when its caller goes.
+        let node = pipeline.node.clone();
+        let handed = tokio::spawn(async move { node.hand_over(None).await });
+        let handed = handed.await.unwrap_or(Err(HandOverError::Failed));
+        let (code, reason) = match &handed {
+            Ok(_) => return Ok(answer),
+            Err(HandOverError::NotLeader) => return Err(Error::no_active_node()),
+            Err(HandOverError::NoTarget) => (Code::FailedPrecondition, "NO_TARGET"),
+            Err(HandOverError::Busy) => (Code::FailedPrecondition, "HAND_OVER_UNDER_WAY"),
+            Err(HandOverError::Failed) => (Code::Unavailable, "HAND_OVER_FAILED"),
+        };
+        let message = handed.err().map_or_else(String::new, |error| error.to_string());
+        Err(Error::new(code, reason, message))
+    }
+}

@@ -1,0 +1,97 @@
+//! The gRPC services, one file each, and the one list of calls that a standby may pass on.
+
+mod cluster;
+pub use cluster::join_error;
+mod convert;
+mod seal;
+mod token;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tenure_proto::v1;
+use tonic::{Status, service::Routes};
+
+use crate::{
+    error::Error,
+    limits::REQUEST_BYTES_CEILING,
+    pipeline::{Call, Context, Pipeline},
+    seal::Sealer,
+};
+
+/// What the services stand on.
+#[derive(Clone)]
+pub struct Services {
+    /// Everything that needs a token.
+    pub pipeline: Arc<Pipeline>,
+    /// What a sealed node answers.
+    pub sealer: Arc<Sealer>,
+}
+
+impl Services {
+    /// The public services, with reflection.
+    ///
+    /// # Errors
+    /// The descriptor set can't be read.
+    pub fn routes(&self) -> Result<Routes, tonic_reflection::server::Error> {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        use v1::{
+            cluster_service_server::ClusterServiceServer, seal_service_server::SealServiceServer,
+            token_service_server::TokenServiceServer,
+        };
+        let tokens = TokenServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let seal = SealServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let cluster = ClusterServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        Ok(Routes::new(tokens)
+            .add_service(seal)
+            .add_service(cluster)
+            .add_service(reflection))
+    }
+}
+
+/// Dispatches a forwarded call by its method: the visible list of what may be forwarded.
+macro_rules! forwardable {
+    ($($call:ty),* $(,)?) => {
+        impl Pipeline {
+            /// Serves a call that a standby passed on.
+            ///
+            /// # Errors
+            /// Unknown methods are refused; else as [`Pipeline::call`].
+            pub async fn call_by_name(
+                &self,
+                method: &str,
+                body: Bytes,
+                context: Context,
+            ) -> Result<Bytes, Status> {
+                $(if method == <$call as Call>::METHOD {
+                    return self.call_encoded::<$call>(body, &context).await;
+                })*
+                Err(Error::invalid_argument("no call of this name is forwarded").into())
+            }
+        }
+    };
+}
+
+forwardable! {
+    v1::CreateTokenRequest,
+    v1::LookupTokenRequest,
+    v1::LookupSelfRequest,
+    v1::LookupAccessorRequest,
+    v1::RenewTokenRequest,
+    v1::RenewSelfRequest,
+    v1::RenewAccessorRequest,
+    v1::RevokeTokenRequest,
+    v1::RevokeSelfRequest,
+    v1::RevokeOrphanRequest,
+    v1::RevokeAccessorRequest,
+    v1::ListAccessorsRequest,
+    v1::CreateJoinTokenRequest,
+    v1::RemovePeerRequest,
+    v1::StepDownRequest,
+}

@@ -1,0 +1,124 @@
+//! SealService. Init, status and unseal are what a sealed node answers; Seal needs root.
+
+use tenure_core::{
+    token::{Administer, authorize},
+    types::Secret,
+};
+use tenure_proto::v1;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+
+use super::Services;
+use crate::{
+    error::Error,
+    pipeline::{Access, Call, Pipeline, Planned, Scope},
+    seal,
+};
+
+#[tonic::async_trait]
+impl v1::seal_service_server::SealService for Services {
+    async fn init(
+        &self,
+        request: Request<v1::InitRequest>,
+    ) -> Result<Response<v1::InitResponse>, Status> {
+        let call = request.into_inner();
+        // A task of its own: what was begun is finished when the caller goes.
+        let sealer = self.sealer.clone();
+        let made = tokio::spawn(async move {
+            sealer.init(call.secret_shares, call.secret_threshold).await
+        });
+        let made = made.await.map_err(|_| Error::internal("init broke off"))??;
+        Ok(Response::new(v1::InitResponse {
+            shares: made
+                .shares
+                .iter()
+                .map(|share| share.expose().clone())
+                .collect(),
+            root_token: made.root_token.expose().to_owned(),
+        }))
+    }
+
+    async fn get_seal_status(
+        &self,
+        _request: Request<v1::GetSealStatusRequest>,
+    ) -> Result<Response<v1::GetSealStatusResponse>, Status> {
+        let status = Some(wire(self.sealer.status()?));
+        Ok(Response::new(v1::GetSealStatusResponse { status }))
+    }
+
+    async fn unseal(
+        &self,
+        request: Request<v1::UnsealRequest>,
+    ) -> Result<Response<v1::UnsealResponse>, Status> {
+        let call = request.into_inner();
+        let share = Secret::new(call.share);
+        let sealer = self.sealer.clone();
+        let opened = tokio::spawn(async move {
+            if call.reset {
+                sealer.reset().await
+            } else {
+                sealer.unseal(share).await
+            }
+        });
+        let status = opened
+            .await
+            .map_err(|_| Error::internal("unsealing broke off"))??;
+        Ok(Response::new(v1::UnsealResponse {
+            status: Some(wire(status)),
+        }))
+    }
+
+    async fn seal(
+        &self,
+        request: Request<v1::SealRequest>,
+    ) -> Result<Response<v1::SealResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+}
+
+impl Call for v1::SealRequest {
+    const METHOD: &'static str = "/tenure.v1.SealService/Seal";
+    // This node is meant, whichever it is.
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::SealResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        authorize(scope.context, scope.caller, Administer)?;
+        Ok(Planned::answer(v1::SealResponse {}))
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        _deadline: Instant,
+        answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        let (node, keys) = (pipeline.node.clone(), pipeline.keys.clone());
+        let sealed = tokio::spawn(async move { seal::seal(&node, &keys).await });
+        sealed.await.map_err(|_| Error::internal("sealing broke off"))?;
+        Ok(answer)
+    }
+}
+
+fn wire(status: seal::Status) -> v1::SealStatus {
+    v1::SealStatus {
+        r#type: "shamir".to_owned(),
+        initialized: status.initialized,
+        sealed: status.sealed,
+        shares: status.shares.into(),
+        threshold: status.threshold.into(),
+        progress: status.progress.into(),
+        nonce: status.nonce,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_name: status.cluster_name,
+        cluster_id: status.cluster_id,
+        storage_type: "raft".to_owned(),
+        ha: status.ha.map(|ha| v1::HaStatus {
+            active: ha.active,
+            leader_address: ha.leader_address,
+            leader_cluster_address: ha.leader_cluster_address,
+            committed_index: ha.committed_index,
+            applied_index: ha.applied_index,
+        }),
+    }
+}

@@ -1,0 +1,346 @@
+//! TokenService.
+
+use std::num::NonZeroU32;
+
+use tenure_core::{
+    barrier::AccessorHash,
+    token::{
+        self, Create, CreateRequest, ListTokens, Lookup, Renew, Revoke, RevokeOrphan, Target,
+        TokenInfo, authorize,
+    },
+    types::{
+        Accessor, Meta, PolicySet, TokenId, TtlRequest,
+        limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
+    },
+};
+use tenure_proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Services,
+    convert::{duration, timestamp, ttl},
+};
+use crate::{
+    error::Error,
+    pipeline::{Access, Call, Planned, Scope},
+};
+
+/// Each method hands its message to the pipeline.
+macro_rules! serve {
+    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl v1::token_service_server::TokenService for Services {
+            $(async fn $method(
+                &self,
+                request: Request<v1::$request>,
+            ) -> Result<Response<v1::$response>, Status> {
+                self.pipeline.call(request).await
+            })*
+        }
+    };
+}
+
+serve! {
+    create_token: CreateTokenRequest -> CreateTokenResponse,
+    lookup_token: LookupTokenRequest -> LookupTokenResponse,
+    lookup_self: LookupSelfRequest -> LookupSelfResponse,
+    lookup_accessor: LookupAccessorRequest -> LookupAccessorResponse,
+    renew_token: RenewTokenRequest -> RenewTokenResponse,
+    renew_self: RenewSelfRequest -> RenewSelfResponse,
+    renew_accessor: RenewAccessorRequest -> RenewAccessorResponse,
+    revoke_token: RevokeTokenRequest -> RevokeTokenResponse,
+    revoke_self: RevokeSelfRequest -> RevokeSelfResponse,
+    revoke_orphan: RevokeOrphanRequest -> RevokeOrphanResponse,
+    revoke_accessor: RevokeAccessorRequest -> RevokeAccessorResponse,
+    list_accessors: ListAccessorsRequest -> ListAccessorsResponse,
+}
+
+impl Call for v1::CreateTokenRequest {
+    const METHOD: &'static str = "/tenure.v1.TokenService/CreateToken";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::CreateTokenResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        // Authorize before validate: a stranger learns nothing about its request.
+        let permit = authorize(scope.context, scope.caller, Create)?;
+        let plan = token::create(&permit, create_request(self)?, &mut scope.random())?;
+        let created = plan.response;
+        let auth = v1::Auth {
+            client_token: created.id.expose().to_owned(),
+            warnings: created.warnings,
+            ..auth(&created.info)
+        };
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::CreateTokenResponse { auth: Some(auth) },
+        })
+    }
+
+    fn request_id(&self) -> &str {
+        &self.request_id
+    }
+}
+
+fn create_request(wire: &v1::CreateTokenRequest) -> Result<CreateRequest, Error> {
+    let id = wire.id.as_deref().map(TokenId::custom).transpose();
+    let num_uses = match wire.num_uses {
+        None => None,
+        Some(uses) => Some(NonZeroU32::new(uses).ok_or_else(|| {
+            Error::invalid_argument("num_uses: at least 1; leave it out for no limit")
+        })?),
+    };
+    let meta = wire.meta.iter().map(|(k, v)| (k.clone(), v.clone()));
+    Ok(CreateRequest {
+        id: id.map_err(|error| Error::invalid_argument(format!("id: {error}")))?,
+        policies: PolicySet::parse(wire.policies.iter().map(String::as_str))
+            .map_err(|error| Error::invalid_argument(format!("policies: {error}")))?,
+        no_default_policy: wire.no_default_policy,
+        no_parent: wire.no_parent,
+        meta: Meta::new(meta)
+            .map_err(|error| Error::invalid_argument(format!("meta: {error}")))?,
+        display_name: wire.display_name.clone(),
+        num_uses,
+        renewable: wire.renewable.unwrap_or(true),
+        ttl: ttl("ttl", wire.ttl.as_ref())?,
+        explicit_max_ttl: ttl("explicit_max_ttl", wire.explicit_max_ttl.as_ref())?,
+        period: ttl("period", wire.period.as_ref())?,
+        token_type: match v1::TokenType::try_from(wire.r#type) {
+            Ok(v1::TokenType::Unspecified | v1::TokenType::Service) => token::TokenType::Service,
+            Ok(v1::TokenType::Batch) => token::TokenType::Batch,
+            Err(_) => return Err(Error::invalid_argument("type: unknown")),
+        },
+    })
+}
+
+/// A call that looks at a token.
+macro_rules! lookup {
+    ($($method:literal $request:ident -> $response:ident: $target:expr;)*) => {$(
+        impl Call for v1::$request {
+            const METHOD: &'static str = concat!("/tenure.v1.TokenService/", $method);
+            const ACCESS: Access = Access::Read;
+            type Answer = v1::$response;
+
+            fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+                let target: fn(&Self) -> Result<Target, Error> = $target;
+                let permit = authorize(scope.context, scope.caller, Lookup(target(self)?))?;
+                let token = Some(info(token::lookup(&permit)?));
+                Ok(Planned::answer(v1::$response { token }))
+            }
+        }
+    )*};
+}
+
+lookup! {
+    "LookupToken" LookupTokenRequest -> LookupTokenResponse: |call| by_id(&call.token);
+    "LookupSelf" LookupSelfRequest -> LookupSelfResponse: |_| Ok(Target::Caller);
+    "LookupAccessor" LookupAccessorRequest -> LookupAccessorResponse:
+        |call| by_accessor(&call.accessor);
+}
+
+/// A call that renews a token.
+macro_rules! renew {
+    ($($method:literal $request:ident -> $response:ident: $target:expr;)*) => {$(
+        impl Call for v1::$request {
+            const METHOD: &'static str = concat!("/tenure.v1.TokenService/", $method);
+            const ACCESS: Access = Access::Write;
+            type Answer = v1::$response;
+
+            fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+                let target: fn(&Self) -> Result<Target, Error> = $target;
+                let increment: TtlRequest = ttl("increment", self.increment.as_ref())?;
+                let action = Renew(target(self)?, increment);
+                let permit = authorize(scope.context, scope.caller, action)?;
+                let plan = token::renew(&permit, &mut scope.random())?;
+                let renewed = plan.response;
+                let id = renewed.info.id.as_ref().map(|id| id.expose().to_owned());
+                let auth = v1::Auth {
+                    client_token: id.unwrap_or_default(),
+                    warnings: renewed.warnings,
+                    ..auth(&renewed.info)
+                };
+                Ok(Planned {
+                    txn: plan.txn,
+                    answer: v1::$response { auth: Some(auth) },
+                })
+            }
+        }
+    )*};
+}
+
+renew! {
+    "RenewToken" RenewTokenRequest -> RenewTokenResponse: |call| by_id(&call.token);
+    "RenewSelf" RenewSelfRequest -> RenewSelfResponse: |_| Ok(Target::Caller);
+    "RenewAccessor" RenewAccessorRequest -> RenewAccessorResponse:
+        |call| by_accessor(&call.accessor);
+}
+
+/// A call that ends a token.
+macro_rules! revoke {
+    ($($method:literal $request:ident -> $response:ident: $rule:ident, $action:ident, $target:expr, $answer:expr;)*) => {$(
+        impl Call for v1::$request {
+            const METHOD: &'static str = concat!("/tenure.v1.TokenService/", $method);
+            const ACCESS: Access = Access::Write;
+            type Answer = v1::$response;
+
+            fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+                let target: fn(&Self) -> Result<Target, Error> = $target;
+                let answer: fn(Vec<String>) -> v1::$response = $answer;
+                let permit = authorize(scope.context, scope.caller, $action(target(self)?))?;
+                let plan = token::$rule(&permit, &mut scope.random())?;
+                Ok(Planned {
+                    txn: plan.txn,
+                    answer: answer(plan.response.warnings),
+                })
+            }
+        }
+    )*};
+}
+
+revoke! {
+    "RevokeToken" RevokeTokenRequest -> RevokeTokenResponse:
+        revoke, Revoke, |call| by_id(&call.token), |_| v1::RevokeTokenResponse {};
+    "RevokeSelf" RevokeSelfRequest -> RevokeSelfResponse:
+        revoke, Revoke, |_| Ok(Target::Caller), |_| v1::RevokeSelfResponse {};
+    "RevokeOrphan" RevokeOrphanRequest -> RevokeOrphanResponse:
+        revoke_orphan, RevokeOrphan, |call| by_id(&call.token), |_| v1::RevokeOrphanResponse {};
+    "RevokeAccessor" RevokeAccessorRequest -> RevokeAccessorResponse:
+        revoke, Revoke, |call| by_accessor(&call.accessor),
+        |warnings| v1::RevokeAccessorResponse { warnings };
+}
+
+impl Call for v1::ListAccessorsRequest {
+    const METHOD: &'static str = "/tenure.v1.TokenService/ListAccessors";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::ListAccessorsResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let permit = authorize(scope.context, scope.caller, ListTokens)?;
+        let after = match self.page_token.as_str() {
+            "" => None,
+            text => Some(page_start(text)?),
+        };
+        let limit = match self.page_size {
+            0 => PAGE_ROWS_DEFAULT,
+            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
+        };
+        let page = token::list(&permit, after.as_ref(), limit)?;
+        Ok(Planned::answer(v1::ListAccessorsResponse {
+            tokens: page.tokens.into_iter().map(summary).collect(),
+            next_page_token: page
+                .next
+                .map_or_else(String::new, |next| hex::encode(next.as_bytes())),
+        }))
+    }
+}
+
+fn page_start(text: &str) -> Result<AccessorHash, Error> {
+    hex::decode(text)
+        .ok()
+        .and_then(|bytes| AccessorHash::from_slice(&bytes))
+        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
+}
+
+fn by_id(text: &str) -> Result<Target, Error> {
+    if text.is_empty() {
+        return Err(Error::invalid_argument("token: missing"));
+    }
+    // What can't be a token isn't one: the same answer as for an unknown one.
+    TokenId::parse(text)
+        .map(Target::Id)
+        .map_err(|_| Error::invalid_argument("token: not a token"))
+}
+
+fn by_accessor(text: &str) -> Result<Target, Error> {
+    if text.is_empty() {
+        return Err(Error::invalid_argument("accessor: missing"));
+    }
+    Accessor::parse(text)
+        .map(Target::Accessor)
+        .ok_or_else(|| Error::invalid_argument("accessor: not an accessor"))
+}
+
+fn policies(info: &TokenInfo) -> Vec<String> {
+    info.policies
+        .iter()
+        .map(|name| name.as_str().to_owned())
+        .collect()
+}
+
+/// Absent: not limited. 0: within its last use.
+fn num_uses(info: &TokenInfo) -> Option<u32> {
+    match info.num_uses {
+        0 => None,
+        uses => Some(u32::try_from(uses).unwrap_or(0)),
+    }
+}
+
+/// All of a created or renewed token but its id.
+fn auth(info: &TokenInfo) -> v1::Auth {
+    v1::Auth {
+        client_token: String::new(),
+        accessor: info.accessor.as_str().to_owned(),
+        policies: policies(info),
+        meta: info
+            .meta
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
+        lease_duration: info.ttl.map(duration),
+        renewable: info.renewable,
+        orphan: info.orphan,
+        num_uses: num_uses(info),
+        r#type: v1::TokenType::Service.into(),
+        warnings: Vec::new(),
+    }
+}
+
+fn info(info: TokenInfo) -> v1::TokenInfo {
+    v1::TokenInfo {
+        id: info
+            .id
+            .as_ref()
+            .map_or_else(String::new, |id| id.expose().to_owned()),
+        accessor: info.accessor.as_str().to_owned(),
+        r#type: v1::TokenType::Service.into(),
+        policies: policies(&info),
+        path: info.path.clone(),
+        meta: info
+            .meta
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
+        display_name: info.display_name.as_str().to_owned(),
+        num_uses: num_uses(&info),
+        orphan: info.orphan,
+        renewable: info.renewable,
+        entity_id: String::new(),
+        role: String::new(),
+        bound_cidrs: Vec::new(),
+        creation_time: Some(timestamp(info.creation_time)),
+        issue_time: Some(timestamp(info.creation_time)),
+        last_renewal_time: info.last_renewal.map(timestamp),
+        expire_time: info.expiry.at().map(timestamp),
+        ttl: info.ttl.map(duration),
+        creation_ttl: info.creation_ttl.map(duration),
+        explicit_max_ttl: info.explicit_max_ttl.map(duration),
+        period: info.period.map(duration),
+    }
+}
+
+fn summary(info: TokenInfo) -> v1::TokenSummary {
+    v1::TokenSummary {
+        accessor: info.accessor.as_str().to_owned(),
+        display_name: info.display_name.as_str().to_owned(),
+        policies: policies(&info),
+        path: info.path.clone(),
+        role: String::new(),
+        r#type: v1::TokenType::Service.into(),
+        orphan: info.orphan,
+        renewable: info.renewable,
+        num_uses: num_uses(&info),
+        creation_time: Some(timestamp(info.creation_time)),
+        expire_time: info.expiry.at().map(timestamp),
+        ttl: info.ttl.map(duration),
+        period: info.period.map(duration),
+    }
+}

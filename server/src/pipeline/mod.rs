@@ -1,0 +1,356 @@
+//! The one way in which a call becomes a decision and a decision a commit: whose token is
+//! it → may it do this → what is to be written → commit → answer. Adapters and forwarding
+//! stand around it; there is no second way.
+//!
+//! A call plans on a pinned view, which notes all that it reads. If any of that changes
+//! before its transaction is sequenced, it is sent back and plans again, until its deadline.
+
+mod context;
+mod duties;
+mod revoked;
+mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use prost::Message;
+use tenure_core::{
+    dedupe::RequestKey,
+    state::{Reads, Txn, View},
+    token::{self, Caller, Revocations, TtlConfig},
+    types::{Secret, UnixMillis},
+};
+use tenure_raft::{batch::SubmitError, node::Node, reads::Consistency};
+use tokio::time::{Instant, sleep};
+use tonic::{Request, Response, Status};
+
+pub use self::{
+    context::Context,
+    revoked::{Observer, Revoked},
+    store::{StateView, transaction},
+};
+use crate::{
+    error::Error,
+    ha::forward,
+    listen::Applied,
+    random::SystemRandom,
+    seal::{Keys, Unsealed},
+};
+
+/// How long a read waits before it asks again for a leader.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// How often one call plans again after conflicts, at most.
+const CONFLICTS_MAX: u32 = 64;
+
+/// Where a call is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// On any unsealed node, on a state that shows every acknowledged write.
+    Read,
+    /// On the active node.
+    Write,
+}
+
+/// A call: a message that can be planned. Each has its place in one list (`api::calls`).
+pub trait Call: Message + Default + Clone + 'static {
+    /// Full name, "/tenure.v1.TokenService/CreateToken".
+    const METHOD: &'static str;
+    /// Where it is executed.
+    const ACCESS: Access;
+    /// Its answer.
+    type Answer: Message + Default + Clone + 'static;
+
+    /// Decides on the pinned state. Pure but for randomness; may be called again.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error>;
+
+    /// What is done beside the state once the plan stands: on the node itself.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    fn act(
+        &self,
+        _pipeline: &Pipeline,
+        _deadline: Instant,
+        answer: Self::Answer,
+    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send {
+        async { Ok(answer) }
+    }
+
+    /// The id under which a retried call acts once.
+    fn request_id(&self) -> &str {
+        ""
+    }
+}
+
+/// What a call is to write, and its answer once that is committed.
+pub struct Planned<A> {
+    /// The writes; there may be none.
+    pub txn: Txn,
+    /// The answer.
+    pub answer: A,
+}
+
+impl<A> Planned<A> {
+    /// An answer that writes nothing.
+    pub fn answer(answer: A) -> Self {
+        Self {
+            txn: Txn::default(),
+            answer,
+        }
+    }
+}
+
+/// What a plan is made of.
+pub struct Scope<'a> {
+    /// State, revocations, bounds and time.
+    pub context: token::Context<'a>,
+    /// Whose call it is.
+    pub caller: &'a Caller,
+}
+
+impl Scope<'_> {
+    /// A source of randomness.
+    pub fn random(&self) -> SystemRandom {
+        SystemRandom
+    }
+}
+
+/// A pinned state with all that belongs to it.
+struct Pinned {
+    state: StateView,
+    revocations: Arc<Revocations>,
+    now: UnixMillis,
+}
+
+/// What one look at a pinned state led to.
+enum Step<A> {
+    /// The call belongs on the active node.
+    Elsewhere,
+    /// A use of the token is to be spent first.
+    Spend(Reads, Txn, Box<Caller>),
+    /// Something is to be written.
+    Commit(Reads, Txn, A),
+    /// Decided without a write.
+    Done(Result<A, Error>),
+}
+
+/// The pipeline of one node.
+pub struct Pipeline {
+    /// The replicated store.
+    pub node: Node,
+    /// The keys; none while sealed.
+    pub keys: Arc<Keys>,
+    /// What is revoked.
+    pub revoked: Arc<Revoked>,
+    /// Bounds of lifetimes.
+    pub ttl: TtlConfig,
+    /// For people.
+    pub cluster_name: String,
+    /// The longest a call may take.
+    pub longest: Duration,
+}
+
+impl Pipeline {
+    /// Serves a call that came in on a listener.
+    ///
+    /// # Errors
+    /// The status for the client.
+    pub async fn call<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
+        let context = Context::of(&request, self.longest)?;
+        let answer = self.serve(request.into_inner(), &context).await?;
+        Ok(Response::new(answer))
+    }
+
+    /// Serves a call that a standby passed on, by its encoded form.
+    ///
+    /// # Errors
+    /// As [`Pipeline::call`].
+    pub async fn call_encoded<C: Call>(
+        &self,
+        body: Bytes,
+        context: &Context,
+    ) -> Result<Bytes, Status> {
+        let call = C::decode(body)
+            .map_err(|_| Status::from(Error::invalid_argument("the message can't be decoded")))?;
+        let answer = self.serve(call, context).await?;
+        Ok(answer.encode_to_vec().into())
+    }
+
+    async fn serve<C: Call>(&self, call: C, context: &Context) -> Result<C::Answer, Status> {
+        match self.execute(&call, context).await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) if context.forwarded => Err(Error::no_active_node().into()),
+            Ok(None) => {
+                let body = call.encode_to_vec().into();
+                let sent = forward::send(&self.node, C::METHOD, C::ACCESS, body, context);
+                C::Answer::decode(sent.await?)
+                    .map_err(|_| Error::active_node_lost(Applied::Maybe).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// `None`: the call belongs on the active node.
+    async fn execute<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+    ) -> Result<Option<C::Answer>, Error> {
+        if self.keys.is_sealed() {
+            return Err(if self.node.is_initialized() {
+                Error::sealed()
+            } else {
+                Error::not_initialized()
+            });
+        }
+        if C::ACCESS == Access::Write && !self.node.is_active() {
+            return Ok(None);
+        }
+        // A write is proven current by its commit; a refusal needs a proof, too.
+        let mut confirm = C::ACCESS == Access::Read;
+        let mut spender: Option<Box<Caller>> = None;
+        for _ in 0..CONFLICTS_MAX {
+            let keys = self.keys.get().ok_or_else(Error::sealed)?;
+            let pinned = self.pin(confirm, context.deadline).await?;
+            let step = self.step(call, context, &keys, &pinned, spender.as_deref());
+            let (reads, txn, then) = match step? {
+                Step::Elsewhere => return Ok(None),
+                Step::Done(decided) if confirm => {
+                    let answer = call.act(self, context.deadline, decided?).await?;
+                    return Ok(Some(answer));
+                }
+                Step::Done(_) => {
+                    confirm = true;
+                    continue;
+                }
+                Step::Spend(reads, txn, caller) => (reads, txn, Then::Serve(caller)),
+                Step::Commit(reads, txn, answer) => (reads, txn, Then::Answer(answer)),
+            };
+            let committed = self.node.submit(transaction(reads, txn), context.deadline);
+            match (committed.await, then) {
+                (Ok(_), Then::Answer(answer)) => {
+                    let answer = call.act(self, context.deadline, answer).await?;
+                    return Ok(Some(answer));
+                }
+                (Ok(_), Then::Serve(caller)) => spender = Some(caller),
+                (Err(SubmitError::Conflict), _) => {}
+                (Err(error), _) => return Err(error.into()),
+            }
+        }
+        Err(SubmitError::Conflict.into())
+    }
+
+    /// Looks at a pinned state once. Nothing here waits.
+    fn step<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+        keys: &Unsealed,
+        pinned: &Pinned,
+        spender: Option<&Caller>,
+    ) -> Result<Step<C::Answer>, Error> {
+        let view = View::new(&pinned.state, &keys.barrier);
+        let judged_by = token::Context {
+            view: &view,
+            revocations: &pinned.revocations,
+            ttl: &self.ttl,
+            now: pinned.now,
+        };
+        let identified;
+        let caller = match spender {
+            Some(caller) => caller,
+            None => {
+                identified = match token::identify(judged_by, context.token()?) {
+                    Ok(caller) => caller,
+                    Err(error) => return Ok(Step::Done(Err(error.into()))),
+                };
+                if identified.is_use_limited() {
+                    if !self.node.is_active() {
+                        return Ok(Step::Elsewhere);
+                    }
+                    let plan = token::spend_use(judged_by, &identified, &mut SystemRandom)?;
+                    let spender = Box::new(plan.response);
+                    return Ok(Step::Spend(view.into_reads(), plan.txn, spender));
+                }
+                &identified
+            }
+        };
+        let scope = Scope {
+            context: judged_by,
+            caller,
+        };
+        let request_key = match call.request_id() {
+            "" => None,
+            id => {
+                let (hash, body) = (caller.entry().hash(), call.encode_to_vec());
+                let key = match RequestKey::new(&view, hash, id, C::METHOD, &body) {
+                    Ok(key) => key,
+                    Err(error) => return Ok(Step::Done(Err(error.into()))),
+                };
+                match key.answer(&view, pinned.now) {
+                    Ok(None) => Some(key),
+                    Ok(Some(kept)) => {
+                        let answer = C::Answer::decode(kept.expose().as_slice());
+                        let answer = answer
+                            .map_err(|_| Error::internal("a kept answer can't be decoded"));
+                        return Ok(Step::Done(answer));
+                    }
+                    Err(error) => return Ok(Step::Done(Err(error.into()))),
+                }
+            }
+        };
+        let Planned { mut txn, answer } = match call.plan(&scope) {
+            Ok(planned) => planned,
+            Err(error) => return Ok(Step::Done(Err(error))),
+        };
+        if txn.is_empty() {
+            return Ok(Step::Done(Ok(answer)));
+        }
+        if let Some(key) = request_key {
+            let kept = Secret::new(answer.encode_to_vec());
+            key.record(&view, &mut txn, kept, pinned.now, &mut SystemRandom)?;
+        }
+        Ok(Step::Commit(view.into_reads(), txn, answer))
+    }
+
+    /// Pins a state. With `confirm` it shows every write acknowledged before; without, it is
+    /// what this (active) node has applied, to be proven by a commit.
+    async fn pin(&self, confirm: bool, deadline: Instant) -> Result<Pinned, Error> {
+        loop {
+            // The set of revocations must belong to the state: it did not change while the
+            // state was pinned.
+            let before = self.revoked.now();
+            let (view, now_ms) = if confirm {
+                match self.node.read(Consistency::Lease, deadline).await {
+                    Ok(read) => read,
+                    Err(tenure_raft::reads::ReadError::NoLeader)
+                        if Instant::now() + READ_AGAIN_AFTER < deadline =>
+                    {
+                        sleep(READ_AGAIN_AFTER).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            } else {
+                (self.node.view()?, self.node.cluster_time_ms())
+            };
+            let revocations = self.revoked.now();
+            if Arc::ptr_eq(&before, &revocations) || Instant::now() >= deadline {
+                return Ok(Pinned {
+                    now: UnixMillis::new(now_ms.max(view.time_ms())),
+                    state: StateView(view),
+                    revocations,
+                });
+            }
+        }
+    }
+}
+
+/// What comes after a commit.
+enum Then<A> {
+    Answer(A),
+    Serve(Box<Caller>),
+}

@@ -1,0 +1,63 @@
+//! The set of pending tombstones and orphan markers, maintained by apply on every node,
+//! sealed or not. It is changed before the applied index is published, so that whoever sees
+//! an index sees all revocations up to it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tenure_core::token::Revocations;
+use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
+
+use super::store::StateView;
+
+/// The current set. Readers get a whole, immutable set; apply replaces it.
+#[derive(Default)]
+pub struct Revoked(ArcSwap<Revocations>);
+
+impl Revoked {
+    /// The set as it is now.
+    pub fn now(&self) -> Arc<Revocations> {
+        self.0.load_full()
+    }
+}
+
+/// Apply's side of the set.
+pub struct Observer(pub Arc<Revoked>);
+
+impl ApplyObserver for Observer {
+    fn applied(&self, applied: AppliedBatch<'_>) {
+        let concerns = applied.changes.iter().any(|change| match change {
+            Change::Put { key, .. } | Change::Delete { key, .. } => Revocations::concerns(key),
+            Change::DeleteRange { .. } => true,
+        });
+        if !concerns {
+            return;
+        }
+        let mut set = Revocations::clone(&self.0.now());
+        for change in applied.changes {
+            match change {
+                Change::Put { key, revision, .. } => set.put(key, *revision),
+                Change::Delete { key, .. } => set.delete(key),
+                Change::DeleteRange { start, end, .. } => set.delete_range(start, end),
+            }
+        }
+        self.0.0.store(Arc::new(set));
+    }
+
+    fn reset(&self, state: &State) {
+        let loaded = state
+            .view()
+            .map_err(|error| error.to_string())
+            .and_then(|view| {
+                Revocations::load(&StateView(view)).map_err(|error| error.to_string())
+            });
+        match loaded {
+            Ok(set) => self.0.0.store(Arc::new(set)),
+            Err(error) => {
+                // Without the set a revoked token could pass for a living one.
+                tracing::error!(%error, "the revocations of a new state can't be read: stopping");
+                std::process::abort();
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Init: makes a cluster of this node, a root key, its shares and the first root token, and
+//! shows them once. The node is sealed afterwards.
+
+use std::time::Duration;
+
+use tenure_core::{
+    barrier::{Barrier, Keyring, RootKey, shamir},
+    state::{Keyrings, RootKeys, SealConfig, SealConfigs, Txn, View},
+    token::{self, Revocations, TtlConfig},
+    types::{Secret, TokenId, UnixMillis},
+};
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+
+use super::Sealer;
+use crate::{
+    error::Error,
+    pipeline::{StateView, transaction},
+    random::SystemRandom,
+};
+
+/// How long a new cluster may take to elect its only node.
+const ELECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// What init shows, once.
+pub struct InitKeys {
+    /// The shares of the root key.
+    pub shares: Vec<Secret<Vec<u8>>>,
+    /// The first root token.
+    pub root_token: TokenId,
+}
+
+impl Sealer {
+    /// Initialises the cluster with this node as its first member.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for an impossible split, FAILED_PRECONDITION if there is a cluster
+    /// already.
+    pub async fn init(&self, shares: u32, threshold: u32) -> Result<InitKeys, Error> {
+        self.init_with(shares, threshold, None).await
+    }
+
+    /// As [`Sealer::init`], with a root token of the caller's choice (for dev mode).
+    ///
+    /// # Errors
+    /// As [`Sealer::init`].
+    pub async fn init_with(
+        &self,
+        shares: u32,
+        threshold: u32,
+        root_token: Option<TokenId>,
+    ) -> Result<InitKeys, Error> {
+        let number = |field: &str, value: u32| {
+            u8::try_from(value)
+                .map_err(|_| Error::invalid_argument(format!("{field}: at most 255")))
+        };
+        let shares = number("secret_shares", shares)?;
+        let threshold = number("secret_threshold", threshold)?;
+        shamir::check_split(shares, threshold)
+            .map_err(|error| Error::invalid_argument(error.to_string()))?;
+        let _one_at_a_time = self.attempt.lock().await;
+        if self.split()?.is_some() {
+            return Err(Error::new(
+                Code::FailedPrecondition,
+                "ALREADY_INITIALIZED",
+                "the cluster is initialized already",
+            ));
+        }
+        if !self.node.is_initialized() {
+            self.node.bootstrap().await.map_err(|error| {
+                tracing::error!(%error, "the cluster could not be made");
+                Error::internal("the cluster could not be made")
+            })?;
+        }
+        // Raft may lead and write for a moment; the server itself stays sealed throughout.
+        self.node.set_unsealed(true).await;
+        let made = self.found(shares, threshold, root_token).await;
+        self.node.set_unsealed(false).await;
+        if made.is_ok() {
+            tracing::info!(shares, threshold, "the cluster is initialized");
+        }
+        made
+    }
+
+    async fn found(
+        &self,
+        shares: u8,
+        threshold: u8,
+        root_token: Option<TokenId>,
+    ) -> Result<InitKeys, Error> {
+        let deadline = Instant::now() + ELECTION_WAIT;
+        while self.node.activate().await.is_err() {
+            if Instant::now() >= deadline {
+                return Err(Error::no_active_node());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let now = UnixMillis::new(self.node.cluster_time_ms());
+        let root = RootKey::generate(&mut SystemRandom);
+        let keyring = Keyring::generate(now, &mut SystemRandom);
+        let split = shamir::split(root.expose(), shares, threshold, &mut SystemRandom)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let sealed = keyring
+            .seal(&root, &mut SystemRandom)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let barrier = Barrier::new(&keyring)?;
+        let config = SealConfig {
+            shares,
+            threshold,
+            created: now,
+        };
+        let mut txn = Txn::default();
+        txn.insert_plain::<SealConfigs>(&(), &config)?;
+        txn.insert_plain::<Keyrings>(&(), &sealed.into())?;
+        txn.insert::<RootKeys>(&barrier, &(), &root, &mut SystemRandom)?;
+        let (reads, root_token) = {
+            let state = StateView(self.node.view()?);
+            let view = View::new(&state, &barrier);
+            view.note::<SealConfigs>(&());
+            let context = token::Context {
+                view: &view,
+                revocations: &Revocations::default(),
+                ttl: &TtlConfig::default(),
+                now,
+            };
+            let plan = token::create_root(context, root_token, &mut SystemRandom)?;
+            txn.append(plan.txn);
+            (view.into_reads(), plan.response.id)
+        };
+        self.node.submit(transaction(reads, txn), deadline).await?;
+        Ok(InitKeys {
+            shares: split,
+            root_token,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! How a node without a cluster finds one: by the addresses of its configuration, with a
+//! join token, or by collecting shares for the proof of the quorum.
+
+use std::{sync::PoisonError, time::Duration};
+
+use tenure_raft::node::{JoinCredential, JoinError};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::{Candidate, Sealer, keys::split_challenge};
+use crate::{api::grpc::join_error, error::Error};
+
+/// How soon the addresses are tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Largest join token file, bytes.
+const JOIN_TOKEN_BYTES_MAX: u64 = 64 << 10;
+
+impl Sealer {
+    /// Follows `retry_join` of the configuration until the node belongs to a cluster.
+    pub async fn retry_join(&self, stop: CancellationToken) {
+        if self.retry_join.is_empty() {
+            return;
+        }
+        let addresses: Vec<String> = self
+            .retry_join
+            .iter()
+            .map(|target| target.peer_addr.to_string())
+            .collect();
+        while !self.node.is_initialized() {
+            let mut told = None;
+            for target in &self.retry_join {
+                let Some(file) = &target.join_token_file else {
+                    continue;
+                };
+                let token = match read_token(file).await {
+                    Ok(token) => token,
+                    Err(error) => {
+                        tracing::debug!(%error, "the join token file can't be read");
+                        continue;
+                    }
+                };
+                let to = [target.peer_addr.to_string()];
+                let credential = JoinCredential::Token(token.into());
+                match self.node.join(&to, &credential).await {
+                    Ok(()) => break,
+                    Err(error) => told = Some(error),
+                }
+            }
+            if self.node.is_initialized() {
+                break;
+            }
+            if self.retry_join.iter().any(|target| target.join_token_file.is_none())
+                && let Err(error) = self.join_by_quorum(addresses.clone()).await
+            {
+                tracing::debug!(reason = error.reason, "no cluster answers yet");
+            }
+            if let Some(error) = told {
+                tracing::info!(%error, "the cluster could not be joined yet");
+            }
+            if stop.run_until_cancelled(sleep(RETRY_AFTER)).await.is_none() {
+                return;
+            }
+        }
+        tracing::info!("this node belongs to a cluster");
+    }
+
+    /// Asks a cluster for its challenge, to learn how many shares are to be collected; the
+    /// shares that come then prove the quorum.
+    ///
+    /// # Errors
+    /// The node belongs to a cluster already, or none of the addresses answers.
+    pub async fn join_by_quorum(&self, addresses: Vec<String>) -> Result<(), Error> {
+        if self.node.is_initialized() {
+            return Err(join_error(&JoinError::Initialized));
+        }
+        let challenge = self.node.fetch_challenge(&addresses).await;
+        let challenge = challenge.map_err(|error| join_error(&error))?;
+        let (shares, threshold, _) = split_challenge(&challenge)
+            .ok_or_else(|| Error::internal("the cluster's challenge is malformed"))?;
+        let candidate = Candidate {
+            addresses,
+            shares,
+            threshold,
+        };
+        *self
+            .candidate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(candidate);
+        Ok(())
+    }
+}
+
+async fn read_token(path: &std::path::Path) -> std::io::Result<Zeroizing<String>> {
+    if tokio::fs::metadata(path).await?.len() > JOIN_TOKEN_BYTES_MAX {
+        return Err(std::io::Error::other("the file is too large for a token"));
+    }
+    Ok(Zeroizing::new(tokio::fs::read_to_string(path).await?))
+}

@@ -1,0 +1,327 @@
+//! The seal of this node: init, unseal with progress and nonce, seal, and the join of a node
+//! whose operator holds the quorum. Shares are kept in memory alone, and only until there
+//! are enough of them.
+//!
+//! **Invariant:** a wrong share is found out and reported without telling which it was, and
+//! nothing here survives a restart.
+
+mod init;
+mod join;
+mod keys;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tenure_core::{
+    barrier::{
+        Keyring, KeyringError, RootKey,
+        shamir::{self, Share},
+    },
+    random::{self},
+    state::{Keyrings, SealConfig, SealConfigs, read_plain},
+};
+use tenure_raft::{
+    node::{JoinCredential, Node},
+    reads::Consistency,
+};
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+
+pub use self::{
+    init::InitKeys,
+    keys::{Keys, Solver, Unsealed, split_challenge},
+};
+use crate::{
+    api::grpc::join_error, config::RetryJoin, error::Error, pipeline::StateView,
+    random::SystemRandom,
+};
+
+/// Bytes of an unsplit root key.
+const ROOT_KEY_BYTES: usize = 32;
+/// How long a node that may reach a leader tries to catch up before it judges the shares.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
+/// How long a new node waits for the keyring to reach it.
+const REPLICATION_WAIT: Duration = Duration::from_secs(30);
+
+/// The seal of one node.
+pub struct Sealer {
+    node: Node,
+    keys: Arc<Keys>,
+    cluster_name: String,
+    retry_join: Vec<RetryJoin>,
+    /// One init, unseal or reset at a time.
+    attempt: tokio::sync::Mutex<Attempt>,
+    /// What a status shows of the attempt, without waiting for it.
+    shown: Mutex<Shown>,
+    /// The cluster that this node is to join, once it has been asked.
+    candidate: Mutex<Option<Candidate>>,
+}
+
+/// Shares that were given so far.
+#[derive(Default)]
+struct Attempt {
+    shares: Vec<Share>,
+}
+
+#[derive(Clone, Default)]
+struct Shown {
+    progress: u8,
+    nonce: String,
+}
+
+/// A cluster that can be joined by proof of the quorum.
+#[derive(Clone)]
+struct Candidate {
+    addresses: Vec<String>,
+    shares: u8,
+    threshold: u8,
+}
+
+/// What a status shows.
+pub struct Status {
+    /// Whether the cluster has been initialised.
+    pub initialized: bool,
+    /// Whether this node is sealed.
+    pub sealed: bool,
+    /// Number of shares; 0 until there are any.
+    pub shares: u8,
+    /// Shares needed; 0 until there are any.
+    pub threshold: u8,
+    /// Distinct shares given so far.
+    pub progress: u8,
+    /// Of the attempt under way; empty when none is.
+    pub nonce: String,
+    /// For people; shown by an unsealed node.
+    pub cluster_name: String,
+    /// Shown by an unsealed node.
+    pub cluster_id: String,
+    /// Once the node belongs to a cluster.
+    pub ha: Option<HaStatus>,
+}
+
+/// What a status shows of leadership.
+pub struct HaStatus {
+    /// Whether this node is active.
+    pub active: bool,
+    /// Client address of the leader.
+    pub leader_address: String,
+    /// Peer address of the leader.
+    pub leader_cluster_address: String,
+    /// Last index known to be committed.
+    pub committed_index: u64,
+    /// Last index applied.
+    pub applied_index: u64,
+}
+
+impl Sealer {
+    /// The seal of `node`.
+    pub fn new(
+        node: Node,
+        keys: Arc<Keys>,
+        cluster_name: String,
+        retry_join: Vec<RetryJoin>,
+    ) -> Self {
+        Self {
+            node,
+            keys,
+            cluster_name,
+            retry_join,
+            attempt: tokio::sync::Mutex::default(),
+            shown: Mutex::default(),
+            candidate: Mutex::default(),
+        }
+    }
+
+    /// How the root key is split, as this node's state has it.
+    fn config(&self) -> Result<Option<SealConfig>, Error> {
+        if !self.node.is_initialized() {
+            return Ok(None);
+        }
+        let state = StateView(self.node.view()?);
+        Ok(read_plain::<SealConfigs>(&state, &())?)
+    }
+
+    fn candidate(&self) -> Option<Candidate> {
+        self.candidate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Shares and threshold: of the own state, or of the cluster that is to be joined.
+    fn split(&self) -> Result<Option<(u8, u8)>, Error> {
+        if let Some(config) = self.config()? {
+            return Ok(Some((config.shares, config.threshold)));
+        }
+        Ok(self
+            .candidate()
+            .map(|candidate| (candidate.shares, candidate.threshold)))
+    }
+
+    /// Initialised or not, sealed or not, and how far unsealing is.
+    ///
+    /// # Errors
+    /// The state can't be read.
+    pub fn status(&self) -> Result<Status, Error> {
+        let split = self.split()?;
+        let (shares, threshold) = split.unwrap_or_default();
+        let sealed = self.keys.is_sealed();
+        let shown = self.shown().clone();
+        let ha = self.node.status().map(|status| {
+            let leader = status.members.iter().find(|member| member.leader);
+            HaStatus {
+                active: status.active,
+                leader_address: leader
+                    .map_or_else(String::new, |leader| leader.member.api_address.clone()),
+                leader_cluster_address: leader
+                    .map_or_else(String::new, |leader| leader.member.peer_address.clone()),
+                committed_index: status.applied_index,
+                applied_index: status.applied_index,
+            }
+        });
+        let id = self.node.cluster_id().map_or_else(String::new, hex::encode);
+        Ok(Status {
+            initialized: split.is_some(),
+            sealed,
+            shares,
+            threshold,
+            progress: shown.progress,
+            nonce: shown.nonce,
+            cluster_name: if sealed { String::new() } else { self.cluster_name.clone() },
+            cluster_id: if sealed { String::new() } else { id },
+            ha,
+        })
+    }
+
+    fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, attempt: &Attempt) {
+        let progress = u8::try_from(attempt.shares.len()).unwrap_or(u8::MAX);
+        let mut shown = self.shown();
+        if progress == 0 {
+            shown.nonce.clear();
+        } else if shown.nonce.is_empty() {
+            shown.nonce = hex::encode(random::array::<16>(&mut SystemRandom));
+        }
+        shown.progress = progress;
+    }
+
+    /// Drops the shares that were given so far.
+    ///
+    /// # Errors
+    /// The state can't be read.
+    pub async fn reset(&self) -> Result<Status, Error> {
+        let mut attempt = self.attempt.lock().await;
+        attempt.shares.clear();
+        self.show(&attempt);
+        drop(attempt);
+        self.status()
+    }
+
+    /// Takes one share. The one that completes the threshold opens the node.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for what can't be a share, and for shares that don't give the key;
+    /// FAILED_PRECONDITION on a node that has no cluster to open.
+    pub async fn unseal(&self, share: Share) -> Result<Status, Error> {
+        let mut attempt = self.attempt.lock().await;
+        if !self.keys.is_sealed() {
+            return self.status();
+        }
+        let Some((_, threshold)) = self.split()? else {
+            return Err(Error::new(
+                Code::FailedPrecondition,
+                "NOT_INITIALIZED",
+                "this node is not initialized and has found no cluster to join",
+            ));
+        };
+        let bytes = if threshold == 1 { ROOT_KEY_BYTES } else { ROOT_KEY_BYTES + 1 };
+        if share.expose().len() != bytes {
+            let message = format!("share: a share of this cluster has {bytes} bytes");
+            return Err(Error::new(Code::InvalidArgument, "INVALID_SHARE", message));
+        }
+        // The same share again is no progress.
+        if !attempt.shares.contains(&share) {
+            attempt.shares.push(share);
+        }
+        self.show(&attempt);
+        if attempt.shares.len() >= usize::from(threshold) {
+            let shares = std::mem::take(&mut attempt.shares);
+            let opened = self.open(&shares).await;
+            self.show(&attempt);
+            opened?;
+        }
+        drop(attempt);
+        self.status()
+    }
+
+    async fn open(&self, shares: &[Share]) -> Result<(), Error> {
+        let combined = shamir::combine(shares).map_err(|_| wrong_shares())?;
+        let root = RootKey::from_slice(combined.expose()).ok_or_else(wrong_shares)?;
+        if self.node.is_initialized() {
+            // Shares are judged against the current keys, if a leader can be reached.
+            let deadline = Instant::now() + CATCH_UP_WAIT;
+            let _ = self.node.read(Consistency::Quorum, deadline).await;
+        } else {
+            self.join_with(&root).await?;
+        }
+        self.open_with(&root).await
+    }
+
+    /// Joins the cluster that was found, by proof of the quorum.
+    async fn join_with(&self, root: &RootKey) -> Result<(), Error> {
+        let candidate = self.candidate().ok_or_else(Error::not_initialized)?;
+        let solver = Solver::new(root).map_err(|_| wrong_shares())?;
+        let credential = JoinCredential::Quorum(Arc::new(solver));
+        let joined = self.node.join(&candidate.addresses, &credential).await;
+        joined.map_err(|error| join_error(&error))
+    }
+
+    /// Opens the keyring of the own state; a new node waits until it has come.
+    async fn open_with(&self, root: &RootKey) -> Result<(), Error> {
+        let deadline = Instant::now() + REPLICATION_WAIT;
+        let (sealed, config) = loop {
+            let state = StateView(self.node.view()?);
+            let keyring = read_plain::<Keyrings>(&state, &())?;
+            let config = read_plain::<SealConfigs>(&state, &())?;
+            if let (Some(keyring), Some(config)) = (keyring, config) {
+                break (keyring, config);
+            }
+            if Instant::now() >= deadline {
+                let message = "the keyring has not been replicated to this node yet";
+                return Err(Error::new(Code::Unavailable, "NOT_REPLICATED", message));
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        let keyring = Keyring::open(root, &sealed).map_err(|error| match error {
+            KeyringError::WrongKey => wrong_shares(),
+            other => Error::new(Code::FailedPrecondition, "KEYRING", other.to_string()),
+        })?;
+        let keys = Unsealed::new(root, &keyring, config.shares, config.threshold)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        self.keys.open(keys);
+        self.node.set_unsealed(true).await;
+        tracing::info!("this node is unsealed");
+        Ok(())
+    }
+}
+
+fn wrong_shares() -> Error {
+    Error::new(
+        Code::InvalidArgument,
+        "WRONG_SHARES",
+        "the shares do not give the key; at least one of them is wrong. Give them all again",
+    )
+}
+
+/// Closes a node: hands leadership over if it can, and forgets the keys.
+pub async fn seal(node: &Node, keys: &Keys) {
+    let _ = node.hand_over(None).await;
+    keys.close();
+    node.set_unsealed(false).await;
+    tracing::info!("this node is sealed");
+}
