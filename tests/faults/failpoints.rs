@@ -1,6 +1,11 @@
 //! kill -9 at each moment that matters: a failpoint at every persist boundary, on one node
 //! and on three, under load.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::time::{Duration, Instant};
 
@@ -33,13 +38,17 @@ const VOTE: &[&str] = &["vote::before_sync", "vote::after_sync"];
 const FEW_ENTRIES_KEPT: (&str, &str) = ("FAILPOINTS", "log::entries_kept=return(40)");
 
 fn options(nodes: usize) -> ClusterOptions {
-    ClusterOptions { snapshot_log_bytes: 512 << 10, ..ClusterOptions::new(NODE, nodes) }
+    ClusterOptions {
+        snapshot_log_bytes: 512 << 10,
+        ..ClusterOptions::new(NODE, nodes)
+    }
 }
 
 fn start(scenario: &Scenario, nodes: usize) -> Cluster {
     let mut cluster = Cluster::unstarted(scenario, options(nodes));
     for node in &mut cluster.nodes {
-        node.environment.insert(FEW_ENTRIES_KEPT.0.into(), FEW_ENTRIES_KEPT.1.into());
+        node.environment
+            .insert(FEW_ENTRIES_KEPT.0.into(), FEW_ENTRIES_KEPT.1.into());
     }
     cluster.bootstrap();
     for index in 1..nodes {
@@ -52,7 +61,12 @@ fn start(scenario: &Scenario, nodes: usize) -> Cluster {
 }
 
 /// Waits until the armed node is dead, and that it died at the failpoint.
-fn wait_death(cluster: &mut Cluster, index: usize, failpoint: &str, mut nudge: impl FnMut(&Cluster)) {
+fn wait_death(
+    cluster: &mut Cluster,
+    index: usize,
+    failpoint: &str,
+    mut nudge: impl FnMut(&Cluster),
+) {
     let end = Instant::now() + SOON;
     while cluster.nodes[index].runs() {
         assert!(
@@ -64,7 +78,11 @@ fn wait_death(cluster: &mut Cluster, index: usize, failpoint: &str, mut nudge: i
         std::thread::sleep(Duration::from_millis(20));
     }
     let killed = cluster.process(index).was_killed();
-    assert!(killed, "{failpoint}: died otherwise\n{}", cluster.nodes[index].log_tail());
+    assert!(
+        killed,
+        "{failpoint}: died otherwise\n{}",
+        cluster.nodes[index].log_tail()
+    );
 }
 
 fn arm(cluster: &Cluster, index: usize, failpoint: &str, skip: u64) {
@@ -74,7 +92,11 @@ fn arm(cluster: &Cluster, index: usize, failpoint: &str, skip: u64) {
 }
 
 fn skips(failpoint: &str, random: &mut Random) -> u64 {
-    if WRITING.contains(&failpoint) { random.between(1, 40) } else { random.between(1, 2) }
+    if WRITING.contains(&failpoint) {
+        random.between(1, 40)
+    } else {
+        random.between(1, 2)
+    }
 }
 
 #[test]
@@ -114,7 +136,9 @@ fn killed_at_every_failpoint_single_node() {
 fn die_at_start(cluster: &mut Cluster, index: usize, failpoint: &str) {
     let usual = cluster.nodes[index].environment.clone();
     let both = format!("{};{failpoint}=panic", FEW_ENTRIES_KEPT.1);
-    cluster.nodes[index].environment.insert("FAILPOINTS".into(), both);
+    cluster.nodes[index]
+        .environment
+        .insert("FAILPOINTS".into(), both);
     cluster.spawn(index);
     wait_death(cluster, index, failpoint, |_| {});
     cluster.nodes[index].environment = usual;
@@ -131,7 +155,11 @@ fn killed_at_every_failpoint_three_nodes() {
             load.wait_acked(20, SOON);
             let leader = cluster.wait_active();
             // Leader and follower take turns; the next round swaps them.
-            let victim = if (nth + round) % 2 == 0 { leader } else { (leader + 1) % 3 };
+            let victim = if (nth + round) % 2 == 0 {
+                leader
+            } else {
+                (leader + 1) % 3
+            };
             arm(&cluster, victim, failpoint, skips(failpoint, &mut random));
             wait_death(&mut cluster, victim, failpoint, |cluster| {
                 if SNAPSHOT.contains(failpoint) {
@@ -141,8 +169,15 @@ fn killed_at_every_failpoint_three_nodes() {
             load.wait_acked(5, SOON);
             cluster.restart(victim);
             cluster.wait_caught_up();
-            let role = if victim == leader { "leader" } else { "follower" };
-            scenario.say(format!("{failpoint} on the {role}: {} acknowledged", load.acked()));
+            let role = if victim == leader {
+                "leader"
+            } else {
+                "follower"
+            };
+            scenario.say(format!(
+                "{failpoint} on the {role}: {} acknowledged",
+                load.acked()
+            ));
         }
         for failpoint in VOTE {
             load.wait_acked(20, SOON);
@@ -154,9 +189,15 @@ fn killed_at_every_failpoint_three_nodes() {
             }
             cluster.kill(leader);
             let dead = eventually("a voter dies", SOON, || {
-                (0..3).find(|&index| index != leader && !cluster.nodes[index].runs()).ok_or("none")
+                (0..3)
+                    .find(|&index| index != leader && !cluster.nodes[index].runs())
+                    .ok_or("none")
             });
-            assert!(cluster.process(dead).was_killed(), "{}", cluster.nodes[dead].log_tail());
+            assert!(
+                cluster.process(dead).was_killed(),
+                "{}",
+                cluster.nodes[dead].log_tail()
+            );
             cluster.kill_all();
             cluster.restart_all();
             cluster.wait_caught_up();
@@ -165,7 +206,11 @@ fn killed_at_every_failpoint_three_nodes() {
     }
     load.wait_acked(20, SOON);
     let ledger = load.finish();
-    scenario.say(format!("{} acknowledged, {} unknown", ledger.acked(), ledger.unknown()));
+    scenario.say(format!(
+        "{} acknowledged, {} unknown",
+        ledger.acked(),
+        ledger.unknown()
+    ));
     cluster.verify(&ledger).unwrap();
 }
 
@@ -182,19 +227,26 @@ fn killed_while_the_log_is_truncated() {
     let leader = cluster.wait_active();
     cluster.wait_caught_up();
     let followers: Vec<usize> = (0..3).filter(|&index| index != leader).collect();
+    // Killed, not paused: a paused process still finds in its sockets what was sent to it.
     for &index in &followers {
-        cluster.process(index).pause();
+        cluster.kill(index);
     }
     let before = cluster.nodes[leader].status().unwrap().last_log;
     let mut control = cluster.nodes[leader].connect().unwrap();
     control.send("put k/alone/1 x").unwrap();
     eventually("the leader alone appends", SOON, || {
-        let status = cluster.nodes[leader].status().map_err(|error| error.to_string())?;
-        if status.last_log > before { Ok(()) } else { Err(format!("{status:?}")) }
+        let status = cluster.nodes[leader]
+            .status()
+            .map_err(|error| error.to_string())?;
+        if status.last_log > before {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     });
     cluster.kill(leader);
     for &index in &followers {
-        cluster.process(index).resume();
+        cluster.restart(index);
     }
     let load = {
         let mut load = Load::start(&cluster.controls(), 4, "truncate2", &mut random);
@@ -211,33 +263,46 @@ fn killed_while_the_log_is_truncated() {
     ledger.note("k/alone/1".into(), "x".into(), &lost);
     cluster.verify(&ledger).unwrap();
     let active = cluster.wait_active();
-    let found = cluster.nodes[active].connect().unwrap().read("getri", "k/alone/1").unwrap();
+    let found = cluster.nodes[active]
+        .connect()
+        .unwrap()
+        .read("getri", "k/alone/1")
+        .unwrap();
     assert_eq!(found, None, "no quorum took it");
 }
 
-/// Dies while it takes on its identity: when it founds a cluster, and when it joins one.
+/// Dies while it makes its key pair, while it founds a cluster, and while it joins one.
 #[test]
 fn killed_while_it_gets_its_identity() {
     let scenario = Scenario::new("killed_while_it_gets_its_identity");
+    let point = "identity::before_rename";
     let mut cluster = Cluster::unstarted(&scenario, options(2));
-    let plant = |cluster: &mut Cluster, index: usize| {
-        let node = &mut cluster.nodes[index];
-        node.environment.insert("FAILPOINTS".into(), "identity::before_rename=panic".into());
+    for index in 0..2 {
+        // Key and certificate are written at the first start.
+        for skip in 0..2 {
+            let planted = format!("{point}={skip}*off->panic");
+            cluster.nodes[index]
+                .environment
+                .insert("FAILPOINTS".into(), planted);
+            cluster.spawn(index);
+            wait_death(&mut cluster, index, point, |_| {});
+        }
+        cluster.nodes[index].environment.clear();
         cluster.restart(index);
-    };
-    plant(&mut cluster, 0);
-    let _ = cluster.nodes[0].call("bootstrap");
-    wait_death(&mut cluster, 0, "identity::before_rename", |_| {});
-    cluster.nodes[0].environment.clear();
-    cluster.bootstrap();
-    plant(&mut cluster, 1);
-    let token = cluster.mint(60_000);
-    let _ = cluster.join_with(1, &token);
-    wait_death(&mut cluster, 1, "identity::before_rename", |_| {});
-    cluster.nodes[1].environment.clear();
-    cluster.restart(1);
-    // The same node may use its token again, and gets the same id.
-    cluster.join_with(1, &token).unwrap();
+        arm(&cluster, index, point, 0);
+        if index == 0 {
+            let _ = cluster.nodes[0].call("bootstrap");
+            wait_death(&mut cluster, 0, point, |_| {});
+            cluster.bootstrap();
+            continue;
+        }
+        let token = cluster.mint(60_000);
+        let _ = cluster.join_with(1, &token);
+        wait_death(&mut cluster, 1, point, |_| {});
+        cluster.restart(1);
+        // The same node may use its token again, and gets the same id.
+        cluster.join_with(1, &token).unwrap();
+    }
     cluster.wait_voters(2);
     let status = cluster.nodes[1].status().unwrap();
     assert_eq!(status.voters, vec![1, 2], "{status:?}");

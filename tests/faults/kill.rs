@@ -1,6 +1,11 @@
 //! kill -9 of real nodes under load: the leader, the followers, all at once; one node and
 //! three. Nothing that was acknowledged is lost, no revision goes back, no node votes twice.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +21,7 @@ fn single_node_killed_under_load() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 1));
     let load = Load::start(&cluster.controls(), 8, "one", &mut random);
-    for round in 0..5 * scale() {
+    for round in 0..10 * scale() {
         load.wait_acked(random.between(1, 200), SOON);
         cluster.kill(0);
         cluster.restart(0);
@@ -35,7 +40,7 @@ fn leader_killed_under_load() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
     let load = Load::start(&cluster.controls(), 8, "leader", &mut random);
-    for round in 0..3 * scale() {
+    for round in 0..5 * scale() {
         load.wait_acked(random.between(20, 300), SOON);
         let leader = cluster.wait_active();
         let killed = Instant::now();
@@ -44,10 +49,17 @@ fn leader_killed_under_load() {
         let gap = killed.elapsed();
         cluster.restart(leader);
         cluster.wait_caught_up();
-        scenario.say(format!("round {round}: {} killed, writes again after {gap:?}", leader + 1));
+        scenario.say(format!(
+            "round {round}: {} killed, writes again after {gap:?}",
+            leader + 1
+        ));
     }
     let ledger = load.finish();
-    scenario.say(format!("{} acknowledged, {} unknown", ledger.acked(), ledger.unknown()));
+    scenario.say(format!(
+        "{} acknowledged, {} unknown",
+        ledger.acked(),
+        ledger.unknown()
+    ));
     cluster.verify(&ledger).unwrap();
 }
 
@@ -81,7 +93,7 @@ fn all_nodes_killed_at_once() {
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
     let load = Load::start(&cluster.controls(), 8, "all", &mut random);
-    for round in 0..3 * scale() {
+    for round in 0..8 * scale() {
         load.wait_acked(random.between(1, 200), SOON);
         cluster.kill_all();
         cluster.restart_all();
@@ -132,11 +144,13 @@ fn hand_over_under_load() {
         let leader = cluster.wait_active();
         let before = cluster.nodes[leader].status().unwrap();
         let began = Instant::now();
-        let target = tenure_tests::eventually("hand-over", SOON, || {
-            cluster.nodes[leader].call("transfer")
-        });
+        let target =
+            tenure_tests::eventually("hand-over", SOON, || cluster.nodes[leader].call("transfer"));
         load.wait_acked(20, SOON);
-        scenario.say(format!("round {round}: to {target} in {:?}", began.elapsed()));
+        scenario.say(format!(
+            "round {round}: to {target} in {:?}",
+            began.elapsed()
+        ));
         let now = cluster.wait_active();
         let after = cluster.nodes[now].status().unwrap();
         assert!(after.term > before.term, "{before:?} {after:?}");

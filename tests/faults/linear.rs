@@ -1,6 +1,11 @@
 //! Linearizability: histories of clients on all nodes, while the leader is paused past its
 //! lease, killed, and handed over, go through a checker.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +21,7 @@ use tenure_tests::{CallError, Cluster, ClusterOptions, Control, Random, Scenario
 
 const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
 /// A paused node holds a client up for so long.
-const CALL_BOUND: Duration = Duration::from_millis(1_500);
+const CALL_BOUND: Duration = Duration::from_millis(500);
 /// Longer than the largest election timeout of the nodes.
 const PAST_ELECTION: (u64, u64) = (900, 2_200);
 const REGISTERS: u64 = 4;
@@ -33,6 +38,8 @@ struct Client {
     random: Random,
     began: Instant,
     histories: Histories,
+    /// Operations of all clients.
+    recorded: Arc<AtomicU64>,
     seen: BTreeMap<String, u64>,
     written: u64,
 }
@@ -54,8 +61,8 @@ impl Client {
         Some(answer)
     }
 
-    fn step(&mut self, turn: u64) {
-        let round = turn / (REGISTERS * HISTORY_OPERATIONS);
+    fn step(&mut self) {
+        let round = self.recorded.load(Ordering::Relaxed) / (REGISTERS * HISTORY_OPERATIONS);
         let key = format!("r/{round}/{}", self.random.below(REGISTERS));
         let any = self.random.below(self.controls.len() as u64) as usize;
         self.written += 1;
@@ -71,7 +78,11 @@ impl Client {
             }
             6..=8 => {
                 // Mostly at the leader; sometimes at one that only believes it is.
-                let target = if self.random.below(4) == 0 { any } else { self.leader };
+                let target = if self.random.below(4) == 0 {
+                    any
+                } else {
+                    self.leader
+                };
                 let answer = self.call(target, &format!("put {key} {new}"));
                 self.wrote(&key, Action::Write(new), called, target, answer);
             }
@@ -124,8 +135,13 @@ impl Client {
         if let (true, Some(value)) = (answered, value) {
             self.seen.insert(key.to_owned(), value);
         }
+        self.recorded.fetch_add(1, Ordering::Relaxed);
         let history = self.histories.entry(key.to_owned()).or_default();
-        history.push(Operation { action, called, returned });
+        history.push(Operation {
+            action,
+            called,
+            returned,
+        });
     }
 }
 
@@ -134,11 +150,15 @@ struct Clients {
     threads: Vec<thread::JoinHandle<Histories>>,
 }
 
-fn start_clients(cluster: &Cluster, reads: &'static [&'static str], random: &mut Random) -> Clients {
+fn start_clients(
+    cluster: &Cluster,
+    reads: &'static [&'static str],
+    random: &mut Random,
+) -> Clients {
     let stop = Arc::new(AtomicBool::new(false));
-    let turns = Arc::new(AtomicU64::new(0));
+    let recorded = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
-    let threads = (1..=8)
+    let threads = (1..=12)
         .map(|number| {
             let controls = cluster.controls();
             let mut client = Client {
@@ -150,13 +170,14 @@ fn start_clients(cluster: &Cluster, reads: &'static [&'static str], random: &mut
                 random: random.fork(),
                 began,
                 histories: Histories::new(),
+                recorded: Arc::clone(&recorded),
                 seen: BTreeMap::new(),
                 written: 0,
             };
-            let (stop, turns) = (Arc::clone(&stop), Arc::clone(&turns));
+            let stop = Arc::clone(&stop);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    client.step(turns.fetch_add(1, Ordering::Relaxed));
+                    client.step();
                     thread::sleep(Duration::from_micros(client.random.below(3_000)));
                 }
                 client.histories
@@ -184,7 +205,10 @@ fn judge(histories: &Histories) -> Result<(), String> {
         if !linearizable(history) {
             let mut shown = history.clone();
             shown.sort_by_key(|operation| operation.called);
-            let lines: Vec<String> = shown.iter().map(|operation| format!("{operation:?}")).collect();
+            let lines: Vec<String> = shown
+                .iter()
+                .map(|operation| format!("{operation:?}"))
+                .collect();
             return Err(format!("{key} is not linearizable:\n{}", lines.join("\n")));
         }
     }
@@ -206,7 +230,9 @@ fn reads_are_linearizable_under_faults() {
         match what {
             0 | 1 => {
                 cluster.process(leader).pause();
-                thread::sleep(Duration::from_millis(random.between(PAST_ELECTION.0, PAST_ELECTION.1)));
+                thread::sleep(Duration::from_millis(
+                    random.between(PAST_ELECTION.0, PAST_ELECTION.1),
+                ));
                 cluster.process(leader).resume();
             }
             2 => {
@@ -216,23 +242,32 @@ fn reads_are_linearizable_under_faults() {
             }
             3 => {
                 cluster.process(other).pause();
-                thread::sleep(Duration::from_millis(random.between(PAST_ELECTION.0, PAST_ELECTION.1)));
+                thread::sleep(Duration::from_millis(
+                    random.between(PAST_ELECTION.0, PAST_ELECTION.1),
+                ));
                 cluster.process(other).resume();
             }
             _ => {
                 let _ = cluster.nodes[leader].call("transfer");
             }
         }
-        thread::sleep(Duration::from_millis(random.between(100, 800)));
+        thread::sleep(Duration::from_millis(random.between(200, 1_500)));
     }
     let histories = clients.finish();
     let operations: usize = histories.values().map(Vec::len).sum();
-    scenario.say(format!("{} histories, {operations} operations", histories.len()));
+    scenario.say(format!(
+        "{} histories, {operations} operations",
+        histories.len()
+    ));
     assert!(operations > 2_000, "too few operations to prove anything");
     if let Err(found) = judge(&histories) {
         let path = scenario.dir().join("history.txt");
         std::fs::write(&path, &found).unwrap();
-        panic!("{} (all of it in {})", found.lines().next().unwrap(), path.display());
+        panic!(
+            "{} (all of it in {})",
+            found.lines().next().unwrap(),
+            path.display()
+        );
     }
     cluster.verify(&tenure_tests::Ledger::default()).unwrap();
 }
@@ -276,11 +311,18 @@ fn wake_with(cluster: &mut Cluster, key: &str, round: u64, line: &str) -> Woken 
     // Everything that serves this connection is up before the pause.
     control.read("get", key).unwrap();
     cluster.process(leader).pause();
-    control.send(line).unwrap();
+    let paused = Instant::now();
     let other = cluster.wait_other_active(leader);
     tenure_tests::eventually("a write at the new leader", SOON, || {
         cluster.nodes[other].connect()?.put(key, &new.to_string())
     });
+    println!(
+        "    another leads and has written {:?} after the pause",
+        paused.elapsed()
+    );
+    // Asked after the new write was acknowledged, while the old leader sleeps: the call
+    // waits in its socket, and is the first thing that it finds.
+    control.send(line).unwrap();
     cluster.process(leader).resume();
     let answer = control.receive();
     Woken { answer, old, new }
@@ -297,7 +339,11 @@ fn a_paused_leader_is_never_stale() {
             let woken = wake_with(&mut cluster, "p/read", round, &format!("{how} p/read"));
             scenario.say(format!("{how} after the pause: {:?}", woken.answer));
             if let Ok(answer) = &woken.answer {
-                assert_eq!(value_of(answer), Some(woken.new.to_string()), "a stale read");
+                assert_eq!(
+                    value_of(answer),
+                    Some(woken.new.to_string()),
+                    "a stale read"
+                );
             }
         }
         let late = format!("k/late/{round}");
@@ -318,13 +364,20 @@ fn a_paused_leader_is_never_stale() {
     // The planted bug: a local read of a leader that was paused is stale, and is found.
     for round in 0..20 {
         let woken = wake_with(&mut cluster, "p/local", round, "getlocal p/local");
-        let value = woken.answer.ok().and_then(|answer| value_of(&answer)?.parse().ok());
+        let value = woken
+            .answer
+            .ok()
+            .and_then(|answer| value_of(&answer)?.parse().ok());
         let history = [
             (Action::Write(woken.old), 0),
             (Action::Write(woken.new), 2),
             (Action::Read(value), 4),
         ];
-        let history = history.map(|(action, at)| Operation { action, called: at, returned: Some(at + 1) });
+        let history = history.map(|(action, at)| Operation {
+            action,
+            called: at,
+            returned: Some(at + 1),
+        });
         if value == Some(woken.old) {
             assert!(!linearizable(&history), "the checker missed a stale read");
             return;

@@ -1,6 +1,11 @@
 //! The lost-write library itself: what was synced survives, nothing else does. Every power
 //! test stands on this.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -21,14 +26,18 @@ fn on_library(scenario: &Scenario, step: &str, disk: &Disk) -> (PathBuf, PathBuf
     let output = command.output().expect("run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
     (root, mirror)
 }
 
 /// The folder to work in, when this process is the one on the library.
 fn inside() -> Option<PathBuf> {
     let seed = std::env::var("LOSTWRITE_STEP_SEED").ok();
-    seed.and_then(|_| std::env::var("LOSTWRITE_ROOT").ok()).map(PathBuf::from)
+    seed.and_then(|_| std::env::var("LOSTWRITE_ROOT").ok())
+        .map(PathBuf::from)
 }
 
 fn sync_dir(path: &Path) {
@@ -46,7 +55,10 @@ fn step_names_and_bytes() {
     let Some(root) = inside() else { return };
     // Content: only what was synced.
     durable(&root.join("a"), "hello");
-    let mut a = OpenOptions::new().append(true).open(root.join("a")).unwrap();
+    let mut a = OpenOptions::new()
+        .append(true)
+        .open(root.join("a"))
+        .unwrap();
     a.write_all(b" world").unwrap();
     // A new file, never synced.
     fs::write(root.join("never"), "x").unwrap();
@@ -115,17 +127,29 @@ fn only_what_was_synced_survives() {
     assert_eq!(read("to/link").as_deref(), Some("moved"));
     assert_ne!(read("again").as_deref(), Some("unsynced"));
     assert!(lost.bytes > 0, "{lost:?}");
-    assert_eq!(fs::read(mirror.join("a")).unwrap(), b"hello", "the mirror starts anew");
+    assert_eq!(
+        fs::read(mirror.join("a")).unwrap(),
+        b"hello",
+        "the mirror starts anew"
+    );
 }
 
 #[test]
 fn step_random_file() {
     let Some(root) = inside() else { return };
-    let seed = std::env::var("LOSTWRITE_STEP_SEED").unwrap().parse().unwrap();
+    let seed = std::env::var("LOSTWRITE_STEP_SEED")
+        .unwrap()
+        .parse()
+        .unwrap();
     let mut random = Random::new(seed);
     let expected = root.with_extension("expected");
     let path = root.join("file");
-    let mut file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
+    let mut file = File::options()
+        .create_new(true)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
     file.sync_all().unwrap();
     fs::write(&expected, b"").unwrap();
     for _ in 0..random.between(200, 800) {
@@ -134,7 +158,9 @@ fn step_random_file() {
         let bytes = random.text(len);
         match random.below(10) {
             0 => file.set_len(random.below(size + 5_000)).unwrap(),
-            1..=4 => file.write_all_at(bytes.as_bytes(), random.below(size + 1)).unwrap(),
+            1..=4 => file
+                .write_all_at(bytes.as_bytes(), random.below(size + 1))
+                .unwrap(),
             5..=7 => {
                 file.seek(SeekFrom::End(0)).unwrap();
                 file.write_all(bytes.as_bytes()).unwrap();
@@ -153,14 +179,20 @@ fn a_file_survives_as_it_was_last_synced() {
     let (root, mirror) = on_library(&scenario, "step_random_file", &Disk::default());
     let expected = fs::read(root.with_extension("expected")).unwrap();
     cut_power(&root, &mirror, None).unwrap();
-    assert!(fs::read(root.join("file")).unwrap() == expected, "not what was synced");
+    assert!(
+        fs::read(root.join("file")).unwrap() == expected,
+        "not what was synced"
+    );
 }
 
 /// The planted bug: a sync that does nothing is found.
 #[test]
 fn a_swallowed_sync_loses_the_file() {
     let scenario = Scenario::new("a_swallowed_sync_loses_the_file");
-    let disk = Disk { ignore_sync: vec!["kept/".to_owned()], ..Disk::default() };
+    let disk = Disk {
+        ignore_sync: vec!["kept/".to_owned()],
+        ..Disk::default()
+    };
     let (root, mirror) = on_library(&scenario, "step_names_and_bytes", &disk);
     cut_power(&root, &mirror, None).unwrap();
     assert!(!root.join("kept/CURRENT").exists());

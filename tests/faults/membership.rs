@@ -1,6 +1,11 @@
 //! Who may come in: new nodes by token, a wiped node, a removed node, and strangers with a
 //! certificate of their own on the peer port.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -40,7 +45,9 @@ fn a_new_node_joins_under_load() {
     let token = cluster.mint(60_000);
     let follower = (cluster.wait_active() + 1) % 3;
     let address = cluster.nodes[follower].peer;
-    cluster.nodes[index].call(&format!("join {address} {token}")).unwrap();
+    cluster.nodes[index]
+        .call(&format!("join {address} {token}"))
+        .unwrap();
     cluster.wait_voters(5);
     let ledger = load.finish();
     cluster.verify(&ledger).unwrap();
@@ -85,28 +92,48 @@ fn tokens_are_for_one_node_and_a_short_time() {
     let token = cluster.mint(60_000);
     cluster.join_with(first, &token).unwrap();
     let refused = cluster.join_with(second, &token).unwrap_err();
-    assert!(format!("{refused:?}").contains("the cluster refused"), "another key: {refused}");
+    assert!(
+        format!("{refused:?}").contains("the cluster refused"),
+        "another key: {refused}"
+    );
     // Cluster time is what counts: wait until it has passed.
     let short = cluster.mint(1_500);
     let minted: u64 = cluster.nodes[0].call("time").unwrap().parse().unwrap();
     eventually("cluster time passes", SOON, || {
         let now: u64 = cluster.nodes[0].call("time").unwrap().parse().unwrap();
-        if now > minted + 1_600 { Ok(()) } else { Err(now) }
+        if now > minted + 1_600 {
+            Ok(())
+        } else {
+            Err(now)
+        }
     });
     let refused = cluster.join_with(second, &short).unwrap_err();
-    assert!(format!("{refused:?}").contains("the cluster refused"), "expired: {refused}");
+    assert!(
+        format!("{refused:?}").contains("the cluster refused"),
+        "expired: {refused}"
+    );
     let mut forged = cluster.mint(60_000);
     // The token names the cluster and its keys rightly; only the secret is another.
     let middle = "tenure-join.".len() + 40;
-    let other = if forged.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    let other = if forged.as_bytes()[middle] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
     forged.replace_range(middle..=middle, other);
     let refused = cluster.join_with(second, &forged).unwrap_err();
-    assert!(format!("{refused:?}").contains("the cluster refused"), "forged: {refused}");
+    assert!(
+        format!("{refused:?}").contains("the cluster refused"),
+        "forged: {refused}"
+    );
     for garbage in ["x", "tenure-join.", "tenure-join.AAAA"] {
         cluster.join_with(second, garbage).unwrap_err();
     }
     let status = cluster.nodes[0].status().unwrap();
-    assert!(status.voters.len() + status.learners.len() <= 2, "{status:?}");
+    assert!(
+        status.voters.len() + status.learners.len() <= 2,
+        "{status:?}"
+    );
     assert_eq!(cluster.nodes[second].status().unwrap().id, 0);
     // The refusals broke nothing: a good token still works.
     cluster.join(second);
@@ -126,9 +153,15 @@ fn a_removed_node_is_a_stranger() {
     let id = cluster.nodes[victim].status().unwrap().id;
     cluster.nodes[leader].call(&format!("remove {id}")).unwrap();
     eventually("it is gone", SOON, || {
-        let status = cluster.nodes[leader].status().map_err(|error| error.to_string())?;
+        let status = cluster.nodes[leader]
+            .status()
+            .map_err(|error| error.to_string())?;
         let gone = !status.voters.contains(&id) && !status.learners.contains(&id);
-        if gone { Ok(()) } else { Err(format!("{status:?}")) }
+        if gone {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     });
     let term = cluster.nodes[leader].status().unwrap().term;
     eventually("it reads nothing more", SOON, || {
@@ -183,17 +216,30 @@ async fn strange_calls(
     let key = Arc::new(NodeKey::load_or_create(dir).unwrap());
     let peers = Peers::new(Arc::clone(&key), PeerTlsOptions::default()).unwrap();
     peers.set_cluster_id(cluster_id);
-    let joined = peers.join_channel(&address.to_string(), JoinPin::Unpinned).await;
+    let joined = peers
+        .join_channel(&address.to_string(), JoinPin::Unpinned)
+        .await;
     let (channel, _) = joined.unwrap();
     let mut raft = RaftServiceClient::new(channel.clone());
-    let vote = Some(wire::Vote { term: 1_000, node_id: 1, committed: false });
+    let vote = Some(wire::Vote {
+        term: 1_000,
+        node_id: 1,
+        committed: false,
+    });
     let asked = wire::VoteRequest {
         vote,
-        last_log_id: Some(wire::LogId { term: 1_000, index: 1 << 40 }),
+        last_log_id: Some(wire::LogId {
+            term: 1_000,
+            index: 1 << 40,
+        }),
         leadership_transfer: true,
     };
     let append = wire::AppendRequest {
-        vote: Some(wire::Vote { term: 1_000, node_id: 1, committed: true }),
+        vote: Some(wire::Vote {
+            term: 1_000,
+            node_id: 1,
+            committed: true,
+        }),
         ..wire::AppendRequest::default()
     };
     let transfer = wire::TransferLeaderRequest {
@@ -202,18 +248,35 @@ async fn strange_calls(
         ..wire::TransferLeaderRequest::default()
     };
     let chunk = wire::SnapshotChunk {
-        part: Some(wire::snapshot_chunk::Part::Header(wire::SnapshotHeader::default())),
+        part: Some(wire::snapshot_chunk::Part::Header(
+            wire::SnapshotHeader::default(),
+        )),
     };
     let hand_over = wire::HandOverRequest { node_id: 1 };
     let mut codes = vec![
         ("Append", answer(raft.append(tokio_once(append)).await)),
         ("Vote", answer(raft.vote(asked).await)),
         ("PreVote", answer(raft.pre_vote(asked).await)),
-        ("TransferLeader", answer(raft.transfer_leader(transfer).await)),
-        ("InstallSnapshot", answer(raft.install_snapshot(tokio_once(chunk)).await)),
-        ("ReadIndex", answer(raft.read_index(wire::ReadIndexRequest {}).await)),
-        ("Status", answer(raft.status(wire::PeerStatusRequest {}).await)),
-        ("RequestHandOver", answer(raft.request_hand_over(hand_over).await)),
+        (
+            "TransferLeader",
+            answer(raft.transfer_leader(transfer).await),
+        ),
+        (
+            "InstallSnapshot",
+            answer(raft.install_snapshot(tokio_once(chunk)).await),
+        ),
+        (
+            "ReadIndex",
+            answer(raft.read_index(wire::ReadIndexRequest {}).await),
+        ),
+        (
+            "Status",
+            answer(raft.status(wire::PeerStatusRequest {}).await),
+        ),
+        (
+            "RequestHandOver",
+            answer(raft.request_hand_over(hand_over).await),
+        ),
     ];
     let request = wire::JoinRequest {
         format: 1,
@@ -223,10 +286,15 @@ async fn strange_calls(
         proof: Some(Proof::JoinToken(vec![7; 32].into())),
         forwarded_public_key: bytes::Bytes::new(),
     };
-    let passed_on =
-        wire::JoinRequest { forwarded_public_key: key.public_key(), ..request.clone() };
+    let passed_on = wire::JoinRequest {
+        forwarded_public_key: key.public_key(),
+        ..request.clone()
+    };
     let mut join = JoinServiceClient::new(channel);
-    codes.push(("Join with a made up token", answer(join.join(request).await)));
+    codes.push((
+        "Join with a made up token",
+        answer(join.join(request).await),
+    ));
     codes.push(("Join as if passed on", answer(join.join(passed_on).await)));
     codes
 }

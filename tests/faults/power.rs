@@ -1,5 +1,10 @@
 //! Power cuts: all nodes die, and go on from what was synced alone (see `lostwrite.c`).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::fs;
 
@@ -12,8 +17,15 @@ const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
 
 fn options(nodes: usize) -> ClusterOptions {
     // A disk slow enough that a cut falls into the middle of a sync.
-    let disk = Some(Disk { sync_us: 2_000, ..Disk::default() });
-    ClusterOptions { disk, snapshot_log_bytes: 256 << 10, ..ClusterOptions::new(NODE, nodes) }
+    let disk = Some(Disk {
+        sync_us: 2_000,
+        ..Disk::default()
+    });
+    ClusterOptions {
+        disk,
+        snapshot_log_bytes: 256 << 10,
+        ..ClusterOptions::new(NODE, nodes)
+    }
 }
 
 /// From now on syncs of these paths are swallowed.
@@ -42,11 +54,19 @@ fn power_cuts(name: &str, nodes: usize, rounds: usize) {
         lost_bytes += lost.bytes;
         cluster.restart_all();
         cluster.wait_active();
-        scenario.say(format!("round {round}: {lost:?}, {} acknowledged", load.acked()));
+        scenario.say(format!(
+            "round {round}: {lost:?}, {} acknowledged",
+            load.acked()
+        ));
         if round % 10 == 9 {
             let ledger = load.finish();
             cluster.verify(&ledger).unwrap();
-            load = Load::start(&cluster.controls(), 8, &format!("power{round}"), &mut random);
+            load = Load::start(
+                &cluster.controls(),
+                8,
+                &format!("power{round}"),
+                &mut random,
+            );
             load.continue_from(ledger);
         }
     }
@@ -58,12 +78,12 @@ fn power_cuts(name: &str, nodes: usize, rounds: usize) {
 
 #[test]
 fn power_cut_of_a_single_node() {
-    power_cuts("power_cut_of_a_single_node", 1, 4 * scale());
+    power_cuts("power_cut_of_a_single_node", 1, 12 * scale());
 }
 
 #[test]
 fn power_cut_of_all_nodes() {
-    power_cuts("power_cut_of_all_nodes", 3, 4 * scale());
+    power_cuts("power_cut_of_all_nodes", 3, 8 * scale());
 }
 
 /// The planted bug: syncs of the log and its marker are swallowed. The same check must find
@@ -84,7 +104,9 @@ fn swallowed_syncs_are_found() {
     swallow(&mut cluster, &[]);
     cluster.restart_all();
     cluster.wait_active();
-    let found = cluster.verify(&ledger).expect_err("the planted bug was not found");
+    let found = cluster
+        .verify(&ledger)
+        .expect_err("the planted bug was not found");
     assert!(found.contains("lost"), "{found}");
     scenario.say(format!("found: {found}"));
 }
@@ -115,7 +137,9 @@ fn older_log_is_refused_at_start() {
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
     let load = Load::start(&cluster.controls(), 4, "older", &mut random);
     load.wait_acked(50, SOON);
-    let victim = (0..3).find(|&index| index != cluster.wait_active()).unwrap();
+    let victim = (0..3)
+        .find(|&index| index != cluster.wait_active())
+        .unwrap();
     cluster.kill(victim);
     let log = cluster.nodes[victim].data.join("log");
     let kept = scenario.dir().join("older-log");
@@ -144,18 +168,28 @@ fn older_log_is_refused_at_start() {
     cluster.join(victim);
     cluster.wait_voters(3);
     let status = cluster.nodes[victim].status().unwrap();
-    assert!(status.id > old_id && !status.voters.contains(&old_id), "{status:?}");
+    assert!(
+        status.id > old_id && !status.voters.contains(&old_id),
+        "{status:?}"
+    );
     let ledger = load.finish();
     cluster.verify(&ledger).unwrap();
 }
 
 fn refuses_to_start(cluster: &mut Cluster, index: usize) {
     cluster.spawn(index);
-    let end = cluster.process(index).wait_exit(SOON).expect("it must not run on a shorter log");
+    let end = cluster
+        .process(index)
+        .wait_exit(SOON)
+        .expect("it must not run on a shorter log");
     assert_eq!(end.code(), Some(3), "{}", cluster.nodes[index].log_tail());
     let log = eventually("the refusal is said", SOON, || {
         let log = cluster.nodes[index].log();
-        if log.contains("start refused") { Ok(log) } else { Err(log) }
+        if log.contains("start refused") {
+            Ok(log)
+        } else {
+            Err(log)
+        }
     });
     assert!(log.contains("shorter"), "{log}");
 }

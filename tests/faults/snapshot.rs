@@ -1,6 +1,11 @@
 //! Snapshots onto other nodes: a learner that catches up while writes go on, a follower
 //! that was away, and kills in the middle of the install.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use tenure_tests::cluster::SOON;
 use tenure_tests::{Cluster, ClusterOptions, Load, Scenario, eventually, scale};
@@ -9,10 +14,14 @@ const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
 const FEW_ENTRIES_KEPT: &str = "log::entries_kept=return(40)";
 
 fn unstarted(scenario: &Scenario, nodes: usize) -> Cluster {
-    let options = ClusterOptions { snapshot_log_bytes: 1 << 20, ..ClusterOptions::new(NODE, nodes) };
+    let options = ClusterOptions {
+        snapshot_log_bytes: 1 << 20,
+        ..ClusterOptions::new(NODE, nodes)
+    };
     let mut cluster = Cluster::unstarted(scenario, options);
     for node in &mut cluster.nodes {
-        node.environment.insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
+        node.environment
+            .insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
     }
     cluster
 }
@@ -23,8 +32,14 @@ fn wait_purged(cluster: &Cluster, below: u64) {
     eventually("a snapshot beyond the log of the others", SOON, || {
         let _ = cluster.nodes[active].call("entries 60");
         let _ = cluster.nodes[active].call("snapshot");
-        let status = cluster.nodes[active].status().map_err(|error| error.to_string())?;
-        if status.snapshot > below + 200 { Ok(()) } else { Err(format!("{status:?}")) }
+        let status = cluster.nodes[active]
+            .status()
+            .map_err(|error| error.to_string())?;
+        if status.snapshot > below + 200 {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     });
 }
 
@@ -46,8 +61,15 @@ fn learner_catches_up_by_snapshot_under_load() {
     cluster.wait_voters(2);
     load.wait_acked(50, SOON);
     let status = cluster.nodes[1].status().unwrap();
-    assert!(status.generation > before.generation, "no snapshot was installed: {status:?}");
-    scenario.say(format!("generation {}, {} acknowledged", status.generation, load.acked()));
+    assert!(
+        status.generation > before.generation,
+        "no snapshot was installed: {status:?}"
+    );
+    scenario.say(format!(
+        "generation {}, {} acknowledged",
+        status.generation,
+        load.acked()
+    ));
     let ledger = load.finish();
     cluster.wait_caught_up();
     cluster.verify(&ledger).unwrap();
@@ -71,7 +93,18 @@ fn killed_while_a_snapshot_is_installed() {
             let leader = cluster.wait_active();
             let victim = (leader + 1) % 3;
             load.wait_acked(20, SOON);
-            let had = cluster.nodes[victim].status().unwrap();
+            // It has an older snapshot of its own: the installed one takes its place.
+            let had = eventually("a snapshot of its own", SOON, || {
+                let _ = cluster.nodes[victim].call("snapshot");
+                let status = cluster.nodes[victim]
+                    .status()
+                    .map_err(|error| error.to_string())?;
+                if status.snapshot > 0 {
+                    Ok(status)
+                } else {
+                    Err(format!("{status:?}"))
+                }
+            });
             cluster.kill(victim);
             eventually("fill", SOON, || {
                 let active = cluster.wait_active();
@@ -79,18 +112,32 @@ fn killed_while_a_snapshot_is_installed() {
             });
             wait_purged(&cluster, had.last_log);
             let planted = format!("{FEW_ENTRIES_KEPT};{failpoint}=panic");
-            cluster.nodes[victim].environment.insert("FAILPOINTS".into(), planted);
+            cluster.nodes[victim]
+                .environment
+                .insert("FAILPOINTS".into(), planted);
             cluster.spawn(victim);
             let end = cluster.process(victim).wait_exit(SOON);
             let end = end.unwrap_or_else(|error| panic!("{failpoint}: {error}"));
             let killed = cluster.process(victim).was_killed();
-            assert!(killed, "{failpoint}: {end}\n{}", cluster.nodes[victim].log_tail());
-            cluster.nodes[victim].environment.insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
+            assert!(
+                killed,
+                "{failpoint}: {end}\n{}",
+                cluster.nodes[victim].log_tail()
+            );
+            cluster.nodes[victim]
+                .environment
+                .insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
             cluster.restart(victim);
             cluster.wait_caught_up();
             let has = cluster.nodes[victim].status().unwrap();
-            assert!(has.generation > had.generation, "{failpoint}: {had:?} {has:?}");
-            scenario.say(format!("{failpoint}: generation {} to {}", had.generation, has.generation));
+            assert!(
+                has.generation > had.generation,
+                "{failpoint}: {had:?} {has:?}"
+            );
+            scenario.say(format!(
+                "{failpoint}: generation {} to {}",
+                had.generation, has.generation
+            ));
         }
     }
     // And without a failpoint: killed at a moment of chance, several times over.

@@ -1,13 +1,14 @@
 //! The client of a raft node's control port: a line for a call, a line for its answer
 //! (`ok …` or `err <kind> …`).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::ledger::Records;
 
 const CONNECT_BOUND: Duration = Duration::from_secs(2);
 
@@ -82,7 +83,9 @@ impl Control {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(bound))?;
         stream.set_write_timeout(Some(bound))?;
-        Ok(Self { reader: BufReader::new(stream) })
+        Ok(Self {
+            reader: BufReader::new(stream),
+        })
     }
 
     /// One call. After a transport error the connection is of no more use.
@@ -93,7 +96,10 @@ impl Control {
 
     /// Sends a call without waiting for its answer: a paused node finds it when it wakes.
     pub fn send(&mut self, line: &str) -> Result<(), CallError> {
-        let sent = self.reader.get_mut().write_all(format!("{line}\n").as_bytes());
+        let sent = self
+            .reader
+            .get_mut()
+            .write_all(format!("{line}\n").as_bytes());
         sent.map_err(|error| CallError::Unknown(error.to_string()))
     }
 
@@ -121,17 +127,18 @@ impl Control {
     /// Reads by `how`: `get` (lease), `getri` (ReadIndex) or `getlocal` (whatever the node
     /// has: not linearizable).
     pub fn read(&mut self, how: &str, key: &str) -> Result<Option<String>, CallError> {
-        self.call(&format!("{how} {key}")).map(|answer| value_of(&answer))
+        self.call(&format!("{how} {key}"))
+            .map(|answer| value_of(&answer))
     }
 
     /// All records, read through ReadIndex: the state's revision, and value and revision by
     /// key.
-    pub fn dump(&mut self) -> Result<(u64, BTreeMap<String, (String, u64)>), CallError> {
+    pub fn dump(&mut self) -> Result<(u64, Records), CallError> {
         let broken = || CallError::Refused("not a dump".to_owned());
         let text = self.call("dump")?;
         let value: Value = serde_json::from_str(&text).map_err(|_| broken())?;
         let revision = value["revision"].as_u64().ok_or_else(broken)?;
-        let mut records = BTreeMap::new();
+        let mut records = Records::new();
         for row in value["records"].as_array().ok_or_else(broken)? {
             let key = row[0].as_str().ok_or_else(broken)?.to_owned();
             let value = row[1].as_str().ok_or_else(broken)?.to_owned();
@@ -170,11 +177,14 @@ impl Control {
 
 /// The value in the answer to a read.
 pub fn value_of(answer: &str) -> Option<String> {
-    answer.split_once(' ').map(|(_revision, value)| value.to_owned())
+    answer
+        .split_once(' ')
+        .map(|(_revision, value)| value.to_owned())
 }
 
 fn number(text: String) -> Result<u64, CallError> {
-    text.parse().map_err(|_| CallError::Unknown(format!("not a number: {text}")))
+    text.parse()
+        .map_err(|_| CallError::Unknown(format!("not a number: {text}")))
 }
 
 fn parse(answer: &str) -> Result<String, CallError> {

@@ -20,7 +20,11 @@ pub fn check(logs: &Path) -> Result<Summary, String> {
         if path.extension().is_none_or(|ext| ext != "err") {
             continue;
         }
-        let node = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let node = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let node = node.split('.').next().unwrap_or_default().to_owned();
         let bytes = fs::read(&path).map_err(|error| error.to_string())?;
         for line in String::from_utf8_lossy(&bytes).lines() {
@@ -79,7 +83,9 @@ fn leader_of(line: &str) -> Option<(u64, u64)> {
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {
-    let word = text.split_whitespace().find_map(|word| word.strip_prefix(name))?;
+    let word = text
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(name))?;
     word.trim_end_matches(',').parse().ok()
 }
 
@@ -101,7 +107,10 @@ mod tests {
         let two = "INFO x: vote saved term=3 node_id=2 committed=false\n";
         assert_eq!(
             judge(&[("n1.0.err", one), ("n1.1.err", one), ("n2.0.err", two)]),
-            Ok(Summary { votes: 3, leaders: 0 })
+            Ok(Summary {
+                votes: 3,
+                leaders: 0
+            })
         );
         assert!(judge(&[("n1.0.err", one), ("n1.1.err", two)]).is_err());
     }
@@ -117,7 +126,19 @@ mod tests {
 
     #[test]
     fn two_leaders_of_a_term_are_found() {
-        assert!(judge(&[("n1.0.err", "leading term=3 id=1"), ("n2.0.err", "leading term=4 id=2")]).is_ok());
-        assert!(judge(&[("n1.0.err", "leading term=3 id=1"), ("n2.0.err", "leading term=3 id=2")]).is_err());
+        assert!(
+            judge(&[
+                ("n1.0.err", "leading term=3 id=1"),
+                ("n2.0.err", "leading term=4 id=2")
+            ])
+            .is_ok()
+        );
+        assert!(
+            judge(&[
+                ("n1.0.err", "leading term=3 id=1"),
+                ("n2.0.err", "leading term=3 id=2")
+            ])
+            .is_err()
+        );
     }
 }

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::CallError;
 
+/// A state as a client reads it: value and revision by key.
+pub type Records = BTreeMap<String, (String, u64)>;
+
 /// The ledger of one run. Every key is written once, with a value of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -21,7 +24,8 @@ impl Ledger {
         match outcome {
             Ok(revision) => {
                 if let Some(other) = self.revisions.insert(*revision, key.clone()) {
-                    self.broken.push(format!("revision {revision} went to {other} and {key}"));
+                    self.broken
+                        .push(format!("revision {revision} went to {other} and {key}"));
                 }
                 self.acked.insert(key, (value, *revision));
             }
@@ -38,7 +42,8 @@ impl Ledger {
     pub fn merge(&mut self, other: Self) {
         for (revision, key) in other.revisions {
             if let Some(first) = self.revisions.insert(revision, key.clone()) {
-                self.broken.push(format!("revision {revision} went to {first} and {key}"));
+                self.broken
+                    .push(format!("revision {revision} went to {first} and {key}"));
             }
         }
         self.acked.extend(other.acked);
@@ -59,24 +64,29 @@ impl Ledger {
 
     /// The highest acknowledged revision.
     pub fn revision(&self) -> u64 {
-        self.revisions.keys().next_back().copied().unwrap_or_default()
+        self.revisions
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Judges a state. `Err` says what was lost, changed or made up.
-    pub fn check(
-        &self,
-        revision: u64,
-        records: &BTreeMap<String, (String, u64)>,
-    ) -> Result<(), String> {
+    pub fn check(&self, revision: u64, records: &Records) -> Result<(), String> {
         let mut faults = self.broken.clone();
         if revision < self.revision() {
-            faults.push(format!("revision went back: {revision} < {}", self.revision()));
+            faults.push(format!(
+                "revision went back: {revision} < {}",
+                self.revision()
+            ));
         }
         for (key, (value, at)) in &self.acked {
             match records.get(key) {
                 None => faults.push(format!("acknowledged write lost: {key} (revision {at})")),
                 Some((found, mod_revision)) if found != value || mod_revision != at => {
-                    faults.push(format!("acknowledged write changed: {key}: {at} {mod_revision}"));
+                    faults.push(format!(
+                        "acknowledged write changed: {key}: {at} {mod_revision}"
+                    ));
                 }
                 Some(_) => {}
             }
@@ -94,7 +104,11 @@ impl Ledger {
             return Ok(());
         }
         let shown = faults.len().min(8);
-        Err(format!("{} faults: {}", faults.len(), faults[..shown].join("; ")))
+        Err(format!(
+            "{} faults: {}",
+            faults.len(),
+            faults[..shown].join("; ")
+        ))
     }
 }
 
@@ -105,19 +119,32 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
         ledger.note("a".into(), "1".into(), &Ok(5));
-        ledger.note("b".into(), "2".into(), &Err(CallError::Unknown(String::new())));
-        ledger.note("c".into(), "3".into(), &Err(CallError::NotApplied(String::new())));
+        ledger.note(
+            "b".into(),
+            "2".into(),
+            &Err(CallError::Unknown(String::new())),
+        );
+        ledger.note(
+            "c".into(),
+            "3".into(),
+            &Err(CallError::NotApplied(String::new())),
+        );
         ledger
     }
 
-    fn state(rows: &[(&str, &str, u64)]) -> BTreeMap<String, (String, u64)> {
-        rows.iter().map(|(k, v, r)| ((*k).to_owned(), ((*v).to_owned(), *r))).collect()
+    fn state(rows: &[(&str, &str, u64)]) -> Records {
+        rows.iter()
+            .map(|(k, v, r)| ((*k).to_owned(), ((*v).to_owned(), *r)))
+            .collect()
     }
 
     #[test]
     fn an_unknown_write_may_be_there_or_not() {
         assert_eq!(ledger().check(5, &state(&[("a", "1", 5)])), Ok(()));
-        assert_eq!(ledger().check(6, &state(&[("a", "1", 5), ("b", "2", 6)])), Ok(()));
+        assert_eq!(
+            ledger().check(6, &state(&[("a", "1", 5), ("b", "2", 6)])),
+            Ok(())
+        );
     }
 
     #[test]
@@ -141,6 +168,10 @@ mod tests {
         let mut second = Ledger::default();
         second.note("z".into(), "1".into(), &Ok(5));
         first.merge(second);
-        assert!(first.check(5, &state(&[("a", "1", 5), ("z", "1", 5)])).is_err());
+        assert!(
+            first
+                .check(5, &state(&[("a", "1", 5), ("z", "1", 5)]))
+                .is_err()
+        );
     }
 }

@@ -82,18 +82,42 @@ impl<'a> Search<'a> {
         }
         // At the same time calls come before returns: that only allows more orders.
         order.sort_unstable();
-        let mut events = vec![Event { operation: 0, is_return: true, previous: END, next: END }];
+        let mut events = vec![Event {
+            operation: 0,
+            is_return: true,
+            previous: END,
+            next: END,
+        }];
         let mut calls = vec![END; history.len()];
         let mut returns = vec![END; history.len()];
         for (_, is_return, operation) in order {
             let at = events.len();
             events[at - 1].next = at;
-            events.push(Event { operation, is_return, previous: at - 1, next: END });
-            if is_return { returns[operation] = at } else { calls[operation] = at }
+            events.push(Event {
+                operation,
+                is_return,
+                previous: at - 1,
+                next: END,
+            });
+            if is_return {
+                returns[operation] = at
+            } else {
+                calls[operation] = at
+            }
         }
-        let unplaced = history.iter().filter(|operation| operation.returned.is_some()).count();
+        let unplaced = history
+            .iter()
+            .filter(|operation| operation.returned.is_some())
+            .count();
         let placed = vec![0; history.len().div_ceil(64)];
-        Self { history, events, calls, returns, unplaced, placed }
+        Self {
+            history,
+            events,
+            calls,
+            returns,
+            unplaced,
+            placed,
+        }
     }
 
     fn run(mut self) -> bool {
@@ -119,7 +143,9 @@ impl<'a> Search<'a> {
                 continue;
             }
             // A return whose call was not placed: go back.
-            let Some((operation, before)) = path.pop() else { return false };
+            let Some((operation, before)) = path.pop() else {
+                return false;
+            };
             value = before;
             self.put_back(operation);
             self.flip(operation);
@@ -179,11 +205,19 @@ mod tests {
     use crate::random::Random;
 
     fn op(action: Action, called: u64, returned: u64) -> Operation {
-        Operation { action, called, returned: Some(returned) }
+        Operation {
+            action,
+            called,
+            returned: Some(returned),
+        }
     }
 
     fn lost(action: Action, called: u64) -> Operation {
-        Operation { action, called, returned: None }
+        Operation {
+            action,
+            called,
+            returned: None,
+        }
     }
 
     #[test]
@@ -192,7 +226,11 @@ mod tests {
         assert!(linearizable(&[op(Write(1), 0, 1), op(Read(Some(1)), 2, 3)]));
         assert!(!linearizable(&[op(Write(1), 0, 1), op(Read(None), 2, 3)]));
         assert!(linearizable(&[op(Write(1), 0, 4), op(Read(None), 1, 2)]));
-        let overlapping = [op(Write(1), 0, 10), op(Read(Some(1)), 1, 2), op(Read(None), 3, 4)];
+        let overlapping = [
+            op(Write(1), 0, 10),
+            op(Read(Some(1)), 1, 2),
+            op(Read(None), 3, 4),
+        ];
         assert!(!linearizable(&overlapping), "once seen, a write stays seen");
     }
 
@@ -204,15 +242,27 @@ mod tests {
         assert!(with(&[op(Read(Some(1)), 9, 10)]));
         assert!(with(&[op(Read(Some(2)), 9, 10)]));
         assert!(with(&[op(Read(Some(1)), 9, 10), op(Read(Some(2)), 11, 12)]));
-        assert!(!with(&[op(Read(Some(2)), 9, 10), op(Read(Some(1)), 11, 12)]));
+        assert!(!with(&[
+            op(Read(Some(2)), 9, 10),
+            op(Read(Some(1)), 11, 12)
+        ]));
     }
 
     #[test]
     fn a_swap_needs_its_value() {
         use Action::{Swap, Write};
-        assert!(linearizable(&[op(Swap(None, 1), 0, 1), op(Swap(Some(1), 2), 2, 3)]));
-        assert!(!linearizable(&[op(Swap(None, 1), 0, 9), op(Swap(None, 2), 1, 8)]));
-        assert!(!linearizable(&[op(Write(1), 0, 1), op(Swap(None, 2), 2, 3)]));
+        assert!(linearizable(&[
+            op(Swap(None, 1), 0, 1),
+            op(Swap(Some(1), 2), 2, 3)
+        ]));
+        assert!(!linearizable(&[
+            op(Swap(None, 1), 0, 9),
+            op(Swap(None, 2), 1, 8)
+        ]));
+        assert!(!linearizable(&[
+            op(Write(1), 0, 1),
+            op(Swap(None, 2), 2, 3)
+        ]));
     }
 
     /// Histories made from a true order are accepted; with one read made stale they are not.
@@ -240,7 +290,10 @@ mod tests {
                 history.push(op(action, called, point + random.below(60)));
             }
             assert!(linearizable(&history), "seed {seed}");
-            let last = history.iter().map(|operation| operation.returned.unwrap_or(0)).max();
+            let last = history
+                .iter()
+                .map(|operation| operation.returned.unwrap_or(0))
+                .max();
             let after = last.unwrap_or(0) + 1;
             history.push(op(Action::Write(9_999), after, after + 1));
             history.push(op(Action::Read(value), after + 2, after + 3));

@@ -25,7 +25,12 @@ pub struct Load {
 
 impl Load {
     /// Starts `clients` writers against the control ports; keys are `k/<label>/<client>/<n>`.
-    pub fn start(controls: &[SocketAddr], clients: usize, label: &str, random: &mut Random) -> Self {
+    pub fn start(
+        controls: &[SocketAddr],
+        clients: usize,
+        label: &str,
+        random: &mut Random,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acked = Arc::new(AtomicU64::new(0));
         let last_ack = Arc::new(Mutex::new(Instant::now()));
@@ -43,7 +48,13 @@ impl Load {
                 thread::spawn(move || writer.run(&stop, &acked, &last_ack))
             })
             .collect();
-        Self { stop, acked, last_ack, threads, earlier: Ledger::default() }
+        Self {
+            stop,
+            acked,
+            last_ack,
+            threads,
+            earlier: Ledger::default(),
+        }
     }
 
     /// Acknowledged writes so far.
@@ -56,7 +67,11 @@ impl Load {
         let goal = self.acked() + more;
         crate::wait::eventually("acknowledged writes", bound, || {
             let now = self.acked();
-            if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}")) }
+            if now >= goal {
+                Ok(())
+            } else {
+                Err(format!("{now} of {goal}"))
+            }
         });
     }
 
@@ -140,7 +155,9 @@ impl Writer {
     fn react(&mut self, error: &CallError) {
         match error {
             CallError::Conflict(_) => {}
-            CallError::Refused(text) if text.starts_with("overloaded") => thread::sleep(RETRY_PAUSE),
+            CallError::Refused(text) if text.starts_with("overloaded") => {
+                thread::sleep(RETRY_PAUSE)
+            }
             _ => {
                 self.next();
                 thread::sleep(RETRY_PAUSE);

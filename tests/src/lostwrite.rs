@@ -15,16 +15,31 @@ pub fn library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/lostwrite.c");
-        let dir = tempfile::Builder::new().prefix("tenure-lostwrite-").tempdir().expect("folder");
+        let dir = tempfile::Builder::new()
+            .prefix("tenure-lostwrite-")
+            .tempdir()
+            .expect("folder");
         let built = dir.path().join("liblostwrite.so");
         let output = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wno-format-truncation", "-pthread", "-o"])
+            .args([
+                "-shared",
+                "-fPIC",
+                "-O2",
+                "-Wall",
+                "-Wno-format-truncation",
+                "-pthread",
+                "-o",
+            ])
             .arg(&built)
             .arg(&source)
             .arg("-ldl")
             .output()
             .expect("a C compiler (cc) is needed for the lost-write tests");
-        assert!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "cc: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         // A stable place: processes of several runs load it, and it outlives this process
         // no more than the build folder does.
         let target = std::env::current_exe().expect("own path");

@@ -12,7 +12,12 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 pub fn loopback() -> IpAddr {
     let pid = std::process::id();
     // Pids are below 2^22: the second byte is 64 to 127, so 127.0.0.1 is never among them.
-    IpAddr::V4(Ipv4Addr::new(127, 64 | (pid >> 16) as u8 & 63, (pid >> 8) as u8, pid as u8))
+    IpAddr::V4(Ipv4Addr::new(
+        127,
+        64 | (pid >> 16) as u8 & 63,
+        (pid >> 8) as u8,
+        pid as u8,
+    ))
 }
 
 /// A free address that this process has not given out before.

@@ -32,7 +32,13 @@ impl Process {
             .stdout(File::create(&stdout)?)
             .stderr(File::create(&stderr)?)
             .spawn()?;
-        Ok(Self { name: name.to_owned(), child, ended: None, stdout, stderr })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            ended: None,
+            stdout,
+            stderr,
+        })
     }
 
     /// Its pid.
@@ -103,13 +109,15 @@ impl Process {
     /// Waits until it ends by itself.
     pub fn wait_exit(&mut self, bound: Duration) -> Result<ExitStatus, String> {
         try_eventually(bound, || {
-            self.exited().ok_or_else(|| format!("{} still runs", self.name))
+            self.exited()
+                .ok_or_else(|| format!("{} still runs", self.name))
         })
     }
 
     /// Whether it ended by SIGKILL.
     pub fn was_killed(&mut self) -> bool {
-        self.exited().is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
+        self.exited()
+            .is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
     }
 
     /// The last lines of what it wrote.

@@ -14,7 +14,11 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// `TENURE_FAULT_SCALE`: how many times the rounds of a change's run (default 1).
 pub fn scale() -> usize {
-    std::env::var("TENURE_FAULT_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
+    std::env::var("TENURE_FAULT_SCALE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+        .max(1)
 }
 
 /// A running scenario.
@@ -33,9 +37,13 @@ impl Scenario {
     /// command replays it.
     pub fn new(name: &str) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let seed = std::env::var("TENURE_FAULT_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = std::env::var("TENURE_FAULT_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok());
         let seed = seed.unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             Random::new(now.as_nanos() as u64).below(1 << 48)
         });
         let dir = tempfile::Builder::new()
@@ -49,8 +57,19 @@ impl Scenario {
             .and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()))
             .and_then(|stem| Some(stem.rsplit_once('-')?.0.to_owned()))
             .unwrap_or_default();
-        println!("{name}: seed {seed}, scale {}, folder {}", scale(), dir.display());
-        Self { name: name.to_owned(), binary, seed, dir, began: Instant::now(), _turn: turn }
+        println!(
+            "{name}: seed {seed}, scale {}, folder {}",
+            scale(),
+            dir.display()
+        );
+        Self {
+            name: name.to_owned(),
+            binary,
+            seed,
+            dir,
+            began: Instant::now(),
+            _turn: turn,
+        }
     }
 
     /// Its folder.
@@ -70,7 +89,12 @@ impl Scenario {
 
     /// Says something about the run, with the time since its start.
     pub fn say(&self, text: impl AsRef<str>) {
-        println!("{}: {:6.2}s {}", self.name, self.began.elapsed().as_secs_f64(), text.as_ref());
+        println!(
+            "{}: {:6.2}s {}",
+            self.name,
+            self.began.elapsed().as_secs_f64(),
+            text.as_ref()
+        );
     }
 }
 

@@ -12,11 +12,7 @@ use tokio::{
 };
 
 use super::{Core, Leadership, Node, status::PeerSample};
-use crate::{
-    clock::SKEW_YIELD_MS,
-    codec,
-    types::NodeId,
-};
+use crate::{clock::SKEW_YIELD_MS, codec, types::NodeId};
 
 /// How often peers are asked how they are.
 const POLL_EVERY: Duration = Duration::from_millis(500);

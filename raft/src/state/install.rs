@@ -21,6 +21,10 @@ pub(super) fn install(
     let number = old.number() + 1;
     let dir = inner.dirs.state.join(open::generation_name(number));
     let installed = prepare(inner, meta, &snapshot, &dir, number).and_then(|new| {
+        // Before the swap: a start that finds the new state with an older snapshot has a
+        // log that must begin behind any snapshot there is, and openraft refuses to run. One
+        // that finds the older state with this snapshot installs it.
+        keep(inner, snapshot)?;
         fail::fail_point!("install::before_swap");
         open::set_current(&inner.dirs.state, number)?;
         Ok(new)
@@ -44,28 +48,21 @@ pub(super) fn install(
         preview: Some(view.clone()),
     });
     *inner.membership() = membership;
-    keep(inner, snapshot);
     let applied = view.applied();
     inner.current.store(Arc::new(view));
     inner.applied.send_replace(applied);
     Ok(())
 }
 
-/// Keeps the installed snapshot for peers that lag, in place of the one before.
-fn keep(inner: &Inner, snapshot: SnapshotDir) {
-    let snapshot = match snapshot.clone().installed(&inner.dirs.snapshots) {
-        Ok(installed) => installed,
-        Err(error) => {
-            // Good to be sent where it is; the next start builds another.
-            tracing::warn!(%error, "an installed snapshot stays where it was received");
-            snapshot
-        }
-    };
+/// Keeps the snapshot for the next start and for peers that lag, in place of the one before.
+fn keep(inner: &Inner, snapshot: SnapshotDir) -> Result<(), StateError> {
+    let snapshot = snapshot.installed(&inner.dirs.snapshots)?;
     if let Some(older) = inner.snapshot().replace(snapshot.clone())
         && !older.is_same(&snapshot)
     {
         older.supersede();
     }
+    Ok(())
 }
 
 /// Makes the new generation, durable and opened, and checks that it is what was announced.

@@ -90,7 +90,11 @@ impl Arguments {
         let mut sealed = false;
         let mut snapshot_log_bytes = 64 << 20;
         // Two cores carry three nodes, their load and the checks.
-        let mut timing = Timing { heartbeat_ms: 80, election_min_ms: 400, election_max_ms: 800 };
+        let mut timing = Timing {
+            heartbeat_ms: 80,
+            election_min_ms: 400,
+            election_max_ms: 800,
+        };
         while let Some(flag) = all.next() {
             if flag == "--sealed" {
                 sealed = true;
@@ -198,8 +202,14 @@ async fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let listener = TcpListener::bind(arguments.control).await.expect("the control port");
-    let service = Arc::new(Service { node, clock, unsealed: AtomicBool::new(!arguments.sealed) });
+    let listener = TcpListener::bind(arguments.control)
+        .await
+        .expect("the control port");
+    let service = Arc::new(Service {
+        node,
+        clock,
+        unsealed: AtomicBool::new(!arguments.sealed),
+    });
     service.node.set_unsealed(!arguments.sealed).await;
     tokio::spawn(lead(Arc::clone(&service)));
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM");
@@ -269,7 +279,8 @@ fn key_of(name: &str) -> Bytes {
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("refused not a number: {text}"))
+    text.parse()
+        .map_err(|_| format!("refused not a number: {text}"))
 }
 
 fn deadline() -> Instant {
@@ -311,7 +322,9 @@ impl Service {
             ["mint", ttl_ms] => {
                 let ttl = Duration::from_millis(number(ttl_ms)?);
                 let token = self.node.mint_join_token(ttl, deadline()).await;
-                token.map(|token| token.to_string()).map_err(|error| self.unsubmitted(error))
+                token
+                    .map(|token| token.to_string())
+                    .map_err(|error| self.unsubmitted(error))
             }
             ["join", address, token] => self.join(address, token).await,
             ["transfer"] => self.transfer(None).await,
@@ -351,7 +364,9 @@ impl Service {
     }
 
     async fn stand(&self) -> Result<String, String> {
-        self.node.set_unsealed(self.unsealed.load(Ordering::Acquire)).await;
+        self.node
+            .set_unsealed(self.unsealed.load(Ordering::Acquire))
+            .await;
         Ok(String::new())
     }
 
@@ -360,7 +375,10 @@ impl Service {
             SubmitError::Conflict => "conflict".to_owned(),
             SubmitError::NotActive => {
                 let leader = self.node.leadership().borrow().leader;
-                format!("not-active {}", leader.map(|id| id.to_string()).unwrap_or_default())
+                format!(
+                    "not-active {}",
+                    leader.map(|id| id.to_string()).unwrap_or_default()
+                )
             }
             SubmitError::MaybeApplied => format!("maybe-applied {error}"),
             SubmitError::Overloaded => "refused overloaded".to_owned(),
@@ -379,7 +397,10 @@ impl Service {
             value: Bytes::copy_from_slice(value.as_bytes()),
             create_revision: None,
         };
-        let txn = Txn { ops: vec![op], ..Txn::default() };
+        let txn = Txn {
+            ops: vec![op],
+            ..Txn::default()
+        };
         Ok(self.submit(txn).await?.to_string())
     }
 
@@ -388,13 +409,18 @@ impl Service {
         let (view, _) = read.map_err(unread)?;
         let name = key_of(key);
         let found = view.get(&name).map_err(refused)?;
-        let value = found.as_ref().map(|record| String::from_utf8_lossy(&record.value));
+        let value = found
+            .as_ref()
+            .map(|record| String::from_utf8_lossy(&record.value));
         if value.as_deref().unwrap_or("-") != expected {
             return Err(format!("conflict {}", value.as_deref().unwrap_or("-")));
         }
         let txn = Txn {
             read_revision: view.revision(),
-            reads: ReadSet { keys: vec![name.clone()], ranges: Vec::new() },
+            reads: ReadSet {
+                keys: vec![name.clone()],
+                ranges: Vec::new(),
+            },
             ops: vec![Op::Put {
                 key: name,
                 value: Bytes::copy_from_slice(new.as_bytes()),
@@ -407,13 +433,21 @@ impl Service {
     }
 
     async fn get(&self, key: &str, consistency: Consistency) -> Result<String, String> {
-        let (view, _) = self.node.read(consistency, deadline()).await.map_err(unread)?;
+        let (view, _) = self
+            .node
+            .read(consistency, deadline())
+            .await
+            .map_err(unread)?;
         record(&view, key)
     }
 
     /// All records below `k/`, read through ReadIndex.
     async fn dump(&self) -> Result<String, String> {
-        let (view, _) = self.node.read(Consistency::Quorum, deadline()).await.map_err(unread)?;
+        let (view, _) = self
+            .node
+            .read(Consistency::Quorum, deadline())
+            .await
+            .map_err(unread)?;
         let dumped = tokio::task::spawn_blocking(move || {
             let (mut start, end) = (key_of("k/"), key_of("k0"));
             let mut rows = Vec::new();
@@ -483,9 +517,16 @@ impl Service {
             let value = random.text(bytes as usize);
             size += value.len();
             let key = key_of(&format!("f/{:016x}", random.next_u64()));
-            ops.push(Op::Put { key, value: value.into(), create_revision: None });
+            ops.push(Op::Put {
+                key,
+                value: value.into(),
+                create_revision: None,
+            });
             if size >= FILL_TXN_BYTES || n + 1 == count {
-                let txn = Txn { ops: std::mem::take(&mut ops), ..Txn::default() };
+                let txn = Txn {
+                    ops: std::mem::take(&mut ops),
+                    ..Txn::default()
+                };
                 self.submit(txn).await?;
                 size = 0;
             }
@@ -497,8 +538,16 @@ impl Service {
     async fn entries(&self, count: u64) -> Result<String, String> {
         for n in 0..count {
             let key = key_of(&format!("e/{}", n % 100));
-            let op = Op::Put { key, value: Bytes::from_static(b"x"), create_revision: None };
-            self.submit(Txn { ops: vec![op], ..Txn::default() }).await?;
+            let op = Op::Put {
+                key,
+                value: Bytes::from_static(b"x"),
+                create_revision: None,
+            };
+            self.submit(Txn {
+                ops: vec![op],
+                ..Txn::default()
+            })
+            .await?;
         }
         Ok(count.to_string())
     }
@@ -507,13 +556,19 @@ impl Service {
 fn record(view: &View, key: &str) -> Result<String, String> {
     let found = view.get(&key_of(key)).map_err(refused)?;
     Ok(found.map_or(String::new(), |record| {
-        format!("{} {}", record.mod_revision, String::from_utf8_lossy(&record.value))
+        format!(
+            "{} {}",
+            record.mod_revision,
+            String::from_utf8_lossy(&record.value)
+        )
     }))
 }
 
 fn memory_kib() -> Result<u64, String> {
     let text = std::fs::read_to_string("/proc/self/status").map_err(refused)?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let word = line.and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+    let word = line
+        .and_then(|rest| rest.split_whitespace().next())
+        .unwrap_or_default();
     number(word)
 }
