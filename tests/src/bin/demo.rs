@@ -119,7 +119,8 @@ async fn show() -> Outcome<()> {
 
 async fn init(stage: &mut Stage, cluster: &mut ServerCluster) -> Outcome<Keys> {
     stage.step("Make the key, split in five");
-    let early = cluster.node(0)?.client_of(&Secret::new("hvs.none")).lookup_self().await;
+    let early = cluster.node(0)?.client_of(&Secret::new("hvs.none"));
+    let early = early.with_retry_window(Duration::ZERO).lookup_self().await;
     match early {
         Err(error) => say(format!("before it, a server serves nothing: {}", error.message())),
         Ok(_) => return Err("a server without a key answered a lookup".to_owned()),
@@ -361,8 +362,8 @@ async fn stop(cluster: &mut ServerCluster) -> Outcome<()> {
         let name = node.name.clone();
         let end = until(&format!("{name} ends"), SOON, async || {
             node.process()?.exited().ok_or_else(|| "it runs".to_owned())
-        });
-        let end = end.await?;
+        })
+        .await?;
         if !end.success() {
             return Err(format!("{name} ended with {end}"));
         }
