@@ -290,7 +290,17 @@ pub async fn propose(
         .responder(responder)
         .await
         .ok()?;
-    Some(async move { matches!(outcome.await, Ok(Ok(_))) })
+    Some(async move {
+        match outcome.await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "an entry was not applied");
+                false
+            }
+            // Raft has stopped.
+            Err(_) => false,
+        }
+    })
 }
 
 fn encode(ops: Vec<Op>) -> wire::Transaction {

@@ -56,7 +56,11 @@ impl Error {
 
     /// The token is good and may not do this.
     pub fn permission_denied() -> Self {
-        Self::new(Code::PermissionDenied, "PERMISSION_DENIED", "permission denied")
+        Self::new(
+            Code::PermissionDenied,
+            "PERMISSION_DENIED",
+            "permission denied",
+        )
     }
 
     /// Bad input.
@@ -153,7 +157,11 @@ fn storage(error: &dyn std::error::Error) -> Error {
         source = cause.source();
     }
     tracing::error!(error = chain, "a record can't be read or sealed");
-    Error::new(Code::Unavailable, "STORAGE", "the state can't be read at the moment")
+    Error::new(
+        Code::Unavailable,
+        "STORAGE",
+        "the state can't be read at the moment",
+    )
 }
 
 impl From<SubmitError> for Error {

@@ -36,11 +36,15 @@ use crate::{
         leadership,
     },
     limits::REQUEST_DURATION_MAX_MS,
-    listen::{ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health},
+    listen::{
+        ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health,
+    },
     pipeline::{Observer, Pipeline, Revoked},
     process,
     seal::{Keys, Sealer},
-    telemetry::{LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs},
+    telemetry::{
+        LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
+    },
 };
 
 /// How often health and metrics are brought up to date.
@@ -298,7 +302,9 @@ async fn listen(
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
     ] {
-        methods.add_descriptors(set).map_err(|error| build(&error))?;
+        methods
+            .add_descriptors(set)
+            .map_err(|error| build(&error))?;
     }
     let edge = Edge {
         metrics: Arc::clone(metrics),
@@ -334,10 +340,12 @@ async fn listen(
         }
     }
     if let Some(address) = config.telemetry.prometheus_address {
-        let bound = MetricsListener::bind(address).await.map_err(|source| RunError::Io {
-            what: "listening for metrics",
-            source,
-        })?;
+        let bound = MetricsListener::bind(address)
+            .await
+            .map_err(|source| RunError::Io {
+                what: "listening for metrics",
+                source,
+            })?;
         tasks.spawn(serve_metrics(bound, Arc::clone(metrics), stop.clone()));
     }
     let look = look_after(services.pipeline.clone(), Arc::clone(metrics), state);
@@ -361,8 +369,8 @@ async fn look_after(
         ticks.tick().await;
         let unsealed = !pipeline.keys.is_sealed();
         let active = unsealed && node.is_active();
-        let leader = node.leadership().borrow().leader;
-        let ready = unsealed && (active || leader.is_some_and(|id| Some(id) != node.id()));
+        let leads = node.leadership().borrow().is_leader;
+        let ready = unsealed && (active || (!leads && node.has_live_leader()));
         state.send_if_modified(|known| {
             let now = HealthState { ready, active };
             std::mem::replace(known, now) != now

@@ -1,10 +1,19 @@
 //! `tenure server`: hands over to the server crate. It must hold no logic of its own.
 
-use std::path::PathBuf;
+use std::{
+    fs::{OpenOptions, Permissions},
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::PathBuf,
+};
 
 use clap::Args;
+use tenure_server::{Dev, DevReady, RunError, config::DevOptions};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
+
+/// Where the CLI looks for a token first.
+const TOKEN_FILE: &str = ".tenure-token";
 
 /// Flags of `tenure server`.
 #[derive(Args, Clone, Debug, Default)]
@@ -33,10 +42,81 @@ pub(crate) struct ServerArgs {
 
 /// Runs a server until it is told to stop, and answers with the exit code.
 pub(crate) fn run(args: &ServerArgs) -> Result<u8, Failure> {
-    if args.config.is_empty() && !args.dev {
+    let failed = |error: RunError| Failure::local(format!("Error: {error}"));
+    match (args.dev, args.config.is_empty()) {
+        (true, true) => tenure_server::dev(dev(args)?).map_err(failed)?,
+        (true, false) => {
+            return Err(Failure::local(
+                "Error: -dev makes its own configuration; leave -config out",
+            ));
+        }
+        (false, false) => tenure_server::serve(&args.config).map_err(failed)?,
+        (false, true) => {
+            return Err(Failure::local(
+                "Error: give a configuration file with -config, or -dev",
+            ));
+        }
+    }
+    Ok(code::OK)
+}
+
+fn dev(args: &ServerArgs) -> Result<Dev, Failure> {
+    let mut options = DevOptions::default();
+    if let Some(address) = &args.dev_listen_address {
+        options.address = address.parse().map_err(|_| {
+            Failure::local("Error: -dev-listen-address: an IP address and a port, 127.0.0.1:8200")
+        })?;
+        options.cluster_port = 0;
+    }
+    if !options.address.ip().is_loopback() {
         return Err(Failure::local(
-            "Error: give a configuration file with -config, or -dev",
+            "Error: -dev-listen-address: a development server speaks plain text, and only on \
+             the loopback interface",
         ));
     }
-    Err(Failure::local("Error: this build has no server in it"))
+    let store_token = !args.dev_no_store_token;
+    Ok(Dev {
+        options,
+        root_token: args.dev_root_token_id.clone(),
+        on_ready: Box::new(move |ready| announce(&ready, store_token)),
+    })
+}
+
+/// Tells a person how to use a development server. It is the one place that shows a root
+/// token and a key share, as `operator init` does.
+fn announce(ready: &DevReady<'_>, store_token: bool) {
+    let mut text = format!(
+        "==> DEVELOPMENT SERVER. Plain text, one key share, its data is \
+         gone when it ends.\n    Never use it for real secrets.\n\n\
+         In another terminal:\n\n    export TENURE_ADDR='{}'\n\n\
+         Unseal key: {}\nRoot token: {}\n",
+        ready.address, ready.share, ready.root_token
+    );
+    if store_token {
+        match write_token(ready.root_token) {
+            Ok(path) => {
+                text.push_str(&format!("\nThe root token is in {}.\n", path.display()));
+            }
+            Err(error) => {
+                text.push_str(&format!("\nThe root token could not be stored: {error}\n"));
+            }
+        }
+    }
+    // A closed terminal is no reason to stop serving.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().flush();
+}
+
+fn write_token(token: &str) -> std::io::Result<PathBuf> {
+    let home = std::env::home_dir().ok_or_else(|| std::io::Error::other("no home folder"))?;
+    let path = home.join(TOKEN_FILE);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(token.as_bytes())?;
+    Ok(path)
 }

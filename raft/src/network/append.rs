@@ -39,6 +39,13 @@ pub(super) async fn stream_append<'s, S>(
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
+    // The pause after a failure is inside of openraft's request stream. To ask for a request
+    // before a connection is what makes a dead peer cost a try each pause, not a busy loop.
+    let mut input = input;
+    let Some(first) = input.next().await else {
+        return Ok(stream::empty().boxed());
+    };
+    let input = stream::iter([first]).chain(input);
     let stall = match network.append_lane {
         Lane::Log => option
             .soft_ttl()

@@ -363,12 +363,20 @@ impl Node {
             first_revision: 0,
             transactions: Vec::new(),
         };
-        let outcome = propose(&core.raft, &leader, &opening)
-            .await
-            .ok_or(ActivateError::NotLeader)?;
-        match tokio::time::timeout(OPENING_WAIT, outcome).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(ActivateError::NotCommitted),
+        let deadline = Instant::now() + OPENING_WAIT;
+        loop {
+            let outcome = propose(&core.raft, &leader, &opening)
+                .await
+                .ok_or(ActivateError::NotLeader)?;
+            match tokio::time::timeout_at(deadline, outcome).await {
+                Ok(true) => break,
+                // Just after an election raft may refuse for a moment. The entry changes
+                // nothing, so that a second one does no harm.
+                Ok(false) if core.leadership() == Some(leader) && Instant::now() < deadline => {
+                    tokio::time::sleep(OPENING_RETRY).await;
+                }
+                Ok(false) | Err(_) => return Err(ActivateError::NotCommitted),
+            }
         }
         if core.leadership() != Some(leader) || !self.shared.unsealed.load(Ordering::Acquire) {
             return Err(ActivateError::NotLeader);
@@ -577,3 +585,5 @@ impl Shared {
 const FIRST_NODE_ID: NodeId = 1;
 /// How long the opening entry may take to reach a quorum.
 const OPENING_WAIT: Duration = Duration::from_secs(5);
+/// How soon a refused opening entry is proposed again.
+const OPENING_RETRY: Duration = Duration::from_millis(2);

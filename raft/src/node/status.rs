@@ -127,6 +127,11 @@ impl Node {
         })
     }
 
+    /// Whether there is a leader that answered lately: what a standby needs to serve.
+    pub fn has_live_leader(&self) -> bool {
+        self.core().is_some_and(|core| self.leader_lives(core))
+    }
+
     pub(super) fn recent_sample(&self, core: &Core, id: NodeId) -> Option<PeerSample> {
         let now = core.clock.boottime();
         let sample = self.shared.samples().get(&id).cloned()?;

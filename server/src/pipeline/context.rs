@@ -62,7 +62,9 @@ impl Context {
     ) -> Result<Self, Error> {
         let token = match token {
             [] => None,
-            bytes => Some(parse(std::str::from_utf8(bytes).map_err(|_| Error::invalid_token())?)?),
+            bytes => Some(parse(
+                std::str::from_utf8(bytes).map_err(|_| Error::invalid_token())?,
+            )?),
         };
         Ok(Self {
             token,

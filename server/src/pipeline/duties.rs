@@ -61,14 +61,7 @@ impl Pipeline {
         keys: &Unsealed,
         pinned: &Pinned,
         behind: &Behind,
-    ) -> Result<
-        Option<(
-            tenure_core::state::Reads,
-            tenure_core::state::Txn,
-            Done,
-        )>,
-        Error,
-    > {
+    ) -> Result<Option<(tenure_core::state::Reads, tenure_core::state::Txn, Done)>, Error> {
         let looking = View::new(&pinned.state, &keys.barrier);
         let due = token::due(&looking, behind.due.as_ref(), pinned.now, CLEANUP_ROWS_MAX)?;
         let view = View::new(&pinned.state, &keys.barrier);

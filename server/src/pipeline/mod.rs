@@ -294,8 +294,8 @@ impl Pipeline {
                     Ok(None) => Some(key),
                     Ok(Some(kept)) => {
                         let answer = C::Answer::decode(kept.expose().as_slice());
-                        let answer = answer
-                            .map_err(|_| Error::internal("a kept answer can't be decoded"));
+                        let answer =
+                            answer.map_err(|_| Error::internal("a kept answer can't be decoded"));
                         return Ok(Step::Done(answer));
                     }
                     Err(error) => return Ok(Step::Done(Err(error.into()))),

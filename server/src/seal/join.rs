@@ -50,7 +50,10 @@ impl Sealer {
             if self.node.is_initialized() {
                 break;
             }
-            if self.retry_join.iter().any(|target| target.join_token_file.is_none())
+            if self
+                .retry_join
+                .iter()
+                .any(|target| target.join_token_file.is_none())
                 && let Err(error) = self.join_by_quorum(addresses.clone()).await
             {
                 tracing::debug!(reason = error.reason, "no cluster answers yet");

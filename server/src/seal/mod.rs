@@ -189,7 +189,11 @@ impl Sealer {
             threshold,
             progress: shown.progress,
             nonce: shown.nonce,
-            cluster_name: if sealed { String::new() } else { self.cluster_name.clone() },
+            cluster_name: if sealed {
+                String::new()
+            } else {
+                self.cluster_name.clone()
+            },
             cluster_id: if sealed { String::new() } else { id },
             ha,
         })
@@ -239,7 +243,11 @@ impl Sealer {
                 "this node is not initialized and has found no cluster to join",
             ));
         };
-        let bytes = if threshold == 1 { ROOT_KEY_BYTES } else { ROOT_KEY_BYTES + 1 };
+        let bytes = if threshold == 1 {
+            ROOT_KEY_BYTES
+        } else {
+            ROOT_KEY_BYTES + 1
+        };
         if share.expose().len() != bytes {
             let message = format!("share: a share of this cluster has {bytes} bytes");
             return Err(Error::new(Code::InvalidArgument, "INVALID_SHARE", message));

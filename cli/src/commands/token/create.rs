@@ -1,6 +1,6 @@
 //! `tenure token create`.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum};
 use tenure_client::proto::{CreateTokenRequest, TokenType};
@@ -145,8 +145,8 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn notes(pairs: Vec<(String, String)>) -> Result<HashMap<String, String>, Failure> {
-    let mut notes = HashMap::new();
+fn notes(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut notes = BTreeMap::new();
     for (key, value) in pairs {
         if notes.contains_key(&key) {
             return Err(Failure::local(format!(

@@ -139,7 +139,10 @@ impl Call for v1::GetClusterStatusRequest {
             }),
         });
         Ok(v1::GetClusterStatusResponse {
-            cluster_id: pipeline.node.cluster_id().map_or_else(String::new, hex::encode),
+            cluster_id: pipeline
+                .node
+                .cluster_id()
+                .map_or_else(String::new, hex::encode),
             cluster_name: pipeline.cluster_name.clone(),
             members: members.collect(),
             term: status.term,
@@ -254,7 +257,9 @@ impl Call for v1::StepDownRequest {
             Err(HandOverError::Busy) => (Code::FailedPrecondition, "HAND_OVER_UNDER_WAY"),
             Err(HandOverError::Failed) => (Code::Unavailable, "HAND_OVER_FAILED"),
         };
-        let message = handed.err().map_or_else(String::new, |error| error.to_string());
+        let message = handed
+            .err()
+            .map_or_else(String::new, |error| error.to_string());
         Err(Error::new(code, reason, message))
     }
 }

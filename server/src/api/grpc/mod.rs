@@ -42,10 +42,10 @@ impl Services {
             cluster_service_server::ClusterServiceServer, seal_service_server::SealServiceServer,
             token_service_server::TokenServiceServer,
         };
-        let tokens = TokenServiceServer::new(self.clone())
-            .max_decoding_message_size(REQUEST_BYTES_CEILING);
-        let seal = SealServiceServer::new(self.clone())
-            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let tokens =
+            TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let seal =
+            SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
