@@ -147,7 +147,9 @@ pub(crate) struct Shared {
     unsealed: AtomicBool,
     transferring: AtomicBool,
     active: ArcSwapOption<Active>,
-    activating: tokio::sync::Mutex<()>,
+    /// One activation at a time. Holds the sequencer of the last one, which may still be
+    /// proposing when it is no longer `active`.
+    activating: tokio::sync::Mutex<Option<Sequencer>>,
     samples: Mutex<BTreeMap<NodeId, status::PeerSample>>,
     leadership: watch::Sender<Leadership>,
     stop: CancellationToken,
@@ -344,15 +346,22 @@ impl Node {
     /// This node is not the leader, or no quorum took the entry.
     pub async fn activate(&self) -> Result<(), ActivateError> {
         let core = self.core().ok_or(ActivateError::NotLeader)?;
-        let _one_at_a_time = self.shared.activating.lock().await;
+        let mut last = self.shared.activating.lock().await;
         let leader = core.leadership().ok_or(ActivateError::NotLeader)?;
         if self.is_active() {
             return Ok(());
         }
-        if let Some(old) = self.shared.active.swap(None) {
-            old.sequencer.abandon();
-            // Its entries precede the opening entry in the log, so that waiting for that
-            // one is enough.
+        if self.shared.transferring.load(Ordering::Acquire) {
+            return Err(ActivateError::NotLeader);
+        }
+        self.deactivate();
+        if let Some(last) = &*last {
+            // Once it is quiet its entries precede the opening entry in the log, so that
+            // waiting for that one is enough.
+            last.abandon();
+            tokio::time::timeout(OPENING_WAIT, last.quiet())
+                .await
+                .map_err(|_| ActivateError::NotCommitted)?;
         }
         self.correct_clock(core);
         let applied = core.state.applied();
@@ -378,7 +387,10 @@ impl Node {
                 Ok(false) | Err(_) => return Err(ActivateError::NotCommitted),
             }
         }
-        if core.leadership() != Some(leader) || !self.shared.unsealed.load(Ordering::Acquire) {
+        if core.leadership() != Some(leader)
+            || !self.shared.unsealed.load(Ordering::Acquire)
+            || self.shared.transferring.load(Ordering::Acquire)
+        {
             return Err(ActivateError::NotLeader);
         }
         let sequencer = Sequencer::start(
@@ -387,6 +399,7 @@ impl Node {
             core.state.applied().revision,
             Arc::clone(&core.clock),
         );
+        *last = Some(sequencer.clone());
         self.shared.active.store(Some(Arc::new(Active {
             term: leader.term,
             sequencer,
