@@ -24,18 +24,22 @@ const WRITERS: usize = 4;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no threads: {error}")),
     };
     // The folder and the processes end with what `show` holds, however it ends.
     runtime.block_on(async {
-        let (mut interrupt, mut end) =
-            match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-                (Ok(interrupt), Ok(end)) => (interrupt, end),
-                (Err(error), _) | (_, Err(error)) => return failed(&format!("signals: {error}")),
-            };
+        let (mut interrupt, mut end) = match (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) {
+            (Ok(interrupt), Ok(end)) => (interrupt, end),
+            (Err(error), _) | (_, Err(error)) => return failed(&format!("signals: {error}")),
+        };
         tokio::select! {
             shown = tokio::time::timeout(BOUND, show()) => match shown {
                 Ok(Ok(())) => ExitCode::SUCCESS,
@@ -82,21 +86,30 @@ fn hint(secret: &str) -> String {
 }
 
 async fn show() -> Outcome<()> {
-    let mut stage = Stage { began: Instant::now(), steps: 0 };
+    let mut stage = Stage {
+        began: Instant::now(),
+        steps: 0,
+    };
     let folder = tempfile::Builder::new().prefix("tenure-demo-").tempdir();
     let folder = folder.map_err(|error| format!("a temporary folder: {error}"))?;
     println!("Tenure hands out tokens that end on time, from servers that outlive each other.");
     println!("This shows it on three servers on this machine, with TLS and real disks.");
 
     stage.step("Start three servers");
-    let options = ServerOptions { log_level: "info".to_owned(), ..ServerOptions::new(3)? };
+    let options = ServerOptions {
+        log_level: "info".to_owned(),
+        ..ServerOptions::new(3)?
+    };
     let mut cluster =
         ServerCluster::spawn(folder.path(), &folder.path().join("logs"), options).await?;
     for (index, node) in cluster.nodes.iter_mut().enumerate() {
         let (url, pid) = (node.url(), node.process()?.pid());
         say(format!("server {} is process {pid} at {url}", index + 1));
     }
-    say(format!("data, logs and certificates: {}", folder.path().display()));
+    say(format!(
+        "data, logs and certificates: {}",
+        folder.path().display()
+    ));
 
     let keys = init(&mut stage, &mut cluster).await?;
     unseal(&mut stage, &mut cluster, &keys).await?;
@@ -111,9 +124,14 @@ async fn show() -> Outcome<()> {
     stop(&mut cluster).await?;
     drop(cluster);
     let path = folder.path().to_owned();
-    folder.close().map_err(|error| format!("delete {}: {error}", path.display()))?;
+    folder
+        .close()
+        .map_err(|error| format!("delete {}: {error}", path.display()))?;
     say("the servers have stopped (exit code 0 each) and their data is deleted");
-    println!("\nAll of it was checked. It took {:.1} s.", stage.began.elapsed().as_secs_f64());
+    println!(
+        "\nAll of it was checked. It took {:.1} s.",
+        stage.began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -122,17 +140,31 @@ async fn init(stage: &mut Stage, cluster: &mut ServerCluster) -> Outcome<Keys> {
     let early = cluster.node(0)?.client_of(&Secret::new("hvs.none"));
     let early = early.with_retry_window(Duration::ZERO).lookup_self().await;
     match early {
-        Err(error) => say(format!("before it, a server serves nothing: {}", error.message())),
+        Err(error) => say(format!(
+            "before it, a server serves nothing: {}",
+            error.message()
+        )),
         Ok(_) => return Err("a server without a key answered a lookup".to_owned()),
     }
     let keys = cluster.init(5, 3).await?;
     say("all data will be encrypted under a key that no server stores: it is split in 5");
     say("shares for 5 people, and any 3 of them open a server. Shown once, never again:");
     for (index, share) in keys.shares.iter().enumerate() {
-        let start: String = share.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
-        say(format!("  share {} is {start}… ({} bytes)", index + 1, share.len()));
+        let start: String = share
+            .iter()
+            .take(3)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        say(format!(
+            "  share {} is {start}… ({} bytes)",
+            index + 1,
+            share.len()
+        ));
     }
-    say(format!("  the first token, \"root\", is {}", hint(keys.root.expose())));
+    say(format!(
+        "  the first token, \"root\", is {}",
+        hint(keys.root.expose())
+    ));
     Ok(keys)
 }
 
@@ -140,12 +172,19 @@ async fn unseal(stage: &mut Stage, cluster: &mut ServerCluster, keys: &Keys) -> 
     stage.step("Open each server with three shares");
     for index in 0..cluster.nodes.len() {
         let progress = open(cluster, keys, index).await?;
-        let how = if index == 0 { "is open" } else { "has joined and is open" };
+        let how = if index == 0 {
+            "is open"
+        } else {
+            "has joined and is open"
+        };
         say(format!("server {}: {progress}, and it {how}", index + 1));
     }
     let active = cluster.wait_active().await?;
     cluster.wait_complete().await?;
-    say(format!("server {} is active; the others are standbys: they hold the same data,", active + 1));
+    say(format!(
+        "server {} is active; the others are standbys: they hold the same data,",
+        active + 1
+    ));
     say("answer reads themselves and pass writes on. A majority must store each write.");
     Ok(())
 }
@@ -154,28 +193,46 @@ async fn unseal(stage: &mut Stage, cluster: &mut ServerCluster, keys: &Keys) -> 
 async fn open(cluster: &ServerCluster, keys: &Keys, index: usize) -> Outcome<String> {
     let node = cluster.node(index)?;
     // A new server must have found the cluster before it can take shares.
-    let threshold = until("the server knows how many shares it needs", SOON, async || {
-        let status = node.status().await.map_err(|error| error.to_string())?;
-        if status.threshold > 0 { Ok(status.threshold) } else { Err("not yet".to_owned()) }
-    });
+    let threshold = until(
+        "the server knows how many shares it needs",
+        SOON,
+        async || {
+            let status = node.status().await.map_err(|error| error.to_string())?;
+            if status.threshold > 0 {
+                Ok(status.threshold)
+            } else {
+                Err("not yet".to_owned())
+            }
+        },
+    );
     let threshold = threshold.await?;
     let mut said = Vec::new();
     // Any three: another choice on each server.
     for number in (0..keys.threshold).map(|step| (index + 2 * step) % keys.shares.len()) {
         let share = keys.shares.get(number).ok_or("too few shares")?;
         let status = node.client().unseal(share).await;
-        let status = status
-            .map_err(|error| format!("server {} refused a share: {error}\n{}", index + 1, node.log_tail()))?;
+        let status = status.map_err(|error| {
+            format!(
+                "server {} refused a share: {error}\n{}",
+                index + 1,
+                node.log_tail()
+            )
+        })?;
         said.push(match status.sealed {
             true => format!("share {}: {} of {threshold}", number + 1, status.progress),
             false => format!("share {}: enough", number + 1),
         });
         if !status.sealed {
-            node.wait_health("tenure.ready", tenure_client::Health::Serving).await?;
+            node.wait_health("tenure.ready", tenure_client::Health::Serving)
+                .await?;
             return Ok(said.join(", "));
         }
     }
-    Err(format!("server {} is still sealed after {}", index + 1, said.join(", ")))
+    Err(format!(
+        "server {} is still sealed after {}",
+        index + 1,
+        said.join(", ")
+    ))
 }
 
 /// A small tree of tokens.
@@ -186,9 +243,14 @@ struct Tree {
 impl Tree {
     async fn plant(stage: &mut Stage, cluster: &mut ServerCluster) -> Outcome<Self> {
         let standby = cluster.standby().await?;
-        stage.step(&format!("Make a small tree of tokens, through server {}, a standby", standby + 1));
+        stage.step(&format!(
+            "Make a small tree of tokens, through server {}, a standby",
+            standby + 1
+        ));
         let node = cluster.node(standby)?;
-        let mut tree = Self { tokens: BTreeMap::new() };
+        let mut tree = Self {
+            tokens: BTreeMap::new(),
+        };
         let root = cluster.root();
         for (name, parent, minutes, line) in [
             ("team", "root", 60, "root ── team"),
@@ -198,7 +260,10 @@ impl Tree {
         ] {
             let parent = tree.tokens.get(parent).unwrap_or(&root);
             let auth = create(&node.client_of(parent), name, minutes * 60).await?;
-            say(format!("{line:<24} {}  {minutes} minutes", hint(&auth.client_token)));
+            say(format!(
+                "{line:<24} {}  {minutes} minutes",
+                hint(&auth.client_token)
+            ));
             tree.tokens.insert(name, Secret::new(auth.client_token));
         }
         for node in &cluster.nodes {
@@ -211,7 +276,9 @@ impl Tree {
     }
 
     fn get(&self, name: &str) -> Outcome<&Secret> {
-        self.tokens.get(name).ok_or_else(|| format!("there is no token {name}"))
+        self.tokens
+            .get(name)
+            .ok_or_else(|| format!("there is no token {name}"))
     }
 }
 
@@ -223,11 +290,18 @@ async fn create(client: &Client, name: &str, seconds: i64) -> Outcome<Auth> {
         ..CreateTokenRequest::default()
     };
     // The first token of a client is root; it gives all its children "default" alone.
-    client.create_token(request).await.map_err(|error| format!("make the token {name}: {error}"))
+    client
+        .create_token(request)
+        .await
+        .map_err(|error| format!("make the token {name}: {error}"))
 }
 
 async fn left(node: &ServerNode, token: &Secret) -> Outcome<i64> {
-    let info = node.client_of(token).lookup_self().await.map_err(|error| error.to_string())?;
+    let info = node
+        .client_of(token)
+        .lookup_self()
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(info.ttl.map_or(0, |ttl| ttl.seconds))
 }
 
@@ -237,13 +311,23 @@ async fn renew(stage: &mut Stage, cluster: &mut ServerCluster, tree: &Tree) -> O
     let active = cluster.wait_active().await?;
     let before = left(cluster.node(active)?, build).await?;
     let longer = Duration::from_secs(3600);
-    let renewed = cluster.node(active)?.client_of(build).renew_self(Some(longer)).await;
+    let renewed = cluster
+        .node(active)?
+        .client_of(build)
+        .renew_self(Some(longer))
+        .await;
     renewed.map_err(|error| format!("renew: {error}"))?;
-    say(format!("\"build\" had {before} s left, and asks server {} for an hour", active + 1));
+    say(format!(
+        "\"build\" had {before} s left, and asks server {} for an hour",
+        active + 1
+    ));
     for (index, node) in cluster.nodes.iter().enumerate() {
         let now = left(node, build).await?;
         if !(3500..=3600).contains(&now) {
-            return Err(format!("server {} shows {now} s after the renewal", index + 1));
+            return Err(format!(
+                "server {} shows {now} s after the renewal",
+                index + 1
+            ));
         }
         say(format!("server {} shows {now} s left", index + 1));
     }
@@ -260,12 +344,16 @@ async fn expire(stage: &mut Stage, cluster: &ServerCluster) -> Outcome<()> {
     for node in &cluster.nodes {
         node.accepts(&token).await?;
     }
-    say(format!("a token of {SHORT_SECONDS} s: every server accepts it"));
+    say(format!(
+        "a token of {SHORT_SECONDS} s: every server accepts it"
+    ));
     let life = Duration::from_secs(SHORT_SECONDS.unsigned_abs());
     for (index, node) in cluster.nodes.iter().enumerate() {
-        until("an expired token is refused", SOON, async || match node.accepts(&token).await {
-            Ok(()) => Err("it is still accepted".to_owned()),
-            Err(_) => Ok(()),
+        until("an expired token is refused", SOON, async || {
+            match node.accepts(&token).await {
+                Ok(()) => Err("it is still accepted".to_owned()),
+                Err(_) => Ok(()),
+            }
         })
         .await?;
         if asked.elapsed() < life {
@@ -274,7 +362,10 @@ async fn expire(stage: &mut Stage, cluster: &ServerCluster) -> Outcome<()> {
         node.refuses(&token).await?;
     }
     let late = made.elapsed().saturating_sub(life);
-    say(format!("all three refuse it {} ms after its time, and not before", late.as_millis()));
+    say(format!(
+        "all three refuse it {} ms after its time, and not before",
+        late.as_millis()
+    ));
     Ok(())
 }
 
@@ -282,8 +373,14 @@ async fn revoke(stage: &mut Stage, cluster: &ServerCluster, tree: &Tree) -> Outc
     stage.step("Revoke a parent, and its children with it");
     let began = Instant::now();
     let client = cluster.client()?;
-    client.revoke_token(tree.get("build")?).await.map_err(|error| format!("revoke: {error}"))?;
-    say(format!("\"build\" is revoked, in {} ms", began.elapsed().as_millis()));
+    client
+        .revoke_token(tree.get("build")?)
+        .await
+        .map_err(|error| format!("revoke: {error}"))?;
+    say(format!(
+        "\"build\" is revoked, in {} ms",
+        began.elapsed().as_millis()
+    ));
     agree(cluster, tree).await?;
     say("every server refuses \"build\" and its child \"job\";");
     say("every server still accepts \"team\" and \"deploy\", which are not below it");
@@ -294,10 +391,14 @@ async fn revoke(stage: &mut Stage, cluster: &ServerCluster, tree: &Tree) -> Outc
 async fn agree(cluster: &ServerCluster, tree: &Tree) -> Outcome<()> {
     for node in &cluster.nodes {
         for name in ["build", "job"] {
-            node.refuses(tree.get(name)?).await.map_err(|why| format!("\"{name}\": {why}"))?;
+            node.refuses(tree.get(name)?)
+                .await
+                .map_err(|why| format!("\"{name}\": {why}"))?;
         }
         for name in ["team", "deploy"] {
-            node.accepts(tree.get(name)?).await.map_err(|why| format!("\"{name}\": {why}"))?;
+            node.accepts(tree.get(name)?)
+                .await
+                .map_err(|why| format!("\"{name}\": {why}"))?;
         }
     }
     Ok(())
@@ -305,19 +406,30 @@ async fn agree(cluster: &ServerCluster, tree: &Tree) -> Outcome<()> {
 
 async fn kill(stage: &mut Stage, cluster: &mut ServerCluster, tree: &Tree) -> Outcome<usize> {
     let active = cluster.wait_active().await?;
-    stage.step(&format!("Kill server {}, the active one, under load", active + 1));
-    let others: Vec<usize> = (0..cluster.nodes.len()).filter(|index| *index != active).collect();
+    stage.step(&format!(
+        "Kill server {}, the active one, under load",
+        active + 1
+    ));
+    let others: Vec<usize> = (0..cluster.nodes.len())
+        .filter(|index| *index != active)
+        .collect();
     let traffic = Traffic::start(cluster, &others, WRITERS)?;
     traffic.wait_acked(200).await?;
     let killed = Instant::now();
     cluster.node_mut(active)?.kill();
     let before = traffic.acked();
-    say(format!("{WRITERS} clients write through the two others; kill -9 after {before} writes"));
+    say(format!(
+        "{WRITERS} clients write through the two others; kill -9 after {before} writes"
+    ));
     let next = cluster.wait_active_but(&[active]).await?;
     traffic.wait_acked(200).await?;
     let gap = traffic.longest_gap(killed);
     let notes = traffic.finish().await?;
-    say(format!("server {} took over; the gap between two writes was {} ms", next + 1, gap.as_millis()));
+    say(format!(
+        "server {} took over; the gap between two writes was {} ms",
+        next + 1,
+        gap.as_millis()
+    ));
     notes.verify(cluster, &others).await?;
     say(format!(
         "{} tokens that clients were promised are all there, {} revoked ones all refused",
@@ -340,7 +452,11 @@ async fn rejoin(
 ) -> Outcome<()> {
     stage.step(&format!("Start server {} again", killed + 1));
     cluster.restart(killed).await?;
-    let status = cluster.node(killed)?.status().await.map_err(|error| error.to_string())?;
+    let status = cluster
+        .node(killed)?
+        .status()
+        .await
+        .map_err(|error| error.to_string())?;
     if !status.sealed {
         return Err("the restarted server isn't sealed".to_owned());
     }
@@ -349,8 +465,14 @@ async fn rejoin(
     say(format!("{progress}, and it is open"));
     cluster.wait_complete().await?;
     agree(cluster, tree).await?;
-    let index = cluster.member(killed).await?.state.map_or(0, |state| state.applied_index);
-    say(format!("it has caught up (log entry {index}) and agrees with the others on every token"));
+    let index = cluster
+        .member(killed)
+        .await?
+        .state
+        .map_or(0, |state| state.applied_index);
+    say(format!(
+        "it has caught up (log entry {index}) and agrees with the others on every token"
+    ));
     Ok(())
 }
 
