@@ -74,6 +74,13 @@ impl Error {
         Self::new(Code::Unavailable, "NO_ACTIVE_NODE", message)
     }
 
+    /// The call is about this node, but its token's use count is kept by the active one.
+    pub fn needs_active_node() -> Self {
+        let message = "a token with limited uses can make this call on the active node only: it is about \
+             the node that it is sent to";
+        Self::new(Code::FailedPrecondition, "USE_LIMITED_TOKEN", message)
+    }
+
     /// The active node was lost during the call.
     pub fn active_node_lost(applied: Applied) -> Self {
         let message = match applied {

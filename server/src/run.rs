@@ -19,7 +19,7 @@ use tenure_raft::{
     tls::PeerTlsOptions,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::{interval, timeout},
@@ -35,7 +35,6 @@ use crate::{
         health::{DiskProbe, HealthService, HealthState},
         leadership,
     },
-    limits::REQUEST_DURATION_MAX_MS,
     listen::{
         ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health,
     },
@@ -237,7 +236,6 @@ async fn run_logged(
         revoked,
         ttl,
         cluster_name: cluster_name.clone(),
-        longest: Duration::from_millis(REQUEST_DURATION_MAX_MS),
     });
     let _ = slot.set(Arc::clone(&pipeline));
     let sealer = Arc::new(Sealer::new(
@@ -251,6 +249,8 @@ async fn run_logged(
         sealer: Arc::clone(&sealer),
     };
 
+    // From here on a signal ends the server in order.
+    let signals = Signals::listen()?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let reloads = listen(&config, &services, &node, &metrics, &stop, &mut tasks).await?;
@@ -265,7 +265,9 @@ async fn run_logged(
     ));
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();
-    tasks.spawn(async move { joiner.retry_join(stopped).await });
+    tasks.spawn(async move {
+        stopped.run_until_cancelled(joiner.retry_join()).await;
+    });
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         node = config.storage.node_id.as_str(),
@@ -275,7 +277,7 @@ async fn run_logged(
         set_up_dev(&sealer, &pipeline, &config, dev).await?;
     }
 
-    let result = until_stopped(&node, reloads).await;
+    let result = until_stopped(signals, &node, reloads).await;
     tracing::info!("the server stops");
     // Leadership first, while peers and clients are still served; then calls drain.
     let _ = timeout(HAND_OVER_WAIT, node.hand_over(None)).await;
@@ -391,26 +393,41 @@ async fn look_after(
     }
 }
 
+/// The signals that the process heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let on = |kind| {
+            signal(kind).map_err(|source| RunError::Io {
+                what: "listening for signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a reason to stop. SIGHUP reads certificates again.
 async fn until_stopped(
+    mut signals: Signals,
     node: &Node,
     reloads: Vec<crate::listen::TlsReload>,
 ) -> Result<(), RunError> {
-    let on = |kind| {
-        signal(kind).map_err(|source| RunError::Io {
-            what: "listening for signals",
-            source,
-        })
-    };
-    let mut term = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut hangup = on(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
             () = node.stopped() => return Err(RunError::Stopped),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 for reload in &reloads {
                     match reload.reload().await {
                         Ok(()) => tracing::info!("certificates were read again"),

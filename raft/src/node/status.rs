@@ -52,6 +52,8 @@ pub struct NodeStatus {
     pub active: bool,
     /// Last index in the log.
     pub last_log_index: u64,
+    /// Last index known to be committed.
+    pub committed_index: u64,
     /// Last applied index.
     pub applied_index: u64,
     /// Bytes of log since the last snapshot.
@@ -116,6 +118,7 @@ impl Node {
             leader: metrics.current_leader,
             active: self.is_active(),
             last_log_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: metrics.cluster_committed.map_or(0, |id| id.index()),
             applied_index: applied.index,
             log_bytes: core.log.bytes_since_purge(),
             snapshot_index: metrics.snapshot.map(|id| id.index()),

@@ -22,6 +22,7 @@ use tenure_raft::{
 };
 use tokio::time::Instant;
 use tonic::{ConnectError, Request, Response, Status};
+use tracing::Instrument;
 
 use crate::{
     error::Error,
@@ -90,7 +91,7 @@ fn never_sent(status: &Status) -> bool {
 
 fn maybe(access: Access) -> Applied {
     match access {
-        Access::Read => Applied::No,
+        Access::Read | Access::Here => Applied::No,
         Access::Write => Applied::Maybe,
     }
 }
@@ -130,9 +131,14 @@ impl ForwardService for Receiver {
             deadline,
         )?;
         let pipeline = self.0.get().ok_or_else(Error::no_active_node)?;
-        let body = pipeline
-            .call_by_name(&request.method, request.body, context)
-            .await?;
+        let span = tracing::info_span!(
+            "forwarded",
+            method = request.method,
+            request_id = context.trace_id,
+            peer = context.remote,
+        );
+        let call = pipeline.call_by_name(&request.method, request.body, context);
+        let body = call.instrument(span).await?;
         Ok(Response::new(ForwardResponse { body }))
     }
 }

@@ -177,7 +177,7 @@ impl Sealer {
                     .map_or_else(String::new, |leader| leader.member.api_address.clone()),
                 leader_cluster_address: leader
                     .map_or_else(String::new, |leader| leader.member.peer_address.clone()),
-                committed_index: status.applied_index,
+                committed_index: status.committed_index,
                 applied_index: status.applied_index,
             }
         });

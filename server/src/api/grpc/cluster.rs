@@ -146,7 +146,7 @@ impl Call for v1::GetClusterStatusRequest {
             cluster_name: pipeline.cluster_name.clone(),
             members: members.collect(),
             term: status.term,
-            committed_index: status.applied_index,
+            committed_index: status.committed_index,
             cluster_time: Some(timestamp(UnixMillis::new(status.cluster_time_ms))),
         })
     }

@@ -91,6 +91,7 @@ forwardable! {
     v1::RevokeOrphanRequest,
     v1::RevokeAccessorRequest,
     v1::ListAccessorsRequest,
+    v1::GetClusterStatusRequest,
     v1::CreateJoinTokenRequest,
     v1::RemovePeerRequest,
     v1::StepDownRequest,

@@ -81,8 +81,7 @@ impl v1::seal_service_server::SealService for Services {
 
 impl Call for v1::SealRequest {
     const METHOD: &'static str = "/tenure.v1.SealService/Seal";
-    // This node is meant, whichever it is.
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Here;
     type Answer = v1::SealResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
