@@ -18,6 +18,8 @@ use crate::{error::Error, random::SystemRandom, seal::Unsealed};
 
 /// How often there is a look at what is due, when nothing is.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often the time index is looked at from its beginning: deleted rows make that slow.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(10);
 /// How long one step may take.
 const STEP_WAIT: Duration = Duration::from_secs(5);
 
@@ -26,7 +28,7 @@ impl Pipeline {
     pub fn start_duties(self: &Arc<Self>, end: CancellationToken) {
         let pipeline = Arc::clone(self);
         tokio::spawn(end.run_until_cancelled_owned(async move {
-            let mut behind = Behind::default();
+            let mut behind = Behind::new();
             loop {
                 match pipeline.step_behind(&mut behind).await {
                     Ok(true) => {}
@@ -47,6 +49,11 @@ impl Pipeline {
         let pinned = self.pin(false, deadline).await?;
         let Some((reads, txn, done)) = self.plan_behind(&keys, &pinned, behind)? else {
             behind.marker = None;
+            // A row that was applied late may lie behind the cursor.
+            if behind.looked_back.elapsed() > LOOK_BACK_EVERY {
+                behind.looked_back = Instant::now();
+                behind.due = None;
+            }
             return Ok(false);
         };
         let wrote = !txn.is_empty();
@@ -75,7 +82,11 @@ impl Pipeline {
             ttl: &self.ttl,
             now: pinned.now,
         };
-        if let Some(last) = due.last() {
+        // Expiry makes tombstones: neither it nor the clean-up behind it waits for the other.
+        let clean_first = behind.expired_last && pinned.revocations.tombstones().next().is_some();
+        if let Some(last) = due.last()
+            && !clean_first
+        {
             let plan = token::expire(context, &due, &mut SystemRandom)?;
             let done = Done::Expired(*last);
             return Ok(Some((view.into_reads(), plan.txn, done)));
@@ -100,8 +111,11 @@ impl Pipeline {
 }
 
 /// Where the duties stand. Only a shortcut: an empty one is always right.
-#[derive(Default)]
 struct Behind {
+    /// Whether the last step was an expiry.
+    expired_last: bool,
+    /// When the time index was last looked at from its beginning.
+    looked_back: Instant,
     /// The last row of the time index that was dealt with.
     due: Option<Due>,
     cursors: BTreeMap<TokenHash, Cursor>,
@@ -116,7 +130,18 @@ enum Done {
 }
 
 impl Behind {
+    fn new() -> Self {
+        Self {
+            expired_last: false,
+            looked_back: Instant::now(),
+            due: None,
+            cursors: BTreeMap::new(),
+            marker: None,
+        }
+    }
+
     fn settle(&mut self, done: Done) {
+        self.expired_last = matches!(done, Done::Expired(_));
         match done {
             Done::Expired(last) => self.due = Some(last),
             Done::Cleaned(top, Progress::More(cursor)) => {
