@@ -21,6 +21,9 @@ fn others(index: usize) -> Vec<usize> {
 }
 
 /// kill -9 of the active node, and then of each other node, under load.
+///
+/// Planted bug: reads of the local state without ReadIndex. Caught: standbys showed tokens
+/// whose revocation was acknowledged.
 #[test]
 fn any_node_killed_under_load() {
     run("failover::any_node_killed_under_load", async |scenario| {
@@ -94,6 +97,9 @@ fn all_nodes_killed_at_once() {
 
 /// The active node sleeps through an election, and wakes with requests in its queue: it
 /// must not answer them as if it were still active.
+///
+/// Planted bug: reads of the local state without the leader's lease. Caught: the resumed
+/// leader showed a token that had been revoked while it slept.
 #[test]
 fn a_paused_leader_serves_nothing_old() {
     run(

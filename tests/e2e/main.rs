@@ -11,6 +11,7 @@ mod membership;
 mod program;
 mod races;
 mod raw;
+mod reflection;
 mod sealed;
 mod secrecy;
 

@@ -246,7 +246,10 @@ async fn list(cluster: &ServerCluster) -> Outcome<()> {
 }
 
 /// Many rounds: a renewal, and later a revocation, through one node; at once a look at every
-/// other one. (G28. It fails when standbys read their own state without asking the leader.)
+/// other one.
+///
+/// Planted bug: `Node::read` gave the local state without ReadIndex. Caught in round 45: a
+/// standby showed the life before an acknowledged renewal.
 #[test]
 fn standbys_never_answer_from_an_old_state() {
     run(

@@ -221,6 +221,9 @@ fn tenure_client_peer(name: &str) -> tenure_client::Peer {
 
 /// A stranger on the peer port, who has a certificate of its own and knows the cluster's id
 /// and a good token: refused on every RPC, forwarding included.
+///
+/// Planted bug: the guard lets keys outside the membership through. Caught: ReadIndex
+/// answered.
 #[test]
 fn a_stranger_on_the_peer_port() {
     run(

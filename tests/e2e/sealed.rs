@@ -13,6 +13,8 @@ const OPEN: [&str; 3] = [
 ];
 
 /// Every RPC on a node that isn't initialised, that is sealed, and that was sealed again.
+///
+/// Planted bug: LookupSelf goes on without keys. Caught by its answer.
 #[test]
 fn every_rpc_while_sealed() {
     run("sealed::every_rpc_while_sealed", async |scenario| {
