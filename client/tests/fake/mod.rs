@@ -300,7 +300,7 @@ impl v1::token_service_server::TokenService for Fake {
             r#type: v1::TokenType::Service as i32,
             policies: request.policies.clone(),
             path: "auth/token/create".into(),
-            meta: request.meta.clone(),
+            meta: request.meta.clone().into_iter().collect(),
             display_name: format!("token-{}", request.display_name),
             num_uses: request.num_uses,
             orphan: request.no_parent,
