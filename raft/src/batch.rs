@@ -17,7 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     clock::ClusterClock,
@@ -75,6 +75,7 @@ struct Proposal {
 pub struct Sequencer {
     queue: mpsc::Sender<Proposal>,
     stop: CancellationToken,
+    quiet: CancellationToken,
     done: CancellationToken,
 }
 
@@ -91,6 +92,7 @@ impl Sequencer {
         let sequencer = Self {
             queue,
             stop: CancellationToken::new(),
+            quiet: CancellationToken::new(),
             done: CancellationToken::new(),
         };
         let task = Task {
@@ -102,9 +104,10 @@ impl Sequencer {
             in_flight: FuturesUnordered::new(),
         };
         let (stop, done) = (sequencer.stop.clone(), sequencer.done.clone());
+        let quiet = sequencer.quiet.clone().drop_guard();
         tokio::spawn(async move {
             let _finished = done.drop_guard();
-            task.run(proposals, stop).await;
+            task.run(proposals, stop, quiet).await;
         });
         sequencer
     }
@@ -148,6 +151,12 @@ impl Sequencer {
         self.stop.cancel();
     }
 
+    /// Resolves when nothing more is proposed: all that ever was is in raft's queue. Until
+    /// then no other sequencer may start in the same term, or both give out one revision.
+    pub async fn quiet(&self) {
+        self.quiet.cancelled().await;
+    }
+
     /// Whether the sequencer has ended: by `stop`, or because a proposal failed.
     pub fn is_stopped(&self) -> bool {
         self.stop.is_cancelled() || self.done.is_cancelled()
@@ -170,7 +179,12 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut proposals: mpsc::Receiver<Proposal>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        mut proposals: mpsc::Receiver<Proposal>,
+        stop: CancellationToken,
+        quiet: DropGuard,
+    ) {
         loop {
             tokio::select! {
                 biased;
@@ -189,6 +203,7 @@ impl Task {
                 }
             }
         }
+        drop(quiet);
         proposals.close();
         while let Some(proposal) = proposals.recv().await {
             let _ = proposal.reply.send(Err(SubmitError::NotActive));

@@ -96,7 +96,9 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
 /// Entries that stay in the log behind a snapshot. Crash tests make it small, so that
 /// purges and snapshot installs happen in their time.
 fn entries_kept() -> u64 {
-    fail::fail_point!("log::entries_kept", |few| few.and_then(|n| n.parse().ok()).unwrap_or(0));
+    fail::fail_point!("log::entries_kept", |few| few
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0));
     10_000
 }
 

@@ -56,7 +56,11 @@ impl Error {
 
     /// The token is good and may not do this.
     pub fn permission_denied() -> Self {
-        Self::new(Code::PermissionDenied, "PERMISSION_DENIED", "permission denied")
+        Self::new(
+            Code::PermissionDenied,
+            "PERMISSION_DENIED",
+            "permission denied",
+        )
     }
 
     /// Bad input.
@@ -68,6 +72,13 @@ impl Error {
     pub fn no_active_node() -> Self {
         let message = "no node is active at the moment";
         Self::new(Code::Unavailable, "NO_ACTIVE_NODE", message)
+    }
+
+    /// The call is about this node, but its token's use count is kept by the active one.
+    pub fn needs_active_node() -> Self {
+        let message = "a token with limited uses can make this call on the active node only: it is about \
+             the node that it is sent to";
+        Self::new(Code::FailedPrecondition, "USE_LIMITED_TOKEN", message)
     }
 
     /// The active node was lost during the call.
@@ -153,7 +164,11 @@ fn storage(error: &dyn std::error::Error) -> Error {
         source = cause.source();
     }
     tracing::error!(error = chain, "a record can't be read or sealed");
-    Error::new(Code::Unavailable, "STORAGE", "the state can't be read at the moment")
+    Error::new(
+        Code::Unavailable,
+        "STORAGE",
+        "the state can't be read at the moment",
+    )
 }
 
 impl From<SubmitError> for Error {

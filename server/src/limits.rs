@@ -23,8 +23,9 @@ pub const OPEN_CALLS_MAX: usize = 16_384;
 /// Most bytes of one request message. Above what one transaction can hold, so that the caller of
 /// a too large write learns it from the write path and not from the transport.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
-/// Upper end of what the configuration accepts for one request message (Vault's default).
-pub const REQUEST_BYTES_CEILING: usize = 32 << 20;
+/// Upper end of what the configuration accepts for one request message: a standby must be
+/// able to pass it on, and a transaction is smaller still.
+pub const REQUEST_BYTES_CEILING: usize = 8 << 20;
 /// Most bytes of the header list of one request: a 4,000-character token and its company fit.
 pub const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// Upper end of what the configuration accepts for headers.

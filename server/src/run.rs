@@ -19,7 +19,7 @@ use tenure_raft::{
     tls::PeerTlsOptions,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::{interval, timeout},
@@ -35,12 +35,15 @@ use crate::{
         health::{DiskProbe, HealthService, HealthState},
         leadership,
     },
-    limits::REQUEST_DURATION_MAX_MS,
-    listen::{ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health},
+    listen::{
+        ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health,
+    },
     pipeline::{Observer, Pipeline, Revoked},
     process,
     seal::{Keys, Sealer},
-    telemetry::{LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs},
+    telemetry::{
+        LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
+    },
 };
 
 /// How often health and metrics are brought up to date.
@@ -233,7 +236,6 @@ async fn run_logged(
         revoked,
         ttl,
         cluster_name: cluster_name.clone(),
-        longest: Duration::from_millis(REQUEST_DURATION_MAX_MS),
     });
     let _ = slot.set(Arc::clone(&pipeline));
     let sealer = Arc::new(Sealer::new(
@@ -247,6 +249,8 @@ async fn run_logged(
         sealer: Arc::clone(&sealer),
     };
 
+    // From here on a signal ends the server in order.
+    let signals = Signals::listen()?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let reloads = listen(&config, &services, &node, &metrics, &stop, &mut tasks).await?;
@@ -261,7 +265,9 @@ async fn run_logged(
     ));
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();
-    tasks.spawn(async move { joiner.retry_join(stopped).await });
+    tasks.spawn(async move {
+        stopped.run_until_cancelled(joiner.retry_join()).await;
+    });
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         node = config.storage.node_id.as_str(),
@@ -271,7 +277,7 @@ async fn run_logged(
         set_up_dev(&sealer, &pipeline, &config, dev).await?;
     }
 
-    let result = until_stopped(&node, reloads).await;
+    let result = until_stopped(signals, &node, reloads).await;
     tracing::info!("the server stops");
     // Leadership first, while peers and clients are still served; then calls drain.
     let _ = timeout(HAND_OVER_WAIT, node.hand_over(None)).await;
@@ -298,7 +304,9 @@ async fn listen(
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
     ] {
-        methods.add_descriptors(set).map_err(|error| build(&error))?;
+        methods
+            .add_descriptors(set)
+            .map_err(|error| build(&error))?;
     }
     let edge = Edge {
         metrics: Arc::clone(metrics),
@@ -334,10 +342,12 @@ async fn listen(
         }
     }
     if let Some(address) = config.telemetry.prometheus_address {
-        let bound = MetricsListener::bind(address).await.map_err(|source| RunError::Io {
-            what: "listening for metrics",
-            source,
-        })?;
+        let bound = MetricsListener::bind(address)
+            .await
+            .map_err(|source| RunError::Io {
+                what: "listening for metrics",
+                source,
+            })?;
         tasks.spawn(serve_metrics(bound, Arc::clone(metrics), stop.clone()));
     }
     let look = look_after(services.pipeline.clone(), Arc::clone(metrics), state);
@@ -361,8 +371,8 @@ async fn look_after(
         ticks.tick().await;
         let unsealed = !pipeline.keys.is_sealed();
         let active = unsealed && node.is_active();
-        let leader = node.leadership().borrow().leader;
-        let ready = unsealed && (active || leader.is_some_and(|id| Some(id) != node.id()));
+        let leads = node.leadership().borrow().is_leader;
+        let ready = unsealed && (active || (!leads && node.has_live_leader()));
         state.send_if_modified(|known| {
             let now = HealthState { ready, active };
             std::mem::replace(known, now) != now
@@ -383,26 +393,41 @@ async fn look_after(
     }
 }
 
+/// The signals that the process heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let on = |kind| {
+            signal(kind).map_err(|source| RunError::Io {
+                what: "listening for signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a reason to stop. SIGHUP reads certificates again.
 async fn until_stopped(
+    mut signals: Signals,
     node: &Node,
     reloads: Vec<crate::listen::TlsReload>,
 ) -> Result<(), RunError> {
-    let on = |kind| {
-        signal(kind).map_err(|source| RunError::Io {
-            what: "listening for signals",
-            source,
-        })
-    };
-    let mut term = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut hangup = on(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
             () = node.stopped() => return Err(RunError::Stopped),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 for reload in &reloads {
                     match reload.reload().await {
                         Ok(()) => tracing::info!("certificates were read again"),

@@ -105,26 +105,45 @@ fn all_nodes_killed_at_once() {
     cluster.verify(&ledger).unwrap();
 }
 
-/// The target of a hand-over dies in the middle of it: service resumes without it.
+/// The target of a hand-over dies in the middle of it: while it saves its vote for itself,
+/// or before it has caught up. Service resumes without it.
 #[test]
 fn hand_over_target_dies() {
     let scenario = Scenario::new("hand_over_target_dies");
     let mut random = scenario.random();
     let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
     let load = Load::start(&cluster.controls(), 4, "handover", &mut random);
-    for _ in 0..2 * scale() {
+    for round in 0..4 * scale() {
         load.wait_acked(50, SOON);
         let leader = cluster.wait_active();
         let target = (0..3).find(|&index| index != leader).unwrap();
         let id = cluster.nodes[target].status().unwrap().id;
-        // Paused, it still counts as reachable, and never takes over; then it dies.
-        cluster.process(target).pause();
+        let voting = round % 2 == 0;
+        if voting {
+            let point = *random.pick(&["vote::before_sync", "vote::after_sync"]);
+            let armed = format!("arm {point} panic");
+            cluster.nodes[target].call(&armed).unwrap();
+        } else {
+            // Paused, it still counts as reachable, and never catches up; then it dies.
+            cluster.process(target).pause();
+        }
+        let began = Instant::now();
         let mut control = cluster.nodes[leader].connect().unwrap();
         let handing = std::thread::spawn(move || control.call(&format!("transfer {id}")));
-        std::thread::sleep(Duration::from_millis(random.between(0, 300)));
-        cluster.kill(target);
-        scenario.say(format!("transfer: {:?}", handing.join().unwrap()));
+        if voting {
+            let end = cluster.process(target).wait_exit(SOON);
+            end.expect("the target never stood");
+            assert!(cluster.process(target).was_killed());
+        } else {
+            std::thread::sleep(Duration::from_millis(random.between(0, 300)));
+            cluster.kill(target);
+        }
+        let handed = handing.join().unwrap();
         load.wait_acked(50, SOON);
+        scenario.say(format!(
+            "{handed:?}; writes again after {:?}",
+            began.elapsed()
+        ));
         cluster.restart(target);
         cluster.wait_caught_up();
     }

@@ -21,6 +21,7 @@ pub mod ports;
 pub mod process;
 pub mod random;
 pub mod scenario;
+pub mod server_cluster;
 pub mod wait;
 
 pub use cluster::{Cluster, ClusterOptions, Node};

@@ -63,8 +63,6 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// How long the answer to a request id is kept.
 pub const DEDUPE_WINDOW_MS: u64 = 10 * 60 * 1000;
 
-/// Most shares that a root key is split into.
-pub const SHARES_MAX: u8 = 255;
 /// How long a join challenge may be answered.
 pub const CHALLENGE_WINDOW_MS: u64 = 60_000;
 /// Longest value that the barrier seals.

@@ -12,11 +12,7 @@ use tokio::{
 };
 
 use super::{Core, Leadership, Node, status::PeerSample};
-use crate::{
-    clock::SKEW_YIELD_MS,
-    codec,
-    types::NodeId,
-};
+use crate::{clock::SKEW_YIELD_MS, codec, types::NodeId};
 
 /// How often peers are asked how they are.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -256,7 +252,7 @@ impl Node {
     }
 
     /// Whether there is a leader that answers. (Raft goes on naming one that died.)
-    fn leader_lives(&self, core: &Core) -> bool {
+    pub(super) fn leader_lives(&self, core: &Core) -> bool {
         let leader = core.raft.server_metrics().borrow_watched().current_leader;
         leader
             .is_some_and(|id| id == core.identity.node_id || self.recent_sample(core, id).is_some())

@@ -147,7 +147,9 @@ pub(crate) struct Shared {
     unsealed: AtomicBool,
     transferring: AtomicBool,
     active: ArcSwapOption<Active>,
-    activating: tokio::sync::Mutex<()>,
+    /// One activation at a time. Holds the sequencer of the last one, which may still be
+    /// proposing when it is no longer `active`.
+    activating: tokio::sync::Mutex<Option<Sequencer>>,
     samples: Mutex<BTreeMap<NodeId, status::PeerSample>>,
     leadership: watch::Sender<Leadership>,
     stop: CancellationToken,
@@ -344,15 +346,22 @@ impl Node {
     /// This node is not the leader, or no quorum took the entry.
     pub async fn activate(&self) -> Result<(), ActivateError> {
         let core = self.core().ok_or(ActivateError::NotLeader)?;
-        let _one_at_a_time = self.shared.activating.lock().await;
+        let mut last = self.shared.activating.lock().await;
         let leader = core.leadership().ok_or(ActivateError::NotLeader)?;
         if self.is_active() {
             return Ok(());
         }
-        if let Some(old) = self.shared.active.swap(None) {
-            old.sequencer.abandon();
-            // Its entries precede the opening entry in the log, so that waiting for that
-            // one is enough.
+        if self.shared.transferring.load(Ordering::Acquire) {
+            return Err(ActivateError::NotLeader);
+        }
+        self.deactivate();
+        if let Some(last) = &*last {
+            // Once it is quiet its entries precede the opening entry in the log, so that
+            // waiting for that one is enough.
+            last.abandon();
+            tokio::time::timeout(OPENING_WAIT, last.quiet())
+                .await
+                .map_err(|_| ActivateError::NotCommitted)?;
         }
         self.correct_clock(core);
         let applied = core.state.applied();
@@ -363,14 +372,25 @@ impl Node {
             first_revision: 0,
             transactions: Vec::new(),
         };
-        let outcome = propose(&core.raft, &leader, &opening)
-            .await
-            .ok_or(ActivateError::NotLeader)?;
-        match tokio::time::timeout(OPENING_WAIT, outcome).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(ActivateError::NotCommitted),
+        let deadline = Instant::now() + OPENING_WAIT;
+        loop {
+            let outcome = propose(&core.raft, &leader, &opening)
+                .await
+                .ok_or(ActivateError::NotLeader)?;
+            match tokio::time::timeout_at(deadline, outcome).await {
+                Ok(true) => break,
+                // Just after an election raft may refuse for a moment. The entry changes
+                // nothing, so that a second one does no harm.
+                Ok(false) if core.leadership() == Some(leader) && Instant::now() < deadline => {
+                    tokio::time::sleep(OPENING_RETRY).await;
+                }
+                Ok(false) | Err(_) => return Err(ActivateError::NotCommitted),
+            }
         }
-        if core.leadership() != Some(leader) || !self.shared.unsealed.load(Ordering::Acquire) {
+        if core.leadership() != Some(leader)
+            || !self.shared.unsealed.load(Ordering::Acquire)
+            || self.shared.transferring.load(Ordering::Acquire)
+        {
             return Err(ActivateError::NotLeader);
         }
         let sequencer = Sequencer::start(
@@ -379,6 +399,7 @@ impl Node {
             core.state.applied().revision,
             Arc::clone(&core.clock),
         );
+        *last = Some(sequencer.clone());
         self.shared.active.store(Some(Arc::new(Active {
             term: leader.term,
             sequencer,
@@ -577,3 +598,5 @@ impl Shared {
 const FIRST_NODE_ID: NodeId = 1;
 /// How long the opening entry may take to reach a quorum.
 const OPENING_WAIT: Duration = Duration::from_secs(5);
+/// How soon a refused opening entry is proposed again.
+const OPENING_RETRY: Duration = Duration::from_millis(2);

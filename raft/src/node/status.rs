@@ -52,6 +52,8 @@ pub struct NodeStatus {
     pub active: bool,
     /// Last index in the log.
     pub last_log_index: u64,
+    /// Last index known to be committed.
+    pub committed_index: u64,
     /// Last applied index.
     pub applied_index: u64,
     /// Bytes of log since the last snapshot.
@@ -116,6 +118,7 @@ impl Node {
             leader: metrics.current_leader,
             active: self.is_active(),
             last_log_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: metrics.cluster_committed.map_or(0, |id| id.index()),
             applied_index: applied.index,
             log_bytes: core.log.bytes_since_purge(),
             snapshot_index: metrics.snapshot.map(|id| id.index()),
@@ -125,6 +128,11 @@ impl Node {
             time_ahead_ms: core.clock.ahead_ms(),
             members,
         })
+    }
+
+    /// Whether there is a leader that answered lately: what a standby needs to serve.
+    pub fn has_live_leader(&self) -> bool {
+        self.core().is_some_and(|core| self.leader_lives(core))
     }
 
     pub(super) fn recent_sample(&self, core: &Core, id: NodeId) -> Option<PeerSample> {

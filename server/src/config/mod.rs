@@ -38,7 +38,7 @@ pub struct Config {
     /// Where the peer port listens: `cluster_address` of the first listener. Default: the
     /// listener's address, one port up.
     pub cluster_listen: SocketAddr,
-    /// A name for people (`cluster_name`). Given to a new cluster when it is initialised.
+    /// A name for people (`cluster_name`), as this node shows it. Give all nodes the same.
     pub cluster_name: Option<String>,
     /// TTL of tokens and leases for which none was asked (`default_lease_ttl`).
     pub default_lease_ttl: Duration,

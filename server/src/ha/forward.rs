@@ -5,6 +5,7 @@
 //! that it may have been applied.
 
 use std::{
+    error::Error as _,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -20,7 +21,8 @@ use tenure_raft::{
     node::Node,
 };
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
+use tonic::{ConnectError, Request, Response, Status};
+use tracing::Instrument;
 
 use crate::{
     error::Error,
@@ -65,14 +67,31 @@ pub async fn send(
         Ok(Ok(answer)) => Ok(answer.into_inner().body),
         // The leader decided: its word stands. Without details it was the transport's.
         Ok(Err(status)) if !status.details().is_empty() => Err(status),
+        Ok(Err(status)) if never_sent(&status) => Err(Error::no_active_node().into()),
         Ok(Err(status)) => Err(lost(access, &status)),
         Err(_) => Err(Error::deadline(maybe(access)).into()),
     }
 }
 
+/// Whether the transport says that the call did not leave this node: there was no
+/// connection, or it ended before it took the call.
+fn never_sent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        let unsent = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_canceled);
+        if unsent || error.is::<ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 fn maybe(access: Access) -> Applied {
     match access {
-        Access::Read => Applied::No,
+        Access::Read | Access::Here => Applied::No,
         Access::Write => Applied::Maybe,
     }
 }
@@ -112,9 +131,14 @@ impl ForwardService for Receiver {
             deadline,
         )?;
         let pipeline = self.0.get().ok_or_else(Error::no_active_node)?;
-        let body = pipeline
-            .call_by_name(&request.method, request.body, context)
-            .await?;
+        let span = tracing::info_span!(
+            "forwarded",
+            method = request.method,
+            request_id = context.trace_id,
+            peer = context.remote,
+        );
+        let call = pipeline.call_by_name(&request.method, request.body, context);
+        let body = call.instrument(span).await?;
         Ok(Response::new(ForwardResponse { body }))
     }
 }

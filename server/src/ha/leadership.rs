@@ -40,11 +40,7 @@ pub async fn run(
                     tracing::warn!(term = now.term, %error, "the leader did not become active");
                 }
             }
-            if stop
-                .run_until_cancelled(sleep(RETRY_AFTER))
-                .await
-                .is_none()
-            {
+            if stop.run_until_cancelled(sleep(RETRY_AFTER)).await.is_none() {
                 return;
             }
             continue;

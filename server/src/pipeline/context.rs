@@ -1,7 +1,5 @@
 //! Who calls, from where, and until when. Identity is the token alone.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tenure_core::types::TokenId;
 use tokio::time::Instant;
@@ -30,9 +28,8 @@ impl Context {
     ///
     /// # Errors
     /// A token that can't be one.
-    pub fn of<T>(request: &Request<T>, longest: Duration) -> Result<Self, Error> {
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
         let extensions = request.extensions();
-        let latest = Instant::now() + longest;
         let remote = request
             .remote_addr()
             .map_or_else(String::new, |address| address.to_string());
@@ -41,9 +38,10 @@ impl Context {
             .map_or_else(String::new, ToString::to_string);
         Ok(Self {
             token: token_of(request.metadata())?,
+            // The edge gives every request one.
             deadline: extensions
                 .get::<Deadline>()
-                .map_or(latest, |deadline| deadline.0.min(latest)),
+                .map_or_else(Instant::now, |deadline| deadline.0),
             remote,
             trace_id,
             forwarded: false,
@@ -62,7 +60,9 @@ impl Context {
     ) -> Result<Self, Error> {
         let token = match token {
             [] => None,
-            bytes => Some(parse(std::str::from_utf8(bytes).map_err(|_| Error::invalid_token())?)?),
+            bytes => Some(parse(
+                std::str::from_utf8(bytes).map_err(|_| Error::invalid_token())?,
+            )?),
         };
         Ok(Self {
             token,

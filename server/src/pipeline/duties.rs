@@ -46,13 +46,17 @@ impl Pipeline {
         let keys = self.keys.get().ok_or_else(Error::sealed)?;
         let pinned = self.pin(false, deadline).await?;
         let Some((reads, txn, done)) = self.plan_behind(&keys, &pinned, behind)? else {
+            behind.marker = None;
             return Ok(false);
         };
-        if !txn.is_empty() {
+        let wrote = !txn.is_empty();
+        if wrote {
             self.node.submit(transaction(reads, txn), deadline).await?;
         }
+        // A marker that stays is looked at again later, not at once.
+        let idle = !wrote && matches!(done, Done::Swept(_));
         behind.settle(done);
-        Ok(true)
+        Ok(!idle)
     }
 
     #[allow(clippy::type_complexity)]
@@ -61,14 +65,7 @@ impl Pipeline {
         keys: &Unsealed,
         pinned: &Pinned,
         behind: &Behind,
-    ) -> Result<
-        Option<(
-            tenure_core::state::Reads,
-            tenure_core::state::Txn,
-            Done,
-        )>,
-        Error,
-    > {
+    ) -> Result<Option<(tenure_core::state::Reads, tenure_core::state::Txn, Done)>, Error> {
         let looking = View::new(&pinned.state, &keys.barrier);
         let due = token::due(&looking, behind.due.as_ref(), pinned.now, CLEANUP_ROWS_MAX)?;
         let view = View::new(&pinned.state, &keys.barrier);
@@ -89,13 +86,16 @@ impl Pipeline {
             let done = Done::Cleaned(*top, plan.response);
             return Ok(Some((view.into_reads(), plan.txn, done)));
         }
-        for marker in pinned.revocations.markers() {
-            let plan = token::sweep_marker(&view, marker)?;
-            if plan.response {
-                return Ok(Some((view.into_reads(), plan.txn, Done::Swept)));
-            }
-        }
-        Ok(None)
+        // One marker a look: it stays as long as a child lives, which may be for ever.
+        let next = match &behind.marker {
+            Some(last) => pinned.revocations.markers().find(|marker| *marker > last),
+            None => pinned.revocations.markers().next(),
+        };
+        let plan = match next {
+            Some(marker) => Some((*marker, token::sweep_marker(&view, marker)?)),
+            None => None,
+        };
+        Ok(plan.map(|(marker, plan)| (view.into_reads(), plan.txn, Done::Swept(marker))))
     }
 }
 
@@ -105,12 +105,14 @@ struct Behind {
     /// The last row of the time index that was dealt with.
     due: Option<Due>,
     cursors: BTreeMap<TokenHash, Cursor>,
+    /// The orphan marker that was looked at last.
+    marker: Option<TokenHash>,
 }
 
 enum Done {
     Expired(Due),
     Cleaned(TokenHash, Progress),
-    Swept,
+    Swept(TokenHash),
 }
 
 impl Behind {
@@ -123,7 +125,7 @@ impl Behind {
             Done::Cleaned(top, Progress::Done) => {
                 self.cursors.remove(&top);
             }
-            Done::Swept => {}
+            Done::Swept(marker) => self.marker = Some(marker),
         }
     }
 }

@@ -49,9 +49,11 @@ pub enum Access {
     Read,
     /// On the active node.
     Write,
+    /// On this very node, whichever it is: never passed on.
+    Here,
 }
 
-/// A call: a message that can be planned. Each has its place in one list (`api::calls`).
+/// A call: a message that can be planned. What may be forwarded stands in one list (`api::grpc`).
 pub trait Call: Message + Default + Clone + 'static {
     /// Full name, "/tenure.v1.TokenService/CreateToken".
     const METHOD: &'static str;
@@ -149,8 +151,6 @@ pub struct Pipeline {
     pub ttl: TtlConfig,
     /// For people.
     pub cluster_name: String,
-    /// The longest a call may take.
-    pub longest: Duration,
 }
 
 impl Pipeline {
@@ -159,7 +159,7 @@ impl Pipeline {
     /// # Errors
     /// The status for the client.
     pub async fn call<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
-        let context = Context::of(&request, self.longest)?;
+        let context = Context::of(&request)?;
         let answer = self.serve(request.into_inner(), &context).await?;
         Ok(Response::new(answer))
     }
@@ -182,6 +182,7 @@ impl Pipeline {
     async fn serve<C: Call>(&self, call: C, context: &Context) -> Result<C::Answer, Status> {
         match self.execute(&call, context).await {
             Ok(Some(answer)) => Ok(answer),
+            Ok(None) if C::ACCESS == Access::Here => Err(Error::needs_active_node().into()),
             Ok(None) if context.forwarded => Err(Error::no_active_node().into()),
             Ok(None) => {
                 let body = call.encode_to_vec().into();
@@ -210,7 +211,7 @@ impl Pipeline {
             return Ok(None);
         }
         // A write is proven current by its commit; a refusal needs a proof, too.
-        let mut confirm = C::ACCESS == Access::Read;
+        let mut confirm = C::ACCESS != Access::Write;
         let mut spender: Option<Box<Caller>> = None;
         for _ in 0..CONFLICTS_MAX {
             let keys = self.keys.get().ok_or_else(Error::sealed)?;
@@ -294,8 +295,8 @@ impl Pipeline {
                     Ok(None) => Some(key),
                     Ok(Some(kept)) => {
                         let answer = C::Answer::decode(kept.expose().as_slice());
-                        let answer = answer
-                            .map_err(|_| Error::internal("a kept answer can't be decoded"));
+                        let answer =
+                            answer.map_err(|_| Error::internal("a kept answer can't be decoded"));
                         return Ok(Step::Done(answer));
                     }
                     Err(error) => return Ok(Step::Done(Err(error.into()))),

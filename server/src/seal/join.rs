@@ -5,7 +5,6 @@ use std::{sync::PoisonError, time::Duration};
 
 use tenure_raft::node::{JoinCredential, JoinError};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{Candidate, Sealer, keys::split_challenge};
@@ -18,7 +17,7 @@ const JOIN_TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 impl Sealer {
     /// Follows `retry_join` of the configuration until the node belongs to a cluster.
-    pub async fn retry_join(&self, stop: CancellationToken) {
+    pub async fn retry_join(&self) {
         if self.retry_join.is_empty() {
             return;
         }
@@ -50,7 +49,10 @@ impl Sealer {
             if self.node.is_initialized() {
                 break;
             }
-            if self.retry_join.iter().any(|target| target.join_token_file.is_none())
+            if self
+                .retry_join
+                .iter()
+                .any(|target| target.join_token_file.is_none())
                 && let Err(error) = self.join_by_quorum(addresses.clone()).await
             {
                 tracing::debug!(reason = error.reason, "no cluster answers yet");
@@ -58,9 +60,7 @@ impl Sealer {
             if let Some(error) = told {
                 tracing::info!(%error, "the cluster could not be joined yet");
             }
-            if stop.run_until_cancelled(sleep(RETRY_AFTER)).await.is_none() {
-                return;
-            }
+            sleep(RETRY_AFTER).await;
         }
         tracing::info!("this node belongs to a cluster");
     }

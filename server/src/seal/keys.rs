@@ -10,7 +10,7 @@ use tenure_core::{
         Barrier, BarrierError, Keyring, RootKey,
         join::{Answer, JoinError, JoinKey},
     },
-    types::{Secret, UnixMillis},
+    types::{Secret, UnixMillis, limits::CHALLENGE_WINDOW_MS},
 };
 use tenure_raft::node::{ChallengeSolver, JoinGate};
 
@@ -82,9 +82,6 @@ impl Keys {
     }
 }
 
-/// How long a challenge may be answered, milliseconds.
-const CHALLENGE_MS: u64 = 60_000;
-
 fn answer_of(bytes: &[u8]) -> Option<Answer> {
     bytes.try_into().ok().map(Secret::new)
 }
@@ -101,7 +98,7 @@ pub fn split_challenge(challenge: &[u8]) -> Option<(u8, u8, &[u8])> {
 impl JoinGate for Keys {
     fn challenge(&self, public_key: &[u8], now_ms: u64) -> Option<Bytes> {
         let keys = self.get()?;
-        let expires = UnixMillis::new(now_ms.saturating_add(CHALLENGE_MS));
+        let expires = UnixMillis::new(now_ms.saturating_add(CHALLENGE_WINDOW_MS));
         let challenge = keys
             .join
             .challenge(public_key, expires, &mut SystemRandom)

@@ -177,7 +177,7 @@ impl Sealer {
                     .map_or_else(String::new, |leader| leader.member.api_address.clone()),
                 leader_cluster_address: leader
                     .map_or_else(String::new, |leader| leader.member.peer_address.clone()),
-                committed_index: status.applied_index,
+                committed_index: status.committed_index,
                 applied_index: status.applied_index,
             }
         });
@@ -189,7 +189,11 @@ impl Sealer {
             threshold,
             progress: shown.progress,
             nonce: shown.nonce,
-            cluster_name: if sealed { String::new() } else { self.cluster_name.clone() },
+            cluster_name: if sealed {
+                String::new()
+            } else {
+                self.cluster_name.clone()
+            },
             cluster_id: if sealed { String::new() } else { id },
             ha,
         })
@@ -239,7 +243,11 @@ impl Sealer {
                 "this node is not initialized and has found no cluster to join",
             ));
         };
-        let bytes = if threshold == 1 { ROOT_KEY_BYTES } else { ROOT_KEY_BYTES + 1 };
+        let bytes = if threshold == 1 {
+            ROOT_KEY_BYTES
+        } else {
+            ROOT_KEY_BYTES + 1
+        };
         if share.expose().len() != bytes {
             let message = format!("share: a share of this cluster has {bytes} bytes");
             return Err(Error::new(Code::InvalidArgument, "INVALID_SHARE", message));

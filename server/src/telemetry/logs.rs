@@ -129,7 +129,11 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Warn => (LevelFilter::WARN, LevelFilter::WARN),
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
     };
-    Targets::new().with_default(others).with_target(OURS, ours)
+    Targets::new()
+        .with_default(others)
+        // It tells every option at each start, as a warning.
+        .with_target("rocksdb", LevelFilter::ERROR)
+        .with_target(OURS, ours)
 }
 
 fn write_lines(

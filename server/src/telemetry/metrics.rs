@@ -87,7 +87,7 @@ pub struct StoreMetrics {
     pub log_bytes: Gauge,
     /// Voting members.
     pub voters: Gauge,
-    /// Cluster time minus this node's wall clock, in milliseconds.
+    /// This node's wall clock minus the voters' median, in milliseconds.
     pub clock_skew_ms: Gauge,
 }
 

@@ -1,6 +1,10 @@
 //! `tenure token create`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
 
 use clap::{ArgAction, Args, ValueEnum};
 use tenure_client::proto::{CreateTokenRequest, TokenType};
@@ -117,7 +121,8 @@ pub(crate) async fn run(args: CreateArgs, context: &mut Context<'_>) -> Result<u
             Kind::Service => TokenType::Service,
             Kind::Batch => TokenType::Batch,
         } as i32,
-        request_id: String::new(),
+        // A failover in the middle must not leave a person in doubt.
+        request_id: new_request_id(),
     };
     let auth = client
         .create_token(request)
@@ -129,6 +134,13 @@ pub(crate) async fn run(args: CreateArgs, context: &mut Context<'_>) -> Result<u
         context.console,
     )?;
     Ok(code::OK)
+}
+
+/// An id that no other call of this caller has. It needs to be unique, not secret: fresh
+/// hash states are seeded at random.
+fn new_request_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("cli-{:016x}{:016x}", random(), random())
 }
 
 /// 0 means "not given", as with Vault's command line.

@@ -139,11 +139,14 @@ impl Call for v1::GetClusterStatusRequest {
             }),
         });
         Ok(v1::GetClusterStatusResponse {
-            cluster_id: pipeline.node.cluster_id().map_or_else(String::new, hex::encode),
+            cluster_id: pipeline
+                .node
+                .cluster_id()
+                .map_or_else(String::new, hex::encode),
             cluster_name: pipeline.cluster_name.clone(),
             members: members.collect(),
             term: status.term,
-            committed_index: status.applied_index,
+            committed_index: status.committed_index,
             cluster_time: Some(timestamp(UnixMillis::new(status.cluster_time_ms))),
         })
     }
@@ -254,7 +257,9 @@ impl Call for v1::StepDownRequest {
             Err(HandOverError::Busy) => (Code::FailedPrecondition, "HAND_OVER_UNDER_WAY"),
             Err(HandOverError::Failed) => (Code::Unavailable, "HAND_OVER_FAILED"),
         };
-        let message = handed.err().map_or_else(String::new, |error| error.to_string());
+        let message = handed
+            .err()
+            .map_or_else(String::new, |error| error.to_string());
         Err(Error::new(code, reason, message))
     }
 }

@@ -42,10 +42,10 @@ impl Services {
             cluster_service_server::ClusterServiceServer, seal_service_server::SealServiceServer,
             token_service_server::TokenServiceServer,
         };
-        let tokens = TokenServiceServer::new(self.clone())
-            .max_decoding_message_size(REQUEST_BYTES_CEILING);
-        let seal = SealServiceServer::new(self.clone())
-            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let tokens =
+            TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let seal =
+            SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
@@ -91,6 +91,7 @@ forwardable! {
     v1::RevokeOrphanRequest,
     v1::RevokeAccessorRequest,
     v1::ListAccessorsRequest,
+    v1::GetClusterStatusRequest,
     v1::CreateJoinTokenRequest,
     v1::RemovePeerRequest,
     v1::StepDownRequest,

@@ -24,10 +24,13 @@ impl v1::seal_service_server::SealService for Services {
         let call = request.into_inner();
         // A task of its own: what was begun is finished when the caller goes.
         let sealer = self.sealer.clone();
-        let made = tokio::spawn(async move {
-            sealer.init(call.secret_shares, call.secret_threshold).await
-        });
-        let made = made.await.map_err(|_| Error::internal("init broke off"))??;
+        let made =
+            tokio::spawn(
+                async move { sealer.init(call.secret_shares, call.secret_threshold).await },
+            );
+        let made = made
+            .await
+            .map_err(|_| Error::internal("init broke off"))??;
         Ok(Response::new(v1::InitResponse {
             shares: made
                 .shares
@@ -78,8 +81,7 @@ impl v1::seal_service_server::SealService for Services {
 
 impl Call for v1::SealRequest {
     const METHOD: &'static str = "/tenure.v1.SealService/Seal";
-    // This node is meant, whichever it is.
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Here;
     type Answer = v1::SealResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
@@ -95,7 +97,9 @@ impl Call for v1::SealRequest {
     ) -> Result<Self::Answer, Error> {
         let (node, keys) = (pipeline.node.clone(), pipeline.keys.clone());
         let sealed = tokio::spawn(async move { seal::seal(&node, &keys).await });
-        sealed.await.map_err(|_| Error::internal("sealing broke off"))?;
+        sealed
+            .await
+            .map_err(|_| Error::internal("sealing broke off"))?;
         Ok(answer)
     }
 }

@@ -96,8 +96,7 @@ fn create_request(wire: &v1::CreateTokenRequest) -> Result<CreateRequest, Error>
             .map_err(|error| Error::invalid_argument(format!("policies: {error}")))?,
         no_default_policy: wire.no_default_policy,
         no_parent: wire.no_parent,
-        meta: Meta::new(meta)
-            .map_err(|error| Error::invalid_argument(format!("meta: {error}")))?,
+        meta: Meta::new(meta).map_err(|error| Error::invalid_argument(format!("meta: {error}")))?,
         display_name: wire.display_name.clone(),
         num_uses,
         renewable: wire.renewable.unwrap_or(true),

@@ -1,0 +1,83 @@
+//! Clusters of the real program, end to end: processes, TLS, disks, signals, and the public
+//! API. Each test brings up a cluster of its own, one test at a time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
+
+mod failover;
+mod health;
+mod input;
+mod main_path;
+mod membership;
+mod program;
+mod races;
+mod raw;
+mod sealed;
+mod secrecy;
+
+use std::time::Duration;
+
+use tenure_client::Secret;
+use tenure_client::proto::CreateTokenRequest;
+use tenure_tests::Scenario;
+use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
+
+/// A test that takes longer hangs.
+const BOUND: Duration = Duration::from_secs(150);
+
+/// Runs one test: `name` is the path of its function, so that a failure can be replayed.
+fn run(name: &str, body: impl AsyncFnOnce(&Scenario) -> Outcome<()>) {
+    let scenario = Scenario::new(name);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let ended = runtime.unwrap().block_on(async {
+        tokio::time::timeout(BOUND, body(&scenario)).await
+    });
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => panic!("{reason}"),
+        Err(_) => panic!("not over after {BOUND:?}"),
+    }
+}
+
+/// A cluster of three, initialised, open and complete.
+async fn three(scenario: &Scenario) -> Outcome<ServerCluster> {
+    start(scenario, ServerOptions::new(3)?).await
+}
+
+async fn start(scenario: &Scenario, options: ServerOptions) -> Outcome<ServerCluster> {
+    let cluster = ServerCluster::start(scenario.dir(), &scenario.logs(), options).await?;
+    scenario.say("the cluster is complete");
+    Ok(cluster)
+}
+
+/// A wish for an ordinary token of an hour.
+fn wish(name: &str) -> CreateTokenRequest {
+    CreateTokenRequest {
+        policies: vec!["default".to_owned()],
+        display_name: name.to_owned(),
+        ttl: seconds(3600),
+        ..CreateTokenRequest::default()
+    }
+}
+
+fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+/// Makes a token and gives it and its accessor.
+async fn make(
+    client: &tenure_client::Client,
+    request: CreateTokenRequest,
+) -> Outcome<(Secret, String)> {
+    let auth = client.create_token(request).await.map_err(|error| format!("create: {error}"))?;
+    Ok((Secret::new(auth.client_token), auth.accessor))
+}
+
+/// Fails with the text unless it holds.
+fn ensure(holds: bool, text: impl FnOnce() -> String) -> Outcome<()> {
+    if holds { Ok(()) } else { Err(text()) }
+}
+
+/// An error as text, for `?`.
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

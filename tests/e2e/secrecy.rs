@@ -1,0 +1,195 @@
+//! Disks and logs hold no secret and no name: distinctive strings go in through every field,
+//! and every byte that the nodes wrote is searched for them, raw, in base64 and in hex.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use tenure_client::Secret;
+use tenure_client::proto::CreateTokenRequest;
+use tenure_tests::Scenario;
+use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
+
+use crate::{ensure, make, run, start, text, wish};
+
+#[test]
+fn no_name_and_no_secret_on_disk_or_in_logs() {
+    run("secrecy::no_name_and_no_secret_on_disk_or_in_logs", async |scenario| {
+        let options = ServerOptions { log_level: "trace".to_owned(), ..ServerOptions::new(3)? };
+        let mut cluster = start(scenario, options).await?;
+        let mut canaries = work(&mut cluster).await?;
+        let keys = cluster.keys()?.clone();
+        canaries.push(("the root token", keys.root.expose().as_bytes().to_vec()));
+        for share in keys.shares {
+            canaries.push(("a share", share));
+        }
+        // On a clean end all that is in memory reaches the disk.
+        for node in &mut cluster.nodes {
+            node.process()?.terminate();
+        }
+        for node in &mut cluster.nodes {
+            let end = node.process()?.wait_exit(std::time::Duration::from_secs(30))?;
+            ensure(end.success(), || format!("{} ended with {end}", node.name))?;
+        }
+        let mut files = Vec::new();
+        for node in &cluster.nodes {
+            list(&node.data, &mut files)?;
+        }
+        let data = files.len();
+        ensure(data > 10, || format!("only {data} data files: the scan proves nothing"))?;
+        list(&scenario.logs(), &mut files)?;
+        planted_canary_is_found(scenario)?;
+        let searched = Canaries::new(&canaries);
+        let mut bytes = 0;
+        for file in &files {
+            bytes += searched.scan(file)?;
+        }
+        scenario.say(format!("{} canaries, {} files, {bytes} bytes", canaries.len(), files.len()));
+        ensure(bytes > 100_000, || format!("only {bytes} bytes: the scan proves nothing"))
+    });
+}
+
+/// Uses every field that holds text, through every node, well and badly.
+async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>)>> {
+    let mut canaries: Vec<(&'static str, Vec<u8>)> = Vec::new();
+    for index in 0..3 {
+        let root = cluster.root_at(index)?;
+        let (id, other) = (format!("QZJXKcustom{index}VWPTGH"), format!("QZJXKwrong{index}VWPTGH"));
+        let request = CreateTokenRequest {
+            id: Some(id.clone()),
+            policies: vec![format!("qzjxkpolicy{index}vwptgh")],
+            meta: [(format!("QZJXKkey{index}VWPTGH"), format!("QZJXKvalue{index}VWPTGH"))].into(),
+            display_name: format!("QZJXKdisplay{index}VWPTGH"),
+            request_id: format!("QZJXKrequest{index}VWPTGH"),
+            ..wish("")
+        };
+        let (token, accessor) = make(&root, request.clone()).await?;
+        make(&root, request).await?;
+        let (made, made_accessor) = make(&cluster.node(index)?.client_of(&token), wish("")).await?;
+        for token in [&token, &made] {
+            cluster.node((index + 1) % 3)?.accepts(token).await?;
+            root.renew_token(token, None).await.map_err(text)?;
+        }
+        let (dead, dead_accessor) = make(&root, wish("")).await?;
+        root.revoke_accessor(&dead_accessor).await.map_err(text)?;
+        // What is wrong must not be written down either.
+        let wrong = Secret::new(other.clone());
+        let refused = root.lookup_token(&wrong).await.is_err()
+            && root.lookup_accessor(&format!("QZJXKaccessor{index}VWPTGH")).await.is_err()
+            && cluster.node(index)?.client_of(&wrong).lookup_self().await.is_err()
+            && cluster.node(index)?.client_of(&dead).lookup_self().await.is_err();
+        ensure(refused, || "a wrong token is accepted".into())?;
+        let minted = root.create_join_token(None).await.map_err(text)?;
+        let _ = root.unseal(format!("QZJXKshare{index}VWPTGH").as_bytes()).await;
+        for (what, token) in [("a token", &made), ("a revoked token", &dead)] {
+            canaries.push((what, token.expose().as_bytes().to_vec()));
+            // The random part alone, too.
+            let random = token.expose().rsplit('.').next().unwrap_or_default();
+            canaries.push((what, random.as_bytes().to_vec()));
+        }
+        for accessor in [accessor, made_accessor, dead_accessor] {
+            canaries.push(("an accessor", accessor.into_bytes()));
+        }
+        canaries.push(("a join token", minted.token.expose().as_bytes().to_vec()));
+    }
+    canaries.push(("a canary", b"QZJXK".to_vec()));
+    canaries.push(("a canary", b"qzjxk".to_vec()));
+    canaries.push(("a canary's end", b"VWPTGH".to_vec()));
+    canaries.push(("a canary's end", b"vwptgh".to_vec()));
+    Ok(canaries)
+}
+
+fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
+    for entry in fs::read_dir(dir).map_err(text)? {
+        let path = entry.map_err(text)?.path();
+        if path.is_dir() {
+            list(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What is searched for, by its first two bytes: each file is read through once.
+struct Canaries {
+    /// (what it is, its spelling, its bytes), by the first two bytes.
+    by_start: Vec<Vec<(&'static str, &'static str, Vec<u8>)>>,
+}
+
+impl Canaries {
+    fn new(canaries: &[(&'static str, Vec<u8>)]) -> Self {
+        let mut by_start = vec![Vec::new(); 1 << 16];
+        for (what, canary) in canaries {
+            for (spelling, text) in spellings(canary) {
+                let start = usize::from(text[0]) << 8 | usize::from(text[1]);
+                by_start[start].push((*what, spelling, text));
+            }
+        }
+        Self { by_start }
+    }
+
+    /// Searches a file, its name too.
+    fn scan(&self, file: &Path) -> Outcome<usize> {
+        let mut bytes = fs::read(file).map_err(text)?;
+        let len = bytes.len();
+        bytes.extend_from_slice(file.to_string_lossy().as_bytes());
+        for (at, pair) in bytes.windows(2).enumerate() {
+            let start = usize::from(pair[0]) << 8 | usize::from(pair[1]);
+            for (what, spelling, text) in &self.by_start[start] {
+                if bytes[at..].starts_with(text) {
+                    return Err(format!("{what} ({spelling}) is in {} at {at}", file.display()));
+                }
+            }
+        }
+        Ok(len)
+    }
+}
+
+fn spellings(canary: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut all = vec![
+        ("raw", canary.to_vec()),
+        ("hex", hex::encode(canary).into_bytes()),
+        ("HEX", hex::encode_upper(canary).into_bytes()),
+    ];
+    // Base64 depends on where the text stands within three bytes: the inner part of each of
+    // the three cases, without the characters that its neighbours share.
+    for shift in 0..3 {
+        let padded = [&[0_u8; 2][..shift], canary].concat();
+        for (spelling, coded) in [
+            ("base64", STANDARD_NO_PAD.encode(&padded)),
+            ("base64url", URL_SAFE_NO_PAD.encode(&padded)),
+        ] {
+            let inner = coded.as_bytes();
+            let from = if shift == 0 { 0 } else { shift + 1 };
+            let to = inner.len().saturating_sub(usize::from(padded.len() % 3 != 0));
+            // Too short to mean anything: a short canary has a longer fellow.
+            if to > from + 6 {
+                all.push((spelling, inner[from..to].to_vec()));
+            }
+        }
+    }
+    all
+}
+
+/// The scan finds what it looks for, in each spelling.
+fn planted_canary_is_found(scenario: &Scenario) -> Outcome<()> {
+    let file = scenario.dir().join("planted");
+    let canary: [(&'static str, Vec<u8>); 1] = [("planted", b"QZJXKplantedVWPTGH".to_vec())];
+    let secret = &canary[0].1;
+    for before in ["", "x", "xy", "xyz"] {
+        let line = [before.as_bytes(), secret, b"tail"].concat();
+        let spelled: [Vec<u8>; 4] = [
+            line.clone(),
+            hex::encode(&line).into_bytes(),
+            STANDARD_NO_PAD.encode(&line).into_bytes(),
+            URL_SAFE_NO_PAD.encode(&line).into_bytes(),
+        ];
+        for bytes in spelled {
+            fs::write(&file, [b"noise ".as_slice(), &bytes, b" noise"].concat()).map_err(text)?;
+            ensure(Canaries::new(&canary).scan(&file).is_err(), || "the scan misses a canary".into())?;
+        }
+    }
+    fs::remove_file(&file).map_err(text)
+}
