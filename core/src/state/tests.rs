@@ -185,13 +185,13 @@ proptest! {
         prop_assert!(within(&behind, at));
         if at.get() > 0 {
             prop_assert!(!within(&start, UnixMillis::new(at.get() - 1)));
-            let (start, end) = TimeIndex::range_before(at);
-            prop_assert!(!(start <= raw && raw < end));
+            let (first, end) = TimeIndex::range_before(&start, at);
+            prop_assert!(!(first <= raw && raw < end));
         }
         if let Some(later) = at.get().checked_add(1).map(UnixMillis::new) {
             prop_assert!(!within(&DueCursor::at(later), UnixMillis::new(u64::MAX)));
-            let (start, end) = TimeIndex::range_before(later);
-            prop_assert!(start <= raw && raw < end);
+            let (first, end) = TimeIndex::range_before(&start, later);
+            prop_assert!(first <= raw && raw < end);
         }
     }
 

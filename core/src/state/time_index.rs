@@ -89,9 +89,10 @@ impl TimeIndex {
         (from.0.clone(), range_of::<Self>(&[]).1)
     }
 
-    /// The rows that end before `end`.
-    pub fn range_before(end: UnixMillis) -> (Bytes, Bytes) {
-        (range_of::<Self>(&[]).0, DueCursor::at(end).0)
+    /// The rows from `from` on that end before `end`.
+    pub fn range_before(from: &DueCursor, end: UnixMillis) -> (Bytes, Bytes) {
+        let end = DueCursor::at(end).0;
+        (from.0.clone().min(end.clone()), end)
     }
 
     /// When a row ends, by its storage key; `None` for a key of another table.

@@ -44,11 +44,11 @@ pub fn next_due(view: &View<'_>, cursor: &DueCursor) -> Result<Option<UnixMillis
 }
 
 /// Replaces what the deletion of single rows left at the head of the index by one deleted
-/// range, so that whoever reads from the beginning passes it at once. Nothing that ends
-/// before `end` is left there: the response says so, and a row that is written meanwhile
-/// sends the transaction back.
-pub fn trim(view: &View<'_>, end: UnixMillis) -> Result<Plan<bool>, ReadError> {
-    let range = TimeIndex::range_before(end);
+/// range, so that whoever reads from the beginning passes it at once. It does so if there is
+/// nothing from `from` on that ends before `end`; a row that is written there meanwhile sends
+/// the transaction back.
+pub fn trim(view: &View<'_>, from: &DueCursor, end: UnixMillis) -> Result<Plan<bool>, ReadError> {
+    let range = TimeIndex::range_before(from, end);
     let empty = view.scan::<TimeIndex>(range.clone(), 1)?.is_empty();
     let mut txn = Txn::default();
     if empty {

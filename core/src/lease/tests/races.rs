@@ -131,12 +131,16 @@ fn clean_up_never_takes_a_newer_tombstone_with_it() {
 fn a_row_that_is_written_meanwhile_sends_a_trim_back() {
     let (mut world, root) = World::with_root(5);
     let end = world.now.saturating_add("10000h".parse().unwrap());
-    let (reads, trim) = plan(&mut world, |context, _| token::trim(context.view, end));
+    let (reads, trim) = plan(&mut world, |context, _| {
+        token::trim(context.view, &Default::default(), end)
+    });
     assert!(!trim.is_empty());
     let (_, grant) = plan_grant(&mut world, &root, "a");
     assert!(conflict(&reads, grant));
     // What is there is never trimmed away.
     world.granted(&root, "a");
-    let (_, trim) = plan(&mut world, |context, _| token::trim(context.view, end));
+    let (_, trim) = plan(&mut world, |context, _| {
+        token::trim(context.view, &Default::default(), end)
+    });
     assert!(trim.is_empty());
 }
