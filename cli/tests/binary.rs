@@ -162,8 +162,11 @@ async fn token_create_without_flags_leaves_the_choice_to_the_server() {
     let setup = Setup::new().await;
     setup.run(&["token", "create", "-ttl=0"]).await;
     let sent = setup.fake().state().last_create.clone().unwrap();
+    // Its own request id aside, under which it may be sent again.
+    assert!(!sent.request_id.is_empty());
     let nothing = v1::CreateTokenRequest {
         r#type: v1::TokenType::Service as i32,
+        request_id: sent.request_id.clone(),
         ..Default::default()
     };
     assert_eq!(sent, nothing);

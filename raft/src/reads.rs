@@ -22,9 +22,9 @@ use crate::{
     clock::{ClusterClock, suspended},
     options::{Timing, lease_read, quorum_read},
     peers::Peers,
-    state::{State, StateMachine},
+    state::{State, StateError, StateMachine},
     types::TypeConfig,
-    view::View,
+    view::{View, ViewError},
 };
 
 /// How a read proves that it is current.
@@ -46,9 +46,20 @@ pub enum ReadError {
     /// The deadline passed.
     #[error("the deadline passed before the read was confirmed")]
     Expired,
+    /// A snapshot is being installed: try again in a moment.
+    #[error("the state is being replaced by a snapshot")]
+    Replacing,
     /// The state can't be read.
     #[error("the state can't be read: {0}")]
     State(String),
+}
+
+/// Why a state gives no view.
+pub(crate) fn unreadable(error: StateError) -> ReadError {
+    match error {
+        StateError::View(ViewError::GenerationEnded) => ReadError::Replacing,
+        other => ReadError::State(other.to_string()),
+    }
 }
 
 /// A confirmed point: reads may be served from any state that has applied `index`.
@@ -168,10 +179,7 @@ impl Reads {
                 .map_err(|_| ReadError::Expired)?
                 .map_err(|_| ReadError::NoLeader)?;
         }
-        let view = self
-            .state
-            .view()
-            .map_err(|error| ReadError::State(error.to_string()))?;
+        let view = self.state.view().map_err(unreadable)?;
         let time_ms = self.clock.now_ms().max(point.time_ms).max(view.time_ms());
         Ok((view, time_ms))
     }

@@ -209,6 +209,11 @@ impl From<ReadError> for Error {
         match error {
             ReadError::NoLeader => Self::no_active_node(),
             ReadError::Expired => Self::deadline(Applied::No),
+            ReadError::Replacing => Self::new(
+                Code::Unavailable,
+                "STATE_REPLACED",
+                "this node is taking in a snapshot; try again",
+            ),
             ReadError::State(message) => {
                 tracing::error!(%message, "the state can't be read");
                 Self::internal("the state can't be read")

@@ -15,12 +15,8 @@ const SERVICES: [&str; 3] = ["", "tenure.ready", "tenure.active"];
 #[test]
 fn health_through_a_life() {
     run("health::health_through_a_life", async |scenario| {
-        let mut cluster = ServerCluster::spawn(
-            scenario.dir(),
-            &scenario.logs(),
-            ServerOptions::new(3)?,
-        )
-        .await?;
+        let mut cluster =
+            ServerCluster::spawn(scenario.dir(), &scenario.logs(), ServerOptions::new(3)?).await?;
         let mut watch = watch(&cluster, 0, "tenure.active").await?;
         expect(&cluster, 0, [true, false, false]).await?;
         cluster.init(5, 3).await?;
@@ -49,7 +45,9 @@ fn health_through_a_life() {
             }
         }
         // A lone survivor can't serve: it lost its quorum, and says so.
-        let rest = (0..3).find(|index| *index != next && *index != last).unwrap();
+        let rest = (0..3)
+            .find(|index| *index != next && *index != last)
+            .unwrap();
         cluster.node_mut(last)?.kill();
         expect(&cluster, rest, [true, false, false]).await
     });
@@ -59,19 +57,26 @@ fn health_through_a_life() {
 async fn expect(cluster: &ServerCluster, index: usize, wanted: [bool; 3]) -> Outcome<()> {
     let node = cluster.node(index)?;
     for (service, wanted) in SERVICES.into_iter().zip(wanted) {
-        let wanted = if wanted { Health::Serving } else { Health::NotServing };
+        let wanted = if wanted {
+            Health::Serving
+        } else {
+            Health::NotServing
+        };
         node.wait_health(service, wanted).await?;
         let what = format!("{}: {service:?} over TLS", node.name);
-        until(&what, SOON, async || match node.client().health(service).await {
-            Ok(health) if health == wanted => Ok(()),
-            Ok(health) => Err(format!("{health:?}")),
-            Err(error) => Err(error.to_string()),
+        until(&what, SOON, async || {
+            match node.client().health(service).await {
+                Ok(health) if health == wanted => Ok(()),
+                Ok(health) => Err(format!("{health:?}")),
+                Err(error) => Err(error.to_string()),
+            }
         })
         .await?;
     }
-    ensure(node.health("no.such.service").await.map_err(text)? == Health::Unknown, || {
-        "an unknown service has a health".into()
-    })
+    ensure(
+        node.health("no.such.service").await.map_err(text)? == Health::Unknown,
+        || "an unknown service has a health".into(),
+    )
 }
 
 async fn watch(
@@ -80,7 +85,9 @@ async fn watch(
     service: &str,
 ) -> Outcome<tonic::Streaming<HealthCheckResponse>> {
     let mut client = HealthClient::new(raw::channel(cluster, index)?);
-    let request = HealthCheckRequest { service: service.to_owned() };
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
     Ok(client.watch(request).await.map_err(text)?.into_inner())
 }
 
@@ -93,30 +100,40 @@ async fn next_of(watch: &mut tonic::Streaming<HealthCheckResponse>) -> Outcome<i
 /// The plain-text listener serves health and nothing else.
 #[test]
 fn the_plain_listener_serves_health_alone() {
-    run("health::the_plain_listener_serves_health_alone", async |scenario| {
-        let mut cluster =
-            ServerCluster::spawn(scenario.dir(), &scenario.logs(), ServerOptions::new(1)?).await?;
-        cluster.init(1, 1).await?;
-        cluster.unseal(0).await?;
-        let address = cluster.node(0)?.health;
-        let plain: Channel = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(text)?
-            .connect_lazy();
-        let root = cluster.root();
-        for path in raw::methods() {
-            let answer = raw::call(&plain, &path, Vec::new(), Some(root.expose())).await;
-            let code = answer.err().map(|status| status.code());
-            ensure(code == Some(tonic::Code::Unimplemented), || format!("{path}: {code:?}"))?;
-        }
-        let asked = ServerReflectionClient::new(plain)
-            .server_reflection_info(tokio_stream::once(Default::default()))
-            .await;
-        ensure(asked.is_err(), || "reflection in plain text".into())?;
-        // And TLS isn't to be had by plain text on the client port.
-        let api = cluster.node(0)?.api;
-        let plain = Endpoint::from_shared(format!("http://{api}")).map_err(text)?.connect_lazy();
-        let status = "/tenure.v1.SealService/GetSealStatus";
-        let answer = raw::call(&plain, status, Vec::new(), None).await;
-        ensure(answer.is_err(), || "the client port speaks plain text".into())
-    });
+    run(
+        "health::the_plain_listener_serves_health_alone",
+        async |scenario| {
+            let mut cluster =
+                ServerCluster::spawn(scenario.dir(), &scenario.logs(), ServerOptions::new(1)?)
+                    .await?;
+            cluster.init(1, 1).await?;
+            cluster.unseal(0).await?;
+            let address = cluster.node(0)?.health;
+            let plain: Channel = Endpoint::from_shared(format!("http://{address}"))
+                .map_err(text)?
+                .connect_lazy();
+            let root = cluster.root();
+            for path in raw::methods() {
+                let answer = raw::call(&plain, &path, Vec::new(), Some(root.expose())).await;
+                let code = answer.err().map(|status| status.code());
+                ensure(code == Some(tonic::Code::Unimplemented), || {
+                    format!("{path}: {code:?}")
+                })?;
+            }
+            let asked = ServerReflectionClient::new(plain)
+                .server_reflection_info(tokio_stream::once(Default::default()))
+                .await;
+            ensure(asked.is_err(), || "reflection in plain text".into())?;
+            // And TLS isn't to be had by plain text on the client port.
+            let api = cluster.node(0)?.api;
+            let plain = Endpoint::from_shared(format!("http://{api}"))
+                .map_err(text)?
+                .connect_lazy();
+            let status = "/tenure.v1.SealService/GetSealStatus";
+            let answer = raw::call(&plain, status, Vec::new(), None).await;
+            ensure(answer.is_err(), || {
+                "the client port speaks plain text".into()
+            })
+        },
+    );
 }

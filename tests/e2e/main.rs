@@ -11,6 +11,7 @@ mod membership;
 mod program;
 mod races;
 mod raw;
+mod reflection;
 mod sealed;
 mod secrecy;
 
@@ -27,10 +28,13 @@ const BOUND: Duration = Duration::from_secs(150);
 /// Runs one test: `name` is the path of its function, so that a failure can be replayed.
 fn run(name: &str, body: impl AsyncFnOnce(&Scenario) -> Outcome<()>) {
     let scenario = Scenario::new(name);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let ended = runtime.unwrap().block_on(async {
-        tokio::time::timeout(BOUND, body(&scenario)).await
-    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let ended = runtime
+        .unwrap()
+        .block_on(async { tokio::time::timeout(BOUND, body(&scenario)).await });
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => panic!("{reason}"),
@@ -68,7 +72,10 @@ async fn make(
     client: &tenure_client::Client,
     request: CreateTokenRequest,
 ) -> Outcome<(Secret, String)> {
-    let auth = client.create_token(request).await.map_err(|error| format!("create: {error}"))?;
+    let auth = client
+        .create_token(request)
+        .await
+        .map_err(|error| format!("create: {error}"))?;
     Ok((Secret::new(auth.client_token), auth.accessor))
 }
 

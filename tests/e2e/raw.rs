@@ -50,7 +50,9 @@ impl Decoder for Plain {
 pub fn channel(cluster: &ServerCluster, index: usize) -> Outcome<Channel> {
     let ca = Certificate::from_pem(cluster.authority.pem());
     let endpoint = Endpoint::from_shared(cluster.node(index)?.url()).map_err(text)?;
-    let endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(ca)).map_err(text)?;
+    let endpoint = endpoint
+        .tls_config(ClientTlsConfig::new().ca_certificate(ca))
+        .map_err(text)?;
     Ok(endpoint.connect_lazy())
 }
 
@@ -69,7 +71,10 @@ pub async fn call(
         let value = value.map_err(|_| Status::internal("the test's token is no header"))?;
         request.metadata_mut().insert("authorization", value);
     }
-    client.ready().await.map_err(|error| Status::unavailable(format!("connect: {error}")))?;
+    client
+        .ready()
+        .await
+        .map_err(|error| Status::unavailable(format!("connect: {error}")))?;
     let path = http::uri::PathAndQuery::try_from(path).map_err(|_| Status::internal("path"))?;
     Ok(client.unary(request, path, Plain).await?.into_inner())
 }
@@ -78,9 +83,14 @@ pub async fn call(
 /// both, in an `ErrorInfo` of our domain.
 pub fn details(status: &Status) -> Outcome<(String, String)> {
     let details = status.get_error_details();
-    let info = details.error_info().ok_or_else(|| format!("no ErrorInfo: {status:?}"))?;
+    let info = details
+        .error_info()
+        .ok_or_else(|| format!("no ErrorInfo: {status:?}"))?;
     if info.domain != "tenure" {
-        return Err(format!("ErrorInfo of the domain {:?}: {status:?}", info.domain));
+        return Err(format!(
+            "ErrorInfo of the domain {:?}: {status:?}",
+            info.domain
+        ));
     }
     let applied = info.metadata.get("applied").cloned().unwrap_or_default();
     Ok((info.reason.clone(), applied))
@@ -96,7 +106,9 @@ pub fn methods() -> Vec<String> {
         .flat_map(|service| {
             let name = service.full_name().to_owned();
             let methods: Vec<_> = service.methods().collect();
-            methods.into_iter().map(move |method| format!("/{name}/{}", method.name()))
+            methods
+                .into_iter()
+                .map(move |method| format!("/{name}/{}", method.name()))
         })
         .collect()
 }

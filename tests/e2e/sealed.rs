@@ -13,15 +13,13 @@ const OPEN: [&str; 3] = [
 ];
 
 /// Every RPC on a node that isn't initialised, that is sealed, and that was sealed again.
+///
+/// Planted bug: LookupSelf goes on without keys. Caught by its answer.
 #[test]
 fn every_rpc_while_sealed() {
     run("sealed::every_rpc_while_sealed", async |scenario| {
-        let mut cluster = ServerCluster::spawn(
-            scenario.dir(),
-            &scenario.logs(),
-            ServerOptions::new(3)?,
-        )
-        .await?;
+        let mut cluster =
+            ServerCluster::spawn(scenario.dir(), &scenario.logs(), ServerOptions::new(3)?).await?;
         for index in 0..3 {
             closed(&cluster, index, "NOT_INITIALIZED", "hvs.none").await?;
         }
@@ -38,7 +36,9 @@ fn every_rpc_while_sealed() {
         for index in 0..3 {
             let again = cluster.node(index)?.client().init(5, 3).await;
             let code = again.err().map(|error| error.code());
-            ensure(code == Some(Code::FailedPrecondition), || format!("init again: {code:?}"))?;
+            ensure(code == Some(Code::FailedPrecondition), || {
+                format!("init again: {code:?}")
+            })?;
         }
         Ok(())
     });
@@ -48,7 +48,9 @@ fn every_rpc_while_sealed() {
 async fn closed(cluster: &ServerCluster, index: usize, reason: &str, token: &str) -> Outcome<()> {
     let channel = raw::channel(cluster, index)?;
     let methods = raw::methods();
-    ensure(methods.len() >= 20, || format!("only {} methods", methods.len()))?;
+    ensure(methods.len() >= 20, || {
+        format!("only {} methods", methods.len())
+    })?;
     for path in methods {
         if OPEN.contains(&path.as_str()) {
             continue;
@@ -65,15 +67,27 @@ async fn closed(cluster: &ServerCluster, index: usize, reason: &str, token: &str
                 given == reason && status.code() == Code::Unavailable
             };
             ensure(fits && applied == "no", || {
-                format!("{path} on node {index}: {:?} {given} applied {applied}", status.code())
+                format!(
+                    "{path} on node {index}: {:?} {given} applied {applied}",
+                    status.code()
+                )
             })?;
         }
     }
     // And what it does answer.
     cluster.node(index)?.status().await.map_err(text)?;
-    cluster.node(index)?.wait_health("", Health::Serving).await?;
-    cluster.node(index)?.wait_health("tenure.ready", Health::NotServing).await?;
-    cluster.node(index)?.wait_health("tenure.active", Health::NotServing).await
+    cluster
+        .node(index)?
+        .wait_health("", Health::Serving)
+        .await?;
+    cluster
+        .node(index)?
+        .wait_health("tenure.ready", Health::NotServing)
+        .await?;
+    cluster
+        .node(index)?
+        .wait_health("tenure.active", Health::NotServing)
+        .await
 }
 
 /// Shares: progress and nonce, a share twice, garbage, a wrong set, reset, and an open node.
@@ -86,23 +100,39 @@ fn unsealing_step_by_step() {
             let made = cluster.node(0)?.client().init(shares, threshold).await;
             let code = made.err().map(|error| error.code());
             let wanted = Some(Code::InvalidArgument);
-            ensure(code == wanted, || format!("init {shares} {threshold}: {code:?}"))?;
+            ensure(code == wanted, || {
+                format!("init {shares} {threshold}: {code:?}")
+            })?;
         }
         let keys = cluster.init(5, 3).await?;
         let node = cluster.node(0)?;
         let client = node.client();
         let first = client.unseal(&keys.shares[0]).await.map_err(text)?;
-        ensure(first.progress == 1 && !first.nonce.is_empty(), || format!("{first:?}"))?;
+        ensure(first.progress == 1 && !first.nonce.is_empty(), || {
+            format!("{first:?}")
+        })?;
         let twice = client.unseal(&keys.shares[0]).await.map_err(text)?;
-        ensure(twice.progress == 1 && twice.nonce == first.nonce, || format!("{twice:?}"))?;
+        ensure(twice.progress == 1 && twice.nonce == first.nonce, || {
+            format!("{twice:?}")
+        })?;
         for garbage in [Vec::new(), vec![7], vec![7; 5000]] {
-            let code = client.unseal(&garbage).await.err().map(|error| error.code());
-            ensure(code == Some(Code::InvalidArgument), || format!("garbage: {code:?}"))?;
+            let code = client
+                .unseal(&garbage)
+                .await
+                .err()
+                .map(|error| error.code());
+            ensure(code == Some(Code::InvalidArgument), || {
+                format!("garbage: {code:?}")
+            })?;
         }
         let status = node.status().await.map_err(text)?;
-        ensure(status.progress == 1, || format!("after garbage: {status:?}"))?;
+        ensure(status.progress == 1, || {
+            format!("after garbage: {status:?}")
+        })?;
         let reset = client.reset_unseal().await.map_err(text)?;
-        ensure(reset.progress == 0 && reset.nonce.is_empty(), || format!("{reset:?}"))?;
+        ensure(reset.progress == 0 && reset.nonce.is_empty(), || {
+            format!("{reset:?}")
+        })?;
 
         // Two right shares and a wrong one: found out, without telling which.
         let mut wrong = keys.shares[2].clone();
@@ -113,15 +143,21 @@ fn unsealing_step_by_step() {
         let error = refused.err().ok_or("a wrong share opened the node")?;
         ensure(error.code() == Code::InvalidArgument, || error.to_string())?;
         let status = node.status().await.map_err(text)?;
-        ensure(status.sealed && status.progress == 0, || format!("{status:?}"))?;
+        ensure(status.sealed && status.progress == 0, || {
+            format!("{status:?}")
+        })?;
 
         for share in &keys.shares[2..] {
             client.unseal(share).await.map_err(text)?;
         }
         let open = node.status().await.map_err(text)?;
-        ensure(!open.sealed && open.cluster_name == "tenure-test", || format!("{open:?}"))?;
+        ensure(!open.sealed && open.cluster_name == "tenure-test", || {
+            format!("{open:?}")
+        })?;
         let still = client.unseal(&[1]).await.map_err(text)?;
-        ensure(!still.sealed && still.progress == 0, || format!("{still:?}"))?;
+        ensure(!still.sealed && still.progress == 0, || {
+            format!("{still:?}")
+        })?;
         Ok(())
     });
 }
@@ -136,15 +172,22 @@ fn sealed_and_opened_again() {
         for index in 0..3 {
             let code = cluster.node(index)?.client_of(&token).seal().await;
             let code = code.err().map(|error| error.code());
-            ensure(code == Some(Code::PermissionDenied), || format!("seal: {code:?}"))?;
+            ensure(code == Some(Code::PermissionDenied), || {
+                format!("seal: {code:?}")
+            })?;
             let code = cluster.node(index)?.client().seal().await;
             let code = code.err().map(|error| error.code());
-            ensure(code == Some(Code::Unauthenticated), || format!("seal: {code:?}"))?;
+            ensure(code == Some(Code::Unauthenticated), || {
+                format!("seal: {code:?}")
+            })?;
         }
         // The active node: another one takes over.
         let active = cluster.wait_active().await?;
         cluster.root_at(active)?.seal().await.map_err(text)?;
-        cluster.node(active)?.wait_health("tenure.ready", Health::NotServing).await?;
+        cluster
+            .node(active)?
+            .wait_health("tenure.ready", Health::NotServing)
+            .await?;
         let next = cluster.wait_active().await?;
         ensure(next != active, || "a sealed node is active".into())?;
         cluster.node(next)?.accepts(&token).await?;

@@ -7,6 +7,8 @@
     clippy::print_stdout
 )]
 
+use std::process::ExitStatus;
+
 use tenure_tests::cluster::SOON;
 use tenure_tests::{Cluster, ClusterOptions, Load, Scenario, eventually, scale};
 
@@ -75,6 +77,40 @@ fn learner_catches_up_by_snapshot_under_load() {
     cluster.verify(&ledger).unwrap();
 }
 
+/// Leaves a node behind until it has to be sent a snapshot, and waits until it dies at the
+/// failpoint. The leader may still have the log that it needs: then it is left behind again.
+fn die_installing(cluster: &mut Cluster, victim: usize, failpoint: &str) -> ExitStatus {
+    let planted = format!("{FEW_ENTRIES_KEPT};{failpoint}=panic");
+    for _ in 0..8 {
+        let had = cluster.nodes[victim].status().unwrap();
+        cluster.kill(victim);
+        eventually("fill", SOON, || {
+            let active = cluster.wait_active();
+            cluster.nodes[active].call("fill 1000 2000")
+        });
+        wait_purged(cluster, had.last_log);
+        let active = cluster.wait_active();
+        let goal = cluster.nodes[active].status().unwrap().applied;
+        let environment = &mut cluster.nodes[victim].environment;
+        environment.insert("FAILPOINTS".into(), planted.clone());
+        cluster.spawn(victim);
+        let end = eventually("it dies, or catches up by the log", SOON, || {
+            if let Some(end) = cluster.process(victim).exited() {
+                return Ok(Some(end));
+            }
+            match cluster.nodes[victim].status() {
+                Ok(status) if status.applied >= goal => Ok(None),
+                Ok(status) => Err(format!("{status:?}")),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        if let Some(end) = end {
+            return end;
+        }
+    }
+    panic!("{failpoint}: it was never sent a snapshot");
+}
+
 /// A follower that was away gets a snapshot, and dies on both sides of the swap.
 #[test]
 fn killed_while_a_snapshot_is_installed() {
@@ -105,19 +141,7 @@ fn killed_while_a_snapshot_is_installed() {
                     Err(format!("{status:?}"))
                 }
             });
-            cluster.kill(victim);
-            eventually("fill", SOON, || {
-                let active = cluster.wait_active();
-                cluster.nodes[active].call("fill 1000 2000")
-            });
-            wait_purged(&cluster, had.last_log);
-            let planted = format!("{FEW_ENTRIES_KEPT};{failpoint}=panic");
-            cluster.nodes[victim]
-                .environment
-                .insert("FAILPOINTS".into(), planted);
-            cluster.spawn(victim);
-            let end = cluster.process(victim).wait_exit(SOON);
-            let end = end.unwrap_or_else(|error| panic!("{failpoint}: {error}"));
+            let end = die_installing(&mut cluster, victim, failpoint);
             let killed = cluster.process(victim).was_killed();
             assert!(
                 killed,

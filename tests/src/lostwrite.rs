@@ -10,16 +10,23 @@ use std::sync::OnceLock;
 use crate::process::copy_dir;
 use crate::random::Random;
 
-/// The library, built once for each test binary with the system's C compiler.
+/// The library, built with the system's C compiler when its source has changed, and kept
+/// beside the test binaries.
 pub fn library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/lostwrite.c");
-        let dir = tempfile::Builder::new()
-            .prefix("tenure-lostwrite-")
-            .tempdir()
-            .expect("folder");
-        let built = dir.path().join("liblostwrite.so");
+        let text = fs::read(&source).expect("the library's source");
+        // FNV-1a: the name tells which source it was built from.
+        let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let beside = std::env::current_exe().expect("own path");
+        let place = beside.with_file_name(format!("liblostwrite-{hash:016x}.so"));
+        if place.exists() {
+            return place;
+        }
+        let fresh = place.with_extension(format!("{}.new", std::process::id()));
         let output = Command::new("cc")
             .args([
                 "-shared",
@@ -30,7 +37,7 @@ pub fn library() -> &'static Path {
                 "-pthread",
                 "-o",
             ])
-            .arg(&built)
+            .arg(&fresh)
             .arg(&source)
             .arg("-ldl")
             .output()
@@ -40,11 +47,7 @@ pub fn library() -> &'static Path {
             "cc: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        // A stable place: processes of several runs load it, and it outlives this process
-        // no more than the build folder does.
-        let target = std::env::current_exe().expect("own path");
-        let place = target.with_file_name(format!("liblostwrite-{}.so", std::process::id()));
-        fs::copy(&built, &place).expect("keep the library");
+        fs::rename(&fresh, &place).expect("keep the library");
         place
     })
 }

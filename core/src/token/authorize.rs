@@ -3,7 +3,10 @@
 //!
 //! A [`Permit`] is the only way into an operation, and only [`authorize`] makes one.
 
-use super::{Caller, Context, Denied, TokenError, entry::live};
+use super::{
+    Caller, Context, Denied, TokenError,
+    entry::{live, spent_lives},
+};
 use crate::types::{Accessor, TokenId, TtlRequest};
 
 /// The token that a request is about.
@@ -124,6 +127,8 @@ pub fn authorize<'a, A: Action>(
     let mut caller = caller.clone();
     if !caller.spent {
         caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
+    } else if !spent_lives(context, &caller.entry)? {
+        return Err(TokenError::InvalidToken);
     }
     match action.root_only(&caller) {
         Some(what) if !caller.is_root() => Err(Denied::RootOnly(what).into()),

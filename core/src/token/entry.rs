@@ -115,14 +115,8 @@ pub(crate) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entr
     {
         return Ok(None);
     }
-    for ancestor in &ancestors {
-        let alive = view.get::<Tokens>(ancestor)?.is_some_and(|ancestor| {
-            // One that is younger than its descendant is another token under a chosen id.
-            ancestor.create_revision < created && !ancestor.value.expiry.is_past(context.now)
-        });
-        if !alive {
-            return Ok(None);
-        }
+    if !ancestors_live(context, &ancestors, created)? {
+        return Ok(None);
     }
     Ok(Some(Entry {
         hash: *hash,
@@ -130,4 +124,39 @@ pub(crate) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entr
         created,
         ancestors,
     }))
+}
+
+/// Whether all that a token of this age depends on lives.
+fn ancestors_live(
+    context: Context<'_>,
+    ancestors: &[TokenHash],
+    created: u64,
+) -> Result<bool, TokenError> {
+    for ancestor in ancestors {
+        let row = context.view.get::<Tokens>(ancestor)?;
+        let alive = row.is_some_and(|ancestor| {
+            // One that is younger than its descendant is another token under a chosen id.
+            ancestor.create_revision < created && !ancestor.value.expiry.is_past(context.now)
+        });
+        if !alive {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a caller at its last use may still act: its own record is gone, but what it
+/// depended on must not have been revoked since.
+pub(super) fn spent_lives(context: Context<'_>, entry: &Entry) -> Result<bool, TokenError> {
+    for ancestor in &entry.ancestors {
+        context.view.note::<Tombstones>(ancestor);
+    }
+    // Its own tombstone, if it left children, is of its own making.
+    let revoked = entry
+        .ancestors
+        .iter()
+        .any(|ancestor| context.revocations.kill(ancestor, &[], entry.created));
+    Ok(!revoked
+        && !entry.record.expiry.is_past(context.now)
+        && ancestors_live(context, &entry.ancestors, entry.created)?)
 }

@@ -264,13 +264,10 @@ impl SyncThread {
             memory.purge(upto);
             beyond_end
         };
-        if beyond_end {
-            let mark = self.marker.mark();
-            self.sync(Mark {
-                last: Some(upto),
-                ..mark
-            })?;
-        }
+        // Files go for good at once: that they are purged must be durable before.
+        let mark = self.marker.mark();
+        let last = if beyond_end { Some(upto) } else { mark.last };
+        self.sync(Mark { last, ..mark })?;
         // Whole files below the purge point go at once, instead of through compactions.
         self.inner
             .db

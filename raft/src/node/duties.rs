@@ -81,6 +81,9 @@ impl Node {
                 changed
             });
             if metrics.changed().await.is_err() {
+                tracing::error!("raft has stopped: this node must restart");
+                self.deactivate();
+                self.shared.stop.cancel();
                 return;
             }
         }
@@ -142,7 +145,7 @@ impl Node {
     }
 
     /// Asks all peers how they are, and corrects the clock by what they say.
-    async fn ask_peers(&self, core: &Core) {
+    pub(super) async fn ask_peers(&self, core: &Core) {
         let members: Vec<NodeId> = {
             let metrics = core.raft.server_metrics();
             let stored = metrics.borrow_watched().membership_config.clone();
@@ -176,7 +179,8 @@ impl Node {
     }
 
     /// Corrects cluster time by what is known of the voters' clocks.
-    pub(super) fn correct_clock(&self, core: &Core) {
+    /// Whether enough of them were known.
+    pub(super) fn correct_clock(&self, core: &Core) -> bool {
         let own = core.identity.node_id;
         let voters = core.voters();
         let mut clocks: Vec<u64> = voters
@@ -192,6 +196,7 @@ impl Node {
             clocks.push(core.clock.wall_ms());
         }
         core.clock.observe(&clocks, voters.len());
+        clocks.len() > voters.len() / 2
     }
 
     async fn tick(self) {
@@ -206,6 +211,7 @@ impl Node {
                 self.snapshot().await;
             }
             self.stand_if_allowed().await;
+            self.finish_alone(core).await;
             if self.leader_lives(core) {
                 leaderless_since = Instant::now();
             } else if leaderless_since.elapsed() > self.shared.config.timing.last_resort() {
@@ -247,6 +253,15 @@ impl Node {
         let allowed = self.may_stand(core);
         core.raft.runtime_config().elect(allowed);
         if allowed && core.is_single_voter() && core.leadership().is_none() {
+            let _ = core.raft.trigger().elect(true).await;
+        }
+    }
+
+    /// A single voter applies the end of its log only once it leads; sealed, it doesn't stand
+    /// by itself, and what it lacks may be the keyring that unseals it. It proposes nothing.
+    async fn finish_alone(&self, core: &Core) {
+        let behind = core.state.applied().index < core.log.last_index();
+        if behind && core.is_single_voter() && core.leadership().is_none() {
             let _ = core.raft.trigger().elect(true).await;
         }
     }
@@ -302,6 +317,11 @@ impl Node {
             .filter(|(other, known)| *other < id && known.name == member.name)
             .map(|(other, _)| *other)
             .collect();
+        if replaced.contains(&core.identity.node_id) {
+            // Two members of one name, and this one leads: it must let go first.
+            let _ = self.hand_over(None).await;
+            return;
+        }
         let mut target: BTreeSet<NodeId> = voters.difference(&replaced).copied().collect();
         target.insert(*id);
         tracing::info!(
@@ -333,6 +353,9 @@ impl Node {
         if id == core.identity.node_id {
             return Err(RemoveError::Leader);
         }
+        // Its join token must not let it in again.
+        let forgotten = self.forget_join_tokens(id).await;
+        forgotten.map_err(|error| RemoveError::Failed(error.to_string()))?;
         let stored = core
             .raft
             .server_metrics()

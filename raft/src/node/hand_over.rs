@@ -39,6 +39,13 @@ impl Node {
     /// # Errors
     /// See [`HandOverError`].
     pub async fn hand_over(&self, target: Option<NodeId>) -> Result<NodeId, HandOverError> {
+        // A task of its own: a caller that goes must not leave a transfer half done.
+        let node = self.clone();
+        let task = tokio::spawn(async move { node.hand_over_now(target).await });
+        task.await.unwrap_or(Err(HandOverError::Failed))
+    }
+
+    async fn hand_over_now(&self, target: Option<NodeId>) -> Result<NodeId, HandOverError> {
         let core = self.core().ok_or(HandOverError::NotLeader)?;
         let leadership = core.leadership().ok_or(HandOverError::NotLeader)?;
         if self.candidates(core, target).is_empty() {

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{Node, StartError};
 use crate::{
     batch::SubmitError,
-    codec,
+    codec, files,
     identity::NodeIdentity,
     limits::FORMAT,
     peers::JoinPin,
@@ -83,6 +83,8 @@ pub enum JoinError {
 const LAST_NODE_ID: &[u8] = b"\x01n";
 const JOIN_TOKENS: &[u8] = b"\x01j";
 const JOIN_TOKENS_END: &[u8] = b"\x01k";
+/// Who was a member when this node joined, an encoded `Membership`.
+const FIRST_MEMBERS_FILE: &str = "first-members";
 const TOKEN_PREFIX: &str = "tenure-join.";
 const SECRET_BYTES: usize = 32;
 /// Join tokens alive at one time.
@@ -186,6 +188,33 @@ impl Node {
             fingerprints,
         };
         Ok(Zeroizing::new(token.encode()))
+    }
+
+    /// Deletes the join tokens that gave `id`: who was removed must not use them again.
+    pub(super) async fn forget_join_tokens(&self, id: NodeId) -> Result<(), SubmitError> {
+        let core = self.core().ok_or(SubmitError::NotActive)?;
+        let view = core.state.view().map_err(|_| SubmitError::NotActive)?;
+        let known = view
+            .scan(JOIN_TOKENS, JOIN_TOKENS_END, JOIN_TOKENS_MAX)
+            .map_err(|_| SubmitError::NotActive)?;
+        let gave = |record: &Record| {
+            wire::JoinToken::decode(record.value.clone())
+                .is_ok_and(|token| token.node_id == Some(id))
+        };
+        let ops: Vec<Op> = known
+            .into_iter()
+            .filter(|(_, record)| gave(record))
+            .map(|(key, _)| Op::Delete(key))
+            .collect();
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let txn = Txn {
+            ops,
+            ..Txn::default()
+        };
+        self.submit(txn, Instant::now() + EXCHANGE_WAIT).await?;
+        Ok(())
     }
 
     /// Joins a cluster through any of `addresses` (peer addresses, `host:port`), and starts
@@ -307,21 +336,22 @@ impl Node {
 
     /// Takes on the identity that the cluster gave, and starts raft with it.
     async fn adopt(&self, joined: wire::JoinResponse) -> Result<(), JoinError> {
-        let members = joined.membership.clone().unwrap_or_default();
-        let members: BTreeMap<NodeId, Member> = members
-            .nodes
-            .iter()
-            .map(|(id, node)| (*id, codec::member_from_proto(node)))
-            .collect();
+        let members = members_of(&joined.membership.clone().unwrap_or_default());
         let identity = NodeIdentity {
             cluster_id: cluster_id(&joined)?,
             node_id: joined.node_id,
             name: self.shared.config.name.clone(),
         };
-        identity
-            .save(&self.shared.config.data_dir)
-            .map_err(StartError::from)?;
-        // Its own log knows no members yet; these are who may speak to it.
+        // Its own log knows no members yet; these are who may speak to it, after a restart too.
+        let dir = &self.shared.config.data_dir;
+        let membership = joined.membership.clone().unwrap_or_default();
+        files::replace_file(&dir.join(FIRST_MEMBERS_FILE), &membership.encode_to_vec()).map_err(
+            |source| StartError::Io {
+                what: "keeping the members that the cluster named".to_owned(),
+                source,
+            },
+        )?;
+        identity.save(dir).map_err(StartError::from)?;
         self.shared.peers.update(&members);
         self.start_core(identity).await?;
         Ok(())
@@ -464,9 +494,12 @@ impl Node {
         let metrics = core.raft.metrics();
         let stored = Arc::clone(&metrics.borrow_watched().membership_config);
         let mut known = stored.membership().nodes();
-        // The same key again: the first answer was lost on its way.
+        // The same key again: the first answer was lost on its way. A voter's id is never given
+        // again: a node that lost its log must not vote as the one that had it.
+        let is_voter = |id: NodeId| stored.membership().voter_ids().any(|voter| voter == id);
         if token.is_none()
             && let Some((id, _)) = known.find(|(_, known)| known.public_key == member.public_key)
+            && !is_voter(*id)
         {
             return Ok((None, *id));
         }
@@ -491,7 +524,9 @@ impl Node {
                 return Err(bad_token());
             }
             match token.node_id {
-                Some(id) if token.public_key == member.public_key => return Ok((None, id)),
+                Some(id) if token.public_key == member.public_key && !is_voter(id) => {
+                    return Ok((None, id));
+                }
                 Some(_) => return Err(bad_token()),
                 None => {}
             }
@@ -516,6 +551,25 @@ impl Node {
 /// One answer for unknown, used and ended tokens.
 fn bad_token() -> Status {
     Status::permission_denied("the join token is unknown, used or expired")
+}
+
+fn members_of(membership: &wire::Membership) -> BTreeMap<NodeId, Member> {
+    let members = membership.nodes.iter();
+    members
+        .map(|(id, node)| (*id, codec::member_from_proto(node)))
+        .collect()
+}
+
+impl Node {
+    /// Trusts the members that the cluster named when this node joined, until its own log
+    /// names some.
+    pub(super) fn trust_first_members(&self) {
+        let path = self.shared.config.data_dir.join(FIRST_MEMBERS_FILE);
+        let kept = std::fs::read(path).ok();
+        if let Some(kept) = kept.and_then(|bytes| wire::Membership::decode(bytes.as_slice()).ok()) {
+            self.shared.peers.update(&members_of(&kept));
+        }
+    }
 }
 
 fn id_of(record: &Record) -> NodeId {

@@ -46,7 +46,7 @@ use crate::{
     options::{Timing, raft_config},
     peer_server::{PeerHandler, serve},
     peers::{PeerChannel, PeerError, Peers},
-    reads::{Consistency, ReadError, Reads},
+    reads::{Consistency, ReadError, Reads, unreadable},
     state::{ApplyObserver, State, StateError, StateMachine},
     tls::PeerTlsOptions,
     txn::Txn,
@@ -268,6 +268,7 @@ impl Node {
         if shared.core.set(core).is_err() {
             return Err(StartError::Initialized);
         }
+        self.trust_first_members();
         self.trust_members();
         self.start_duties();
         Ok(())
@@ -284,19 +285,28 @@ impl Node {
     /// It belongs to one already, or the disk fails.
     pub async fn bootstrap(&self) -> Result<(), StartError> {
         let _one_at_a_time = self.shared.founding.lock().await;
-        if self.is_initialized() {
-            return Err(StartError::Initialized);
+        let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
+        match self.core() {
+            // A crash may have come between the identity and the first membership.
+            Some(core) if core.identity.node_id == FIRST_NODE_ID => {
+                let begun = core.raft.is_initialized().await;
+                if begun.map_err(|error| failed(&error))? {
+                    return Err(StartError::Initialized);
+                }
+            }
+            Some(_) => return Err(StartError::Initialized),
+            None => {
+                let mut cluster_id = [0; 16];
+                aws_lc_rs::rand::fill(&mut cluster_id).map_err(|_| failed(&"no randomness"))?;
+                let identity = NodeIdentity {
+                    cluster_id,
+                    node_id: FIRST_NODE_ID,
+                    name: self.shared.config.name.clone(),
+                };
+                identity.save(&self.shared.config.data_dir)?;
+                self.start_core(identity).await?;
+            }
         }
-        let mut cluster_id = [0; 16];
-        aws_lc_rs::rand::fill(&mut cluster_id)
-            .map_err(|_| StartError::Raft("no randomness".to_owned()))?;
-        let identity = NodeIdentity {
-            cluster_id,
-            node_id: FIRST_NODE_ID,
-            name: self.shared.config.name.clone(),
-        };
-        identity.save(&self.shared.config.data_dir)?;
-        self.start_core(identity).await?;
         let members = BTreeMap::from([(FIRST_NODE_ID, self.shared.own_member())]);
         let core = self.core().ok_or(StartError::Initialized)?;
         core.raft
@@ -354,6 +364,9 @@ impl Node {
         if self.shared.transferring.load(Ordering::Acquire) {
             return Err(ActivateError::NotLeader);
         }
+        if self.shared.transferring.load(Ordering::Acquire) {
+            return Err(ActivateError::NotLeader);
+        }
         self.deactivate();
         if let Some(last) = &*last {
             // Once it is quiet its entries precede the opening entry in the log, so that
@@ -363,7 +376,11 @@ impl Node {
                 .await
                 .map_err(|_| ActivateError::NotCommitted)?;
         }
-        self.correct_clock(core);
+        // After a start nothing may be known of the others' clocks: what ended meanwhile must
+        // not pass for a moment.
+        if !self.correct_clock(core) {
+            self.ask_peers(core).await;
+        }
         let applied = core.state.applied();
         core.clock.anchor(applied.time_ms);
         let opening = wire::Command {
@@ -457,9 +474,7 @@ impl Node {
     /// There is no state, or it can't be read.
     pub fn view(&self) -> Result<View, ReadError> {
         let core = self.core().ok_or(ReadError::NoLeader)?;
-        core.state
-            .view()
-            .map_err(|error| ReadError::State(error.to_string()))
+        core.state.view().map_err(unreadable)
     }
 
     /// A view that shows every write acknowledged before the call, and cluster time in

@@ -128,12 +128,18 @@ impl Plan {
     fn add_command(&mut self, bytes: &Bytes, changes: &mut Vec<Change>) -> io::Result<()> {
         let command: internal::Command = codec::decode("command", bytes.clone())?;
         codec::check_format("command", command.format)?;
-        let next = self.after.revision.checked_add(1);
-        if !command.transactions.is_empty() && next != Some(command.first_revision) {
-            return Err(invalid(format!(
-                "a command starts at revision {}, the state is at {}",
-                command.first_revision, self.after.revision
-            )));
+        if !command.transactions.is_empty() {
+            // An entry that raft refused leaves a gap before the next one, and harms nothing:
+            // nobody has seen its revisions. Going back would.
+            match command.first_revision.checked_sub(1) {
+                Some(before) if before >= self.after.revision => self.after.revision = before,
+                _ => {
+                    return Err(invalid(format!(
+                        "a command starts at revision {}, the state is at {}",
+                        command.first_revision, self.after.revision
+                    )));
+                }
+            }
         }
         // Cluster time never runs backwards, whatever a leader proposed.
         self.after.time_ms = self.after.time_ms.max(command.time_ms);

@@ -47,7 +47,7 @@ impl State {
         let kept = snapshot::keep_newest(&dirs.snapshots, &cluster_id)?;
         let membership = generation::read_membership(generation.db()?)?;
         let view = View::pin(generation)?;
-        Ok(Self {
+        let state = Self {
             inner: Arc::new(Inner {
                 applied: watch::Sender::new(view.applied()),
                 current: ArcSwap::from_pointee(view),
@@ -59,7 +59,10 @@ impl State {
                 snapshot: Mutex::new(kept),
             }),
             preview: None,
-        })
+        };
+        // What was flushed is not applied again: the observer learns of it here.
+        state.inner.observer.reset(&state);
+        Ok(state)
     }
 }
 

@@ -220,7 +220,8 @@ async fn what_apply_can_not_understand_is_an_error_and_changes_nothing() {
     let refused = [
         normal(2, &newer),
         normal(2, &none),
-        normal(2, &command(1, 3, vec![vec![put(b"\x02a", b"", None)]])),
+        normal(2, &command(1, 1, vec![vec![put(b"\x02a", b"", None)]])),
+        normal(2, &command(1, 0, vec![vec![put(b"\x02a", b"", None)]])),
         normal(2, &command(1, 2, vec![vec![put(keys::APPLIED, b"", None)]])),
         normal(2, &command(1, 2, vec![vec![put(b"", b"", None)]])),
         normal(
@@ -238,6 +239,32 @@ async fn what_apply_can_not_understand_is_an_error_and_changes_nothing() {
         assert_eq!(state.applied().index, 1);
         assert_eq!(state.view().unwrap().revision(), 1);
     }
+}
+
+/// An entry that raft refused leaves a gap in the revisions; the next one must apply.
+#[tokio::test]
+async fn a_gap_in_the_revisions_is_no_harm() {
+    let dir = TempDir::new().unwrap();
+    let (state, mut machine, _) = open(dir.path());
+    apply(&mut machine, vec![one_put(1)]).await.unwrap();
+    let later = command(1, 5, vec![vec![put(b"\x02a", b"", None)]]);
+    apply(&mut machine, vec![normal(2, &later)]).await.unwrap();
+    let record = state.view().unwrap().get(b"\x02a").unwrap().unwrap();
+    assert_eq!((state.view().unwrap().revision(), record.mod_revision), (5, 5));
+}
+
+/// What was flushed is not applied again: without this, revoked tokens lived again after a
+/// restart.
+#[tokio::test]
+async fn an_open_shows_the_observer_what_was_flushed() {
+    let dir = TempDir::new().unwrap();
+    let (state, mut machine, _) = open(dir.path());
+    apply(&mut machine, vec![one_put(1)]).await.unwrap();
+    state.flush().unwrap();
+    drop((machine, state));
+    let (state, _, observed) = open(dir.path());
+    assert_eq!(observed.resets.load(Ordering::Relaxed), 1);
+    assert_eq!(state.applied().revision, 1);
 }
 
 #[tokio::test]
@@ -334,7 +361,8 @@ async fn an_install_swaps_the_generation_and_ends_its_views() {
         old_view.scan(b"\x02", b"\x03", 1),
         Err(ViewError::GenerationEnded)
     ));
-    assert_eq!(observed.resets.load(Ordering::Relaxed), 1);
+    // Once for the open, once for the install.
+    assert_eq!(observed.resets.load(Ordering::Relaxed), 2);
     assert!(!observed.outside_could_read.load(Ordering::Relaxed));
     assert_eq!((state.applied().index, state.generation()), (30, 2));
     let rows = state.view().unwrap().scan(b"\x02", b"\x03", 99).unwrap();

@@ -19,7 +19,11 @@ use tenure_core::{
     token::{self, Caller, Revocations, TtlConfig},
     types::{Secret, UnixMillis},
 };
-use tenure_raft::{batch::SubmitError, node::Node, reads::Consistency};
+use tenure_raft::{
+    batch::SubmitError,
+    node::Node,
+    reads::{Consistency, ReadError},
+};
 use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
@@ -329,7 +333,7 @@ impl Pipeline {
             let (view, now_ms) = if confirm {
                 match self.node.read(Consistency::Lease, deadline).await {
                     Ok(read) => read,
-                    Err(tenure_raft::reads::ReadError::NoLeader)
+                    Err(ReadError::NoLeader | ReadError::Replacing)
                         if Instant::now() + READ_AGAIN_AFTER < deadline =>
                     {
                         sleep(READ_AGAIN_AFTER).await;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tenure_core::{
     barrier::{Barrier, Keyring, RootKey, shamir},
-    state::{Keyrings, RootKeys, SealConfig, SealConfigs, Txn, View},
+    state::{Keyrings, RootKeys, SealConfig, SealConfigs, Txn, View, read_plain},
     token::{self, Revocations, TtlConfig},
     types::{Secret, TokenId, UnixMillis},
 };
+use tenure_raft::node::StartError;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
@@ -60,17 +61,15 @@ impl Sealer {
             .map_err(|error| Error::invalid_argument(error.to_string()))?;
         let _one_at_a_time = self.attempt.lock().await;
         if self.split()?.is_some() {
-            return Err(Error::new(
-                Code::FailedPrecondition,
-                "ALREADY_INITIALIZED",
-                "the cluster is initialized already",
-            ));
+            return Err(already_initialized());
         }
-        if !self.node.is_initialized() {
-            self.node.bootstrap().await.map_err(|error| {
+        match self.node.bootstrap().await {
+            // A member already: of a cluster that init has not reached yet.
+            Ok(()) | Err(StartError::Initialized) => {}
+            Err(error) => {
                 tracing::error!(%error, "the cluster could not be made");
-                Error::internal("the cluster could not be made")
-            })?;
+                return Err(Error::internal("the cluster could not be made"));
+            }
         }
         // Raft may lead and write for a moment; the server itself stays sealed throughout.
         self.node.set_unsealed(true).await;
@@ -116,6 +115,10 @@ impl Sealer {
         let (reads, root_token) = {
             let state = StateView(self.node.view()?);
             let view = View::new(&state, &barrier);
+            // The opening entry is applied here, so that this is the truth.
+            if read_plain::<SealConfigs>(&state, &())?.is_some() {
+                return Err(already_initialized());
+            }
             view.note::<SealConfigs>(&());
             let context = token::Context {
                 view: &view,
@@ -133,4 +136,12 @@ impl Sealer {
             root_token,
         })
     }
+}
+
+fn already_initialized() -> Error {
+    Error::new(
+        Code::FailedPrecondition,
+        "ALREADY_INITIALIZED",
+        "the cluster is initialized already",
+    )
 }

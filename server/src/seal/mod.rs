@@ -23,10 +23,13 @@ use tenure_core::{
     state::{Keyrings, SealConfig, SealConfigs, read_plain},
 };
 use tenure_raft::{
-    node::{JoinCredential, Node},
+    node::{JoinCredential, JoinError, Node},
     reads::Consistency,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep},
+};
 use tonic::Code;
 
 pub use self::{
@@ -40,6 +43,8 @@ use crate::{
 
 /// Bytes of an unsplit root key.
 const ROOT_KEY_BYTES: usize = 32;
+/// Calls of unseal at a time: nobody has to show a token for one.
+const UNSEAL_CALLS_MAX: usize = 8;
 /// How long a node that may reach a leader tries to catch up before it judges the shares.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
 /// How long a new node waits for the keyring to reach it.
@@ -57,6 +62,8 @@ pub struct Sealer {
     shown: Mutex<Shown>,
     /// The cluster that this node is to join, once it has been asked.
     candidate: Mutex<Option<Candidate>>,
+    /// Calls that wait for their turn to unseal.
+    turns: Arc<Semaphore>,
 }
 
 /// Shares that were given so far.
@@ -131,7 +138,13 @@ impl Sealer {
             attempt: tokio::sync::Mutex::default(),
             shown: Mutex::default(),
             candidate: Mutex::default(),
+            turns: Arc::new(Semaphore::new(UNSEAL_CALLS_MAX)),
         }
+    }
+
+    /// A place among those who unseal; `None` when there are too many.
+    pub fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
     }
 
     /// How the root key is split, as this node's state has it.
@@ -286,7 +299,11 @@ impl Sealer {
         let solver = Solver::new(root).map_err(|_| wrong_shares())?;
         let credential = JoinCredential::Quorum(Arc::new(solver));
         let joined = self.node.join(&candidate.addresses, &credential).await;
-        joined.map_err(|error| join_error(&error))
+        match joined {
+            // A join token may have been faster.
+            Ok(()) | Err(JoinError::Initialized) => Ok(()),
+            Err(error) => Err(join_error(&error)),
+        }
     }
 
     /// Opens the keyring of the own state; a new node waits until it has come.

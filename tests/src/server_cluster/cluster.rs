@@ -75,7 +75,11 @@ impl ServerCluster {
         let authority = Authority::new()?;
         let mut nodes = Vec::new();
         for index in 0..options.nodes {
-            nodes.push(ServerNode::new(dir, &format!("node-{}", index + 1), &authority)?);
+            nodes.push(ServerNode::new(
+                dir,
+                &format!("node-{}", index + 1),
+                &authority,
+            )?);
         }
         let mut cluster = Self {
             nodes,
@@ -105,8 +109,12 @@ impl ServerCluster {
 
     fn launch(&mut self, index: usize) -> Outcome<()> {
         let own = self.node(index)?.peer;
-        let others: Vec<_> =
-            self.nodes.iter().map(|node| node.peer).filter(|peer| *peer != own).collect();
+        let others: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| node.peer)
+            .filter(|peer| *peer != own)
+            .collect();
         let (options, logs) = (self.options.clone(), self.logs.clone());
         let node = self.node_mut(index)?;
         node.configure(&others, &options)?;
@@ -115,12 +123,16 @@ impl ServerCluster {
 
     /// A node.
     pub fn node(&self, index: usize) -> Outcome<&ServerNode> {
-        self.nodes.get(index).ok_or_else(|| format!("there is no node {index}"))
+        self.nodes
+            .get(index)
+            .ok_or_else(|| format!("there is no node {index}"))
     }
 
     /// A node.
     pub fn node_mut(&mut self, index: usize) -> Outcome<&mut ServerNode> {
-        self.nodes.get_mut(index).ok_or_else(|| format!("there is no node {index}"))
+        self.nodes
+            .get_mut(index)
+            .ok_or_else(|| format!("there is no node {index}"))
     }
 
     /// Starts a node again and waits until it answers. It is sealed.
@@ -155,12 +167,16 @@ impl ServerCluster {
 
     /// The keys of the cluster.
     pub fn keys(&self) -> Outcome<&Keys> {
-        self.keys.as_ref().ok_or_else(|| "the cluster isn't initialised".to_owned())
+        self.keys
+            .as_ref()
+            .ok_or_else(|| "the cluster isn't initialised".to_owned())
     }
 
     /// The root token.
     pub fn root(&self) -> Secret {
-        self.keys.as_ref().map_or_else(|| Secret::new("none"), |keys| keys.root.clone())
+        self.keys
+            .as_ref()
+            .map_or_else(|| Secret::new("none"), |keys| keys.root.clone())
     }
 
     /// Unseals a node with a quorum of shares. A node outside the cluster joins by this.
@@ -179,15 +195,23 @@ impl ServerCluster {
     /// A client of all nodes, with the root token.
     pub fn client(&self) -> Outcome<Client> {
         let urls = self.nodes.iter().map(ServerNode::url);
-        let client = builder(&self.authority).addresses(urls).token(self.root()).build();
+        let client = builder(&self.authority)
+            .addresses(urls)
+            .token(self.root())
+            .build();
         client.map_err(|error| error.to_string())
     }
 
     /// A client of some nodes, the first one asked first, with the root token.
     pub fn client_of(&self, indexes: &[usize]) -> Outcome<Client> {
-        let urls: Outcome<Vec<String>> =
-            indexes.iter().map(|index| Ok(self.node(*index)?.url())).collect();
-        let client = builder(&self.authority).addresses(urls?).token(self.root()).build();
+        let urls: Outcome<Vec<String>> = indexes
+            .iter()
+            .map(|index| Ok(self.node(*index)?.url()))
+            .collect();
+        let client = builder(&self.authority)
+            .addresses(urls?)
+            .token(self.root())
+            .build();
         client.map_err(|error| error.to_string())
     }
 
@@ -270,7 +294,10 @@ impl ServerCluster {
             for name in &wanted {
                 let member = members.iter().find(|member| member.name == *name);
                 let member = member.ok_or_else(|| format!("{name} is no member"))?;
-                let state = member.state.as_ref().ok_or_else(|| format!("{name} is silent"))?;
+                let state = member
+                    .state
+                    .as_ref()
+                    .ok_or_else(|| format!("{name} is silent"))?;
                 if member.role() != MemberRole::Voter {
                     return Err(format!("{name} is no voter"));
                 }

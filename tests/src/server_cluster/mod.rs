@@ -30,7 +30,9 @@ pub fn tenure_binary() -> Outcome<PathBuf> {
     }
     let own = std::env::current_exe().map_err(|error| format!("where am I? {error}"))?;
     let folders = own.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join("tenure")).find(|path| path.is_file());
+    let found = folders
+        .map(|folder| folder.join("tenure"))
+        .find(|path| path.is_file());
     found.ok_or_else(|| {
         format!(
             "there is no program `tenure` beside {}: build it first (`make build`; `make test` \

@@ -46,7 +46,10 @@ impl ServerNode {
         authority.server(&node, loopback())?;
         let (api, health) = (free_address(), free_address());
         let client = builder(authority).address(format!("https://{api}")).build();
-        let plain = Client::builder().address(format!("http://{health}")).deadline(ASK).build();
+        let plain = Client::builder()
+            .address(format!("http://{health}"))
+            .deadline(ASK)
+            .build();
         Ok(Self {
             name: name.to_owned(),
             data: node.join("data"),
@@ -151,12 +154,16 @@ impl ServerNode {
 
     /// Its process.
     pub fn process(&mut self) -> Outcome<&mut Process> {
-        self.process.as_mut().ok_or_else(|| format!("{} doesn't run", self.name))
+        self.process
+            .as_mut()
+            .ok_or_else(|| format!("{} doesn't run", self.name))
     }
 
     /// Whether its process runs.
     pub fn runs(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| process.exited().is_none())
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.exited().is_none())
     }
 
     /// kill -9.
@@ -168,7 +175,10 @@ impl ServerNode {
 
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
-        self.process.as_ref().map(|process| process.log_tail(30)).unwrap_or_default()
+        self.process
+            .as_ref()
+            .map(|process| process.log_tail(30))
+            .unwrap_or_default()
     }
 
     /// A client of this node alone, without a token.
@@ -179,18 +189,26 @@ impl ServerNode {
     /// A client of this node alone, with a token.
     pub fn client_of(&self, token: &Secret) -> Client {
         // Fails only for text that no server hands out; without a token it is refused.
-        self.client.with_token(token.clone()).unwrap_or_else(|_| self.client.without_token())
+        self.client
+            .with_token(token.clone())
+            .unwrap_or_else(|_| self.client.without_token())
     }
 
     /// Its seal status, asked once.
     pub async fn status(&self) -> Result<SealStatus, Error> {
-        let client = self.client.with_deadline(ASK).with_retry_window(Duration::ZERO);
+        let client = self
+            .client
+            .with_deadline(ASK)
+            .with_retry_window(Duration::ZERO);
         client.seal_status().await
     }
 
     /// Its health, asked once on the plain-text listener.
     pub async fn health(&self, service: &str) -> Result<Health, Error> {
-        self.plain.with_retry_window(Duration::ZERO).health(service).await
+        self.plain
+            .with_retry_window(Duration::ZERO)
+            .health(service)
+            .await
     }
 
     /// Waits for a health.
@@ -209,7 +227,11 @@ impl ServerNode {
         let name = &self.name;
         until(&format!("{name} is unsealed"), SOON, async || {
             for share in shares {
-                let status = self.client.unseal(share).await.map_err(|error| error.to_string())?;
+                let status = self
+                    .client
+                    .unseal(share)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 if !status.sealed {
                     return Ok(());
                 }
@@ -229,13 +251,15 @@ impl ServerNode {
     /// Whether this node refuses the token for good. A node that can't answer is asked again.
     pub async fn refuses(&self, token: &Secret) -> Outcome<()> {
         let client = self.client_of(token);
-        until(&format!("{} says whether a token is good", self.name), SOON, async || {
-            match client.lookup_self().await {
+        until(
+            &format!("{} says whether a token is good", self.name),
+            SOON,
+            async || match client.lookup_self().await {
                 Ok(_) => Ok(Err(format!("{} accepts a token that is over", self.name))),
                 Err(error) if refused_token(&error) => Ok(Ok(())),
                 Err(error) => Err(error.to_string()),
-            }
-        })
+            },
+        )
         .await?
     }
 
@@ -243,7 +267,10 @@ impl ServerNode {
     pub async fn accepts(&self, token: &Secret) -> Outcome<()> {
         match self.client_of(token).lookup_self().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(format!("{} doesn't accept a good token: {error}", self.name)),
+            Err(error) => Err(format!(
+                "{} doesn't accept a good token: {error}",
+                self.name
+            )),
         }
     }
 }
@@ -251,7 +278,10 @@ impl ServerNode {
 /// Whether the server said that there is no such token.
 pub fn refused_token(error: &Error) -> bool {
     matches!(error.code(), Code::Unauthenticated | Code::NotFound)
-        && matches!(error.reason(), Some("INVALID_TOKEN" | "TOKEN_NOT_FOUND" | "NOT_FOUND"))
+        && matches!(
+            error.reason(),
+            Some("INVALID_TOKEN" | "TOKEN_NOT_FOUND" | "NOT_FOUND")
+        )
 }
 
 pub(super) fn builder(authority: &Authority) -> tenure_client::Builder {

@@ -43,7 +43,10 @@ impl Notes {
     /// Checks every note on every node of `nodes`.
     pub async fn verify(&self, cluster: &ServerCluster, nodes: &[usize]) -> Outcome<()> {
         if let Some(first) = self.violations.first() {
-            return Err(format!("{} violations, such as: {first}", self.violations.len()));
+            return Err(format!(
+                "{} violations, such as: {first}",
+                self.violations.len()
+            ));
         }
         for index in nodes {
             let root = cluster.root_at(*index)?;
@@ -52,7 +55,11 @@ impl Notes {
             let revoked = self.revoked.iter().map(|token| (token.clone(), false));
             in_parallel(live.chain(revoked).collect(), CHECKERS, |(token, good)| {
                 let (root, name) = (root.clone(), name.clone());
-                async move { check(&root, &token, good).await.map_err(|why| format!("{name}: {why}")) }
+                async move {
+                    check(&root, &token, good)
+                        .await
+                        .map_err(|why| format!("{name}: {why}"))
+                }
             })
             .await?;
         }
@@ -115,7 +122,12 @@ impl Traffic {
             };
             tasks.push(tokio::spawn(writer.run()));
         }
-        Ok(Self { stop, acked, times, tasks })
+        Ok(Self {
+            stop,
+            acked,
+            times,
+            tasks,
+        })
     }
 
     /// Acknowledged writes so far.
@@ -126,16 +138,22 @@ impl Traffic {
     /// Waits until `more` further writes were acknowledged.
     pub async fn wait_acked(&self, more: u64) -> Outcome<()> {
         let goal = self.acked() + more;
-        until("writes are acknowledged", SOON, async || match self.acked() {
-            now if now >= goal => Ok(()),
-            now => Err(format!("{now} of {goal}")),
+        until("writes are acknowledged", SOON, async || {
+            match self.acked() {
+                now if now >= goal => Ok(()),
+                now => Err(format!("{now} of {goal}")),
+            }
         })
         .await
     }
 
     /// The longest time without an acknowledged write since `from`.
     pub fn longest_gap(&self, from: Instant) -> Duration {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut times = self
+            .times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         times.sort();
         let mut last = from;
         let mut longest = Duration::ZERO;
@@ -151,7 +169,10 @@ impl Traffic {
         self.stop.store(true, Ordering::Relaxed);
         let mut notes = Notes::default();
         for task in std::mem::take(&mut self.tasks) {
-            notes.merge(task.await.map_err(|error| format!("a client broke: {error}"))?);
+            notes.merge(
+                task.await
+                    .map_err(|error| format!("a client broke: {error}"))?,
+            );
         }
         Ok(notes)
     }
@@ -217,7 +238,10 @@ impl Writer {
 
     fn acknowledged(&self) {
         self.acked.fetch_add(1, Ordering::Relaxed);
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        self.times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Instant::now());
     }
 
     fn failed(&mut self, what: &str, error: &Error) {
@@ -226,7 +250,9 @@ impl Writer {
         }
         // The root token and the new token are good: no answer may say otherwise.
         if refused_token(error) {
-            self.notes.violations.push(format!("{what} with a good token: {error}"));
+            self.notes
+                .violations
+                .push(format!("{what} with a good token: {error}"));
         }
     }
 
@@ -274,6 +300,8 @@ impl Writer {
     fn looker(&self, count: usize) -> Client {
         let index = (count / 6) % self.lookers.len().max(1);
         let looker = self.lookers.get(index).unwrap_or(&self.client);
-        looker.with_retry_window(Duration::ZERO).with_deadline(Duration::from_secs(2))
+        looker
+            .with_retry_window(Duration::ZERO)
+            .with_deadline(Duration::from_secs(2))
     }
 }

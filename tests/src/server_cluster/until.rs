@@ -22,7 +22,10 @@ pub async fn until<T, E: Display>(
         match probe().await {
             Ok(value) => return Ok(value),
             Err(reason) if Instant::now() >= end => {
-                return Err(format!("not within {} s: {what}: {reason}", bound.as_secs()));
+                return Err(format!(
+                    "not within {} s: {what}: {reason}",
+                    bound.as_secs()
+                ));
             }
             Err(_) => sleep(POLL).await,
         }
@@ -30,11 +33,7 @@ pub async fn until<T, E: Display>(
 }
 
 /// Does something for each item, `workers` at a time, and gives the first failure.
-pub async fn in_parallel<T, F>(
-    items: Vec<T>,
-    workers: usize,
-    work: impl Fn(T) -> F,
-) -> Outcome<()>
+pub async fn in_parallel<T, F>(items: Vec<T>, workers: usize, work: impl Fn(T) -> F) -> Outcome<()>
 where
     F: Future<Output = Outcome<()>> + Send + 'static,
 {

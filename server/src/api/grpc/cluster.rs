@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{Services, convert::timestamp};
+use super::{Services, convert::{timestamp, ttl}};
 use crate::{
     error::Error,
     listen::Applied,
@@ -167,15 +167,13 @@ impl Call for v1::CreateJoinTokenRequest {
         deadline: Instant,
         _answer: Self::Answer,
     ) -> Result<Self::Answer, Error> {
-        let ttl = match &self.ttl {
+        let ttl = match ttl("ttl", self.ttl.as_ref())?.asked() {
             None => JOIN_TOKEN_TTL_DEFAULT,
-            Some(asked) => Duration::try_from(*asked)
-                .ok()
-                .filter(|asked| !asked.is_zero() && *asked <= JOIN_TOKEN_TTL_MAX)
-                .ok_or_else(|| {
-                    Error::invalid_argument("ttl: more than nothing and at most 24 hours")
-                })?,
+            Some(asked) => Duration::from_secs(asked.as_seconds()),
         };
+        if ttl > JOIN_TOKEN_TTL_MAX {
+            return Err(Error::invalid_argument("ttl: at most 24 hours"));
+        }
         let now = pipeline.node.cluster_time_ms();
         let token = pipeline.node.mint_join_token(ttl, deadline).await?;
         let ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
@@ -228,7 +226,12 @@ fn remove_error(error: &RemoveError) -> Error {
         RemoveError::Unknown => (Code::NotFound, "NO_SUCH_MEMBER"),
         RemoveError::Failed(_) => (Code::FailedPrecondition, "NOT_REMOVED"),
     };
-    Error::new(code, reason, error.to_string())
+    let mut refusal = Error::new(code, reason, error.to_string());
+    if let RemoveError::Failed(_) = error {
+        // The first of two steps may be committed.
+        refusal.applied = Applied::Maybe;
+    }
+    refusal
 }
 
 impl Call for v1::StepDownRequest {

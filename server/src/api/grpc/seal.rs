@@ -6,7 +6,7 @@ use tenure_core::{
 };
 use tenure_proto::v1;
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::Services;
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
     pipeline::{Access, Call, Pipeline, Planned, Scope},
     seal,
 };
+
+/// Longer than any share.
+const SHARE_BYTES_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl v1::seal_service_server::SealService for Services {
@@ -55,8 +58,20 @@ impl v1::seal_service_server::SealService for Services {
     ) -> Result<Response<v1::UnsealResponse>, Status> {
         let call = request.into_inner();
         let share = Secret::new(call.share);
+        if share.expose().len() > SHARE_BYTES_MAX {
+            return Err(Error::invalid_argument("share: too long to be one").into());
+        }
+        // Nobody has to show a token here: few wait at a time.
+        let turn = self.sealer.turn().ok_or_else(|| {
+            Error::new(
+                Code::ResourceExhausted,
+                "BUSY",
+                "others are unsealing this node",
+            )
+        })?;
         let sealer = self.sealer.clone();
         let opened = tokio::spawn(async move {
+            let _turn = turn;
             if call.reset {
                 sealer.reset().await
             } else {
