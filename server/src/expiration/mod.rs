@@ -172,7 +172,14 @@ impl Manager<'_> {
         let Some(last) = due.last().cloned() else {
             return Ok(None);
         };
+        let first = due.first().map_or(last.at, |first| first.at);
         let plan = token::expire(context, &due, &mut SystemRandom)?;
+        tracing::debug!(
+            leases = plan.response.leases,
+            tokens = plan.response.tokens,
+            late_ms = context.now.get().saturating_sub(first.get()),
+            "clearing away what has ended"
+        );
         Ok(Some((plan.txn, Done::Expired(last, due.len()))))
     }
 
