@@ -3,10 +3,7 @@
 //!
 //! A [`Permit`] is the only way into an operation, and only [`authorize`] makes one.
 
-use super::{
-    Caller, Context, Denied, TokenError,
-    entry::{live, spent_lives},
-};
+use super::{Caller, Context, Denied, TokenError, entry::live};
 use crate::types::{Accessor, TokenId, TtlRequest};
 
 /// The token that a request is about.
@@ -125,10 +122,9 @@ pub fn authorize<'a, A: Action>(
     action: A,
 ) -> Result<Permit<'a, A>, TokenError> {
     let mut caller = caller.clone();
-    if !caller.spent {
+    // One that has paid a use was looked at in this view, and counts its use already.
+    if !caller.paid {
         caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
-    } else if !spent_lives(context, &caller.entry)? {
-        return Err(TokenError::InvalidToken);
     }
     match action.root_only(&caller) {
         Some(what) if !caller.is_root() => Err(Denied::RootOnly(what).into()),

@@ -55,7 +55,10 @@ impl Entry {
 pub struct Caller {
     pub(super) id: TokenId,
     pub(super) entry: Entry,
-    /// This request is its last use: its record is gone already.
+    /// This request has paid a use: the entry counts it already, though nothing is written
+    /// yet.
+    pub(super) paid: bool,
+    /// This request is its last use: its record goes with it.
     pub(super) spent: bool,
 }
 
@@ -88,6 +91,7 @@ pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError
     Ok(Caller {
         id: id.clone(),
         entry,
+        paid: false,
         spent: false,
     })
 }
@@ -143,20 +147,4 @@ fn ancestors_live(
         }
     }
     Ok(true)
-}
-
-/// Whether a caller at its last use may still act: its own record is gone, but what it
-/// depended on must not have been revoked since.
-pub(super) fn spent_lives(context: Context<'_>, entry: &Entry) -> Result<bool, TokenError> {
-    for ancestor in &entry.ancestors {
-        context.view.note::<Tombstones>(ancestor);
-    }
-    // Its own tombstone, if it left children, is of its own making.
-    let revoked = entry
-        .ancestors
-        .iter()
-        .any(|ancestor| context.revocations.kill(ancestor, &[], entry.created));
-    Ok(!revoked
-        && !entry.record.expiry.is_past(context.now)
-        && ancestors_live(context, &entry.ancestors, entry.created)?)
 }

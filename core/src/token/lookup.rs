@@ -111,8 +111,8 @@ pub(super) fn resolve(
         Target::Caller => (caller.entry.hash, Some(caller.id.clone())),
         Target::Id(id) => (barrier.token_hash(id), Some(id.clone())),
         Target::Accessor(accessor) => {
-            // At its last use the rows are gone, and the caller still knows itself.
-            if caller.spent && *accessor == caller.entry.record.accessor {
+            // One that has paid knows itself better than the rows do.
+            if caller.paid && *accessor == caller.entry.record.accessor {
                 return Ok(Some((caller.entry.clone(), None)));
             }
             match context
@@ -124,7 +124,7 @@ pub(super) fn resolve(
             }
         }
     };
-    if caller.spent && hash == caller.entry.hash {
+    if caller.paid && hash == caller.entry.hash {
         return Ok(Some((caller.entry.clone(), id)));
     }
     Ok(live(context, &hash)?.map(|entry| (entry, id)))

@@ -10,8 +10,9 @@ use crate::{
     state::{Tokens, Txn},
 };
 
-/// Spends one use. The plan must be committed before the request is served; then the
-/// request is served with the caller of the response.
+/// Spends one use. The request is planned with the caller of the response, on the same view,
+/// and its writes go behind these, in one transaction: so that what was paid for is served,
+/// and nothing else. If the request is refused, these are committed alone.
 pub fn spend_use(
     context: Context<'_>,
     caller: &Caller,
@@ -26,6 +27,7 @@ pub fn spend_use(
             response: Caller {
                 id: caller.id.clone(),
                 entry,
+                paid: false,
                 spent: false,
             },
         });
@@ -46,6 +48,7 @@ pub fn spend_use(
         response: Caller {
             id: caller.id.clone(),
             entry,
+            paid: true,
             spent,
         },
     })

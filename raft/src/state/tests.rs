@@ -250,7 +250,10 @@ async fn a_gap_in_the_revisions_is_no_harm() {
     let later = command(1, 5, vec![vec![put(b"\x02a", b"", None)]]);
     apply(&mut machine, vec![normal(2, &later)]).await.unwrap();
     let record = state.view().unwrap().get(b"\x02a").unwrap().unwrap();
-    assert_eq!((state.view().unwrap().revision(), record.mod_revision), (5, 5));
+    assert_eq!(
+        (state.view().unwrap().revision(), record.mod_revision),
+        (5, 5)
+    );
 }
 
 /// What was flushed is not applied again: without this, revoked tokens lived again after a

@@ -44,7 +44,7 @@ use crate::{
 /// How long a read waits before it asks again for a leader.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// How often one call plans again after conflicts, at most.
-const CONFLICTS_MAX: u32 = 64;
+const CONFLICTS_MAX: u32 = 256;
 
 /// Where a call is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +135,9 @@ pub(crate) struct Pinned {
 enum Step<A> {
     /// The call belongs on the active node.
     Elsewhere,
-    /// A use of the token is to be spent first.
-    Spend(Reads, Txn, Box<Caller>),
-    /// Something is to be written.
-    Commit(Reads, Txn, A),
+    /// Something is to be written; then this is the answer, which may be a refusal that has
+    /// cost a use.
+    Commit(Reads, Txn, Result<A, Error>),
     /// Decided without a write.
     Done(Result<A, Error>),
 }
@@ -218,12 +217,11 @@ impl Pipeline {
         }
         // A write is proven current by its commit; a refusal needs a proof, too.
         let mut confirm = C::ACCESS != Access::Write;
-        let mut spender: Option<Box<Caller>> = None;
         for _ in 0..CONFLICTS_MAX {
             let keys = self.keys.get().ok_or_else(Error::sealed)?;
             let pinned = self.pin(confirm, context.deadline).await?;
-            let step = self.step(call, context, &keys, &pinned, spender.as_deref());
-            let (reads, txn, then) = match step? {
+            let step = self.step(call, context, &keys, &pinned);
+            let (reads, txn, answer) = match step? {
                 Step::Elsewhere => return Ok(None),
                 Step::Done(decided) if confirm => {
                     let answer = call.act(self, context.deadline, decided?).await?;
@@ -233,18 +231,16 @@ impl Pipeline {
                     confirm = true;
                     continue;
                 }
-                Step::Spend(reads, txn, caller) => (reads, txn, Then::Serve(caller)),
-                Step::Commit(reads, txn, answer) => (reads, txn, Then::Answer(answer)),
+                Step::Commit(reads, txn, answer) => (reads, txn, answer),
             };
             let committed = self.node.submit(transaction(reads, txn), context.deadline);
-            match (committed.await, then) {
-                (Ok(_), Then::Answer(answer)) => {
-                    let answer = call.act(self, context.deadline, answer).await?;
+            match committed.await {
+                Ok(_) => {
+                    let answer = call.act(self, context.deadline, answer?).await?;
                     return Ok(Some(answer));
                 }
-                (Ok(_), Then::Serve(caller)) => spender = Some(caller),
-                (Err(SubmitError::Conflict), _) => {}
-                (Err(error), _) => return Err(error.into()),
+                Err(SubmitError::Conflict) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(SubmitError::Conflict.into())
@@ -257,7 +253,6 @@ impl Pipeline {
         context: &Context,
         keys: &Unsealed,
         pinned: &Pinned,
-        spender: Option<&Caller>,
     ) -> Result<Step<C::Answer>, Error> {
         let view = View::new(&pinned.state, &keys.barrier);
         let judged_by = token::Context {
@@ -266,25 +261,41 @@ impl Pipeline {
             ttl: &self.ttl,
             now: pinned.now,
         };
-        let identified;
-        let caller = match spender {
-            Some(caller) => caller,
-            None => {
-                identified = match token::identify(judged_by, context.token()?) {
-                    Ok(caller) => caller,
-                    Err(error) => return Ok(Step::Done(Err(error.into()))),
-                };
-                if identified.is_use_limited() {
-                    if !self.node.is_active() {
-                        return Ok(Step::Elsewhere);
-                    }
-                    let plan = token::spend_use(judged_by, &identified, &mut SystemRandom)?;
-                    let spender = Box::new(plan.response);
-                    return Ok(Step::Spend(view.into_reads(), plan.txn, spender));
-                }
-                &identified
-            }
+        let mut caller = match token::identify(judged_by, context.token()?) {
+            Ok(caller) => caller,
+            Err(error) => return Ok(Step::Done(Err(error.into()))),
         };
+        if !caller.is_use_limited() {
+            let planned = self.plan(call, judged_by, &caller);
+            return Ok(match planned {
+                Ok(planned) if !planned.txn.is_empty() => {
+                    Step::Commit(view.into_reads(), planned.txn, Ok(planned.answer))
+                }
+                decided => Step::Done(decided.map(|planned| planned.answer)),
+            });
+        }
+        if !self.node.is_active() {
+            return Ok(Step::Elsewhere);
+        }
+        // Served or refused, it has cost a use: both are one transaction.
+        let spend = token::spend_use(judged_by, &caller, &mut SystemRandom)?;
+        caller = spend.response;
+        let mut txn = spend.txn;
+        let answer = self.plan(call, judged_by, &caller).map(|planned| {
+            txn.append(planned.txn);
+            planned.answer
+        });
+        Ok(Step::Commit(view.into_reads(), txn, answer))
+    }
+
+    /// Plans a call of a caller that is known, and keeps its answer under its request id.
+    fn plan<C: Call>(
+        &self,
+        call: &C,
+        judged_by: token::Context<'_>,
+        caller: &Caller,
+    ) -> Result<Planned<C::Answer>, Error> {
+        let view = judged_by.view;
         let scope = Scope {
             context: judged_by,
             caller,
@@ -293,34 +304,29 @@ impl Pipeline {
             "" => None,
             id => {
                 let (hash, body) = (caller.entry().hash(), call.encode_to_vec());
-                let key = match RequestKey::new(&view, hash, id, C::METHOD, &body) {
-                    Ok(key) => key,
-                    Err(error) => return Ok(Step::Done(Err(error.into()))),
-                };
-                match key.answer(&view, pinned.now) {
-                    Ok(None) => Some(key),
-                    Ok(Some(kept)) => {
-                        let answer = C::Answer::decode(kept.expose().as_slice());
-                        let answer =
-                            answer.map_err(|_| Error::internal("a kept answer can't be decoded"));
-                        return Ok(Step::Done(answer));
-                    }
-                    Err(error) => return Ok(Step::Done(Err(error.into()))),
+                let key = RequestKey::new(view, hash, id, C::METHOD, &body)?;
+                if let Some(kept) = key.answer(view, judged_by.now)? {
+                    let answer = C::Answer::decode(kept.expose().as_slice())
+                        .map_err(|_| Error::internal("a kept answer can't be decoded"))?;
+                    return Ok(Planned::answer(answer));
                 }
+                Some(key)
             }
         };
-        let Planned { mut txn, answer } = match call.plan(&scope) {
-            Ok(planned) => planned,
-            Err(error) => return Ok(Step::Done(Err(error))),
-        };
-        if txn.is_empty() {
-            return Ok(Step::Done(Ok(answer)));
+        let mut planned = call.plan(&scope)?;
+        if let Some(key) = request_key
+            && !planned.txn.is_empty()
+        {
+            let kept = Secret::new(planned.answer.encode_to_vec());
+            key.record(
+                view,
+                &mut planned.txn,
+                kept,
+                judged_by.now,
+                &mut SystemRandom,
+            )?;
         }
-        if let Some(key) = request_key {
-            let kept = Secret::new(answer.encode_to_vec());
-            key.record(&view, &mut txn, kept, pinned.now, &mut SystemRandom)?;
-        }
-        Ok(Step::Commit(view.into_reads(), txn, answer))
+        Ok(planned)
     }
 
     /// Pins a state. With `confirm` it shows every write acknowledged before; without, it is
@@ -354,10 +360,4 @@ impl Pipeline {
             }
         }
     }
-}
-
-/// What comes after a commit.
-enum Then<A> {
-    Answer(A),
-    Serve(Box<Caller>),
 }

@@ -12,7 +12,10 @@ use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{Services, convert::{timestamp, ttl}};
+use super::{
+    Services,
+    convert::{timestamp, ttl},
+};
 use crate::{
     error::Error,
     listen::Applied,
