@@ -6,6 +6,7 @@ use prost::Message;
 
 const PUBLIC: &[&str] = &[
     "tenure/v1/token.proto",
+    "tenure/v1/lease.proto",
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
 ];
@@ -15,6 +16,7 @@ const ZEROIZED: &[&str] = &[
     ".tenure.state.v1.BarrierKey",
     ".tenure.state.v1.RootKey",
     ".tenure.state.v1.Dedupe",
+    ".tenure.state.v1.Lease",
 ];
 /// Plaintext of what the barrier seals: none of it has a `Debug`.
 const STATE: &str = ".tenure.state.v1";
@@ -34,6 +36,8 @@ const SECRET: &[&str] = &[
     ".tenure.v1.RenewTokenRequest",
     ".tenure.v1.RevokeTokenRequest",
     ".tenure.v1.RevokeOrphanRequest",
+    ".tenure.v1.LeaseInfo",
+    ".tenure.v1.GrantLeaseRequest",
     ".tenure.v1.InitResponse",
     ".tenure.v1.UnsealRequest",
     ".tenure.v1.CreateJoinTokenResponse",

@@ -8,7 +8,7 @@ pub(crate) mod code {
     pub(crate) const OK: u8 = 0;
     /// A usage, local or connection error.
     pub(crate) const LOCAL: u8 = 1;
-    /// The server said no. For `status`: sealed, or not initialised.
+    /// The server said no, or has nothing of the kind. For `status`: sealed, or not initialised.
     pub(crate) const REFUSED: u8 = 2;
     /// There is no such command.
     pub(crate) const UNKNOWN_COMMAND: u8 = 127;
@@ -28,6 +28,14 @@ impl Failure {
     pub(crate) fn local(message: impl Into<String>) -> Self {
         Self {
             code: code::LOCAL,
+            message: Some(message.into()),
+        }
+    }
+
+    /// The server has nothing of what was asked for.
+    pub(crate) fn nothing(message: impl Into<String>) -> Self {
+        Self {
+            code: code::REFUSED,
             message: Some(message.into()),
         }
     }

@@ -42,7 +42,7 @@ const CONVENTIONS: &str = "\
 Flags may be written with one dash or two, and with = or a space before the value: -ttl=10h,
 --ttl=10h, -ttl 10h and --ttl 10h are the same.
 
-Secrets (tokens as targets, unseal keys, join tokens, chosen token ids) are never taken from
+Secrets (tokens as targets, unseal keys, join tokens, chosen token ids, payloads) are never taken from
 the command line, where other users of the machine could read them: give - to read one from
 standard input (on a terminal it is asked for without being shown), or @file.
 

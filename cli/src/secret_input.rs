@@ -59,6 +59,29 @@ impl Source {
         }
         Ok(secret)
     }
+
+    /// Fetches bytes as they are, none trimmed; on a terminal, a line of text.
+    pub(crate) async fn read_bytes(
+        &self,
+        what: &str,
+        console: &mut Console,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        match self {
+            Self::Stdin if io::stdin().is_terminal() => {
+                let line = prompt(what, console).await?;
+                Ok(Zeroizing::new(line.expose().as_bytes().to_vec()))
+            }
+            Self::Stdin => {
+                let read = tokio::task::spawn_blocking(|| all_bytes(io::stdin().lock()));
+                read.await
+                    .unwrap_or_else(|error| Err(io::Error::other(error)))
+                    .map_err(|error| unreadable(what, "standard input", &error))
+            }
+            Self::File(path) => File::open(path)
+                .and_then(all_bytes)
+                .map_err(|error| unreadable(what, &path.display().to_string(), &error)),
+        }
+    }
 }
 
 /// Asks for a secret on the terminal, without showing it.
@@ -114,6 +137,15 @@ fn read_all(from: impl Read) -> io::Result<Secret> {
         return Err(io::Error::other("longer than 64 KiB"));
     }
     Ok(trimmed(&text))
+}
+
+fn all_bytes(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    from.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SECRET_BYTES_MAX {
+        return Err(io::Error::other("longer than 64 KiB"));
+    }
+    Ok(bytes)
 }
 
 /// The secret without the white space around it: editors and `echo` add line ends.

@@ -162,8 +162,11 @@ async fn token_create_without_flags_leaves_the_choice_to_the_server() {
     let setup = Setup::new().await;
     setup.run(&["token", "create", "-ttl=0"]).await;
     let sent = setup.fake().state().last_create.clone().unwrap();
+    // Its own request id aside, under which it may be sent again.
+    assert!(!sent.request_id.is_empty());
     let nothing = v1::CreateTokenRequest {
         r#type: v1::TokenType::Service as i32,
+        request_id: sent.request_id.clone(),
         ..Default::default()
     };
     assert_eq!(sent, nothing);
@@ -626,4 +629,105 @@ async fn ctrl_c_ends_with_130() {
         .unwrap();
     assert_eq!(code(&output), 130);
     assert_eq!(err(&output), "");
+}
+
+#[tokio::test]
+async fn a_lease_lives_from_grant_to_revoke() {
+    let setup = Setup::new().await;
+    // Byte by byte, from standard input: the line end is part of it.
+    let output = setup
+        .run_with_input(
+            &[
+                "lease",
+                "grant",
+                "-ttl=90s",
+                "-renewable=false",
+                "-field=lease_id",
+                "/db/prod/",
+                "-",
+            ],
+            "canary\n",
+        )
+        .await;
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let id = out(&output);
+    let grant = setup.fake().state().last_grant.clone().unwrap();
+    assert_eq!(
+        (grant.path.as_str(), grant.payload.as_slice()),
+        ("db/prod", b"canary\n".as_slice())
+    );
+    assert_eq!(
+        (seconds(grant.ttl), grant.renewable),
+        (Some(90), Some(false))
+    );
+    assert!(!grant.request_id.is_empty());
+
+    let shown = setup.json(&["lease", "lookup", &id]).await;
+    assert_eq!(shown["data"]["id"], json!(id));
+    assert_eq!(shown["data"]["payload_base64"], "Y2FuYXJ5Cg==");
+    assert_eq!(
+        out(&setup.run(&["lease", "lookup", "-payload", &id]).await),
+        "canary\n"
+    );
+
+    let renewed = setup.json(&["lease", "renew", "-increment=2h", &id]).await;
+    assert_eq!(renewed["lease_duration"], json!(7200));
+    assert_eq!(renewed["lease_id"], json!(id));
+    assert_eq!(seconds(setup.fake().state().last_increment), Some(7200));
+    setup.run(&["lease", "renew", "-increment", "0", &id]).await;
+    assert_eq!(setup.fake().state().last_increment, None);
+
+    let output = setup.run(&["lease", "revoke", &id]).await;
+    assert_eq!(out(&output), "Success! Revoked lease\n");
+    let output = setup.run(&["lease", "lookup", &id]).await;
+    assert_eq!(code(&output), 2);
+    assert!(err(&output).contains("LEASE_NOT_FOUND"), "{}", err(&output));
+}
+
+#[tokio::test]
+async fn leases_are_listed_counted_and_revoked_by_prefix() {
+    let setup = Setup::new().await;
+    for path in ["a/b", "a/b", "a/c", "a/b", "d"] {
+        let output = setup.run(&["lease", "grant", path]).await;
+        assert_eq!(code(&output), 0, "{}", err(&output));
+    }
+    let listed = setup.json(&["lease", "list", "a/"]).await;
+    assert_eq!(listed.as_array().unwrap().len(), 4);
+    assert_eq!(listed[0]["owner_display_name"], "root");
+    let table = out(&setup.run(&["lease", "list"]).await);
+    assert_eq!(table.lines().count(), 2 + 5, "{table}");
+    let output = setup.run(&["lease", "list", "-limit=1"]).await;
+    assert_eq!(out(&output).lines().count(), 2 + 1);
+    assert!(err(&output).contains("more"), "{}", err(&output));
+    let counted = setup
+        .run(&["lease", "count", "-field=lease_count", "a"])
+        .await;
+    assert_eq!(out(&counted), "4");
+
+    let output = setup.run(&["lease", "revoke", "-prefix", "a/b/"]).await;
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert_eq!(setup.fake().state().last_prefix.as_deref(), Some("a/b"));
+    assert_eq!(
+        out(&setup.run(&["lease", "count", "-field=lease_count"]).await),
+        "2"
+    );
+    assert_eq!(code(&setup.run(&["lease", "list", "nowhere"]).await), 2);
+}
+
+#[tokio::test]
+async fn a_payload_in_the_arguments_is_refused_and_not_repeated() {
+    let setup = Setup::new().await;
+    let output = setup.run(&["lease", "grant", "a", "canary"]).await;
+    assert_eq!(code(&output), 1);
+    assert!(!err(&output).contains("canary"), "{}", err(&output));
+    assert!(setup.fake().calls().is_empty());
+    let file = setup.home.path().join("payload");
+    std::fs::write(&file, [0, 159, 10]).unwrap();
+    let source = format!("@{}", file.display());
+    let output = setup.run(&["lease", "grant", "a", &source]).await;
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let grant = setup.fake().state().last_grant.clone().unwrap();
+    assert_eq!(grant.payload, [0, 159, 10]);
+    std::fs::write(&file, vec![0; (64 << 10) + 1]).unwrap();
+    assert_eq!(code(&setup.run(&["lease", "grant", "a", &source]).await), 1);
 }

@@ -28,6 +28,7 @@ mod call;
 mod cluster;
 mod error;
 mod health;
+mod leases;
 mod limits;
 mod retry;
 mod seal;

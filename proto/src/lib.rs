@@ -6,7 +6,7 @@
 
 mod redact;
 
-/// The public services: tokens, seal, cluster.
+/// The public services: tokens, leases, seal, cluster.
 pub mod v1 {
     tonic::include_proto!("tenure.v1");
 

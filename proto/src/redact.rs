@@ -39,6 +39,11 @@ redacted_debug! {
     RenewTokenRequest: (token) (increment);
     RevokeTokenRequest: (token) ();
     RevokeOrphanRequest: (token) ();
+    LeaseInfo: (payload) (
+        lease_id, renewable, issue_time, expire_time, last_renewal_time, ttl, creation_ttl,
+        owner_accessor, owner_display_name
+    );
+    GrantLeaseRequest: (payload) (path, ttl, renewable, request_id);
     InitResponse: (shares, root_token) ();
     UnsealRequest: (share) (reset);
     CreateJoinTokenResponse: (join_token) (expire_time);
@@ -77,9 +82,20 @@ mod tests {
         let nested = v1::CreateTokenResponse {
             auth: Some(auth.clone()),
         };
-        let shown = format!("{auth:?} {init:?} {create:#?} {nested:?}");
+        let grant = v1::GrantLeaseRequest {
+            payload: b"canary".to_vec(),
+            ..Default::default()
+        };
+        let lease = v1::LookupLeaseResponse {
+            lease: Some(v1::LeaseInfo {
+                payload: Some(vec![77; 33]),
+                ..Default::default()
+            }),
+        };
+        let shown = format!("{auth:?} {init:?} {create:#?} {nested:?} {grant:?} {lease:?}");
         assert!(!shown.contains("canary"), "{shown}");
         assert!(!shown.contains("77"), "{shown}");
+        assert!(!shown.contains("99, 97, 110"), "{shown}");
         assert!(shown.contains("the-accessor"), "{shown}");
     }
 }

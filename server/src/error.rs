@@ -5,6 +5,7 @@
 use tenure_core::{
     barrier::BarrierError,
     dedupe::DedupeError,
+    lease::LeaseError,
     state,
     token::{ErrorKind, TokenError},
 };
@@ -119,17 +120,28 @@ impl From<Error> for Status {
 
 impl From<TokenError> for Error {
     fn from(error: TokenError) -> Self {
-        let code = match error.kind() {
-            ErrorKind::Unauthenticated => return Self::invalid_token(),
-            ErrorKind::Storage => return storage(&error),
-            ErrorKind::PermissionDenied => Code::PermissionDenied,
-            ErrorKind::NotFound => Code::NotFound,
-            ErrorKind::InvalidArgument => Code::InvalidArgument,
-            ErrorKind::FailedPrecondition => Code::FailedPrecondition,
-            ErrorKind::Unimplemented => Code::Unimplemented,
-        };
-        Self::new(code, error.reason(), error.to_string())
+        refused(error.kind(), error.reason(), &error)
     }
+}
+
+impl From<LeaseError> for Error {
+    fn from(error: LeaseError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
+/// What a rule refused.
+fn refused(kind: ErrorKind, reason: &'static str, error: &dyn std::error::Error) -> Error {
+    let code = match kind {
+        ErrorKind::Unauthenticated => return Error::invalid_token(),
+        ErrorKind::Storage => return storage(error),
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::Unimplemented => Code::Unimplemented,
+    };
+    Error::new(code, reason, error.to_string())
 }
 
 impl From<DedupeError> for Error {

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod config;
 pub mod error;
+pub mod expiration;
 pub mod ha;
 pub mod limits;
 pub mod listen;

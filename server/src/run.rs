@@ -30,6 +30,7 @@ use crate::{
     api::grpc::Services,
     config::{Config, ConfigError, DevOptions, Environment},
     error::Error,
+    expiration::{self, DueHead},
     ha::{
         forward::Receiver,
         health::{DiskProbe, HealthService, HealthState},
@@ -216,12 +217,16 @@ async fn run_logged(
     let ttl = ttl_config(&config)?;
     let keys = Arc::new(Keys::default());
     let revoked = Arc::new(Revoked::default());
+    let due = Arc::new(DueHead::default());
     // The peer port is served before there is a pipeline to forward to.
     let slot: Arc<OnceLock<Arc<Pipeline>>> = Arc::default();
     let receiver = Receiver(Arc::clone(&slot)).service();
     let node = Node::start(
         node_config(&config),
-        Arc::new(Observer(Arc::clone(&revoked))),
+        Arc::new(Observer {
+            revoked: Arc::clone(&revoked),
+            due: Arc::clone(&due),
+        }),
         Arc::clone(&keys) as Arc<_>,
         tonic::service::Routes::new(receiver),
     )
@@ -234,6 +239,7 @@ async fn run_logged(
         node: node.clone(),
         keys: Arc::clone(&keys),
         revoked,
+        due,
         ttl,
         cluster_name: cluster_name.clone(),
     });
@@ -259,7 +265,7 @@ async fn run_logged(
         Arc::clone(&keys),
         {
             let pipeline = Arc::clone(&pipeline);
-            move |end| pipeline.start_duties(end)
+            move |end| expiration::start(&pipeline, end)
         },
         stop.clone(),
     ));

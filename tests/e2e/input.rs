@@ -3,7 +3,7 @@
 use prost::Message;
 use tenure_client::Secret;
 use tenure_client::proto::{
-    CreateTokenRequest, JoinRequest, LookupTokenRequest, RenewTokenRequest,
+    CreateTokenRequest, GrantLeaseRequest, JoinRequest, LookupTokenRequest, RenewTokenRequest,
 };
 use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 use tonic::{Code, Status};
@@ -15,7 +15,9 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 10] = [
+const WITHOUT_INPUT: [&str; 12] = [
+    "ListLeases",
+    "CountLeases",
     "Unseal",
     "LookupSelf",
     "RenewSelf",
@@ -42,6 +44,7 @@ fn bad_input_changes_nothing() {
         for index in [active, standby] {
             malformed(&cluster, index, &mut faults).await?;
             requests(&cluster, index, &mut faults).await?;
+            leases(&cluster, index, &mut faults).await?;
             messages(&cluster, index, &kept, &accessor, &mut faults).await?;
             strange_tokens(&cluster, index, &mut faults).await?;
         }
@@ -164,7 +167,14 @@ async fn malformed(cluster: &ServerCluster, index: usize, faults: &mut Faults) -
 }
 
 /// Methods whose first field is a text.
-const TEXT_FIRST: [&str; 8] = [
+const TEXT_FIRST: [&str; 15] = [
+    "GrantLease",
+    "LookupLease",
+    "RenewLease",
+    "RevokeLease",
+    "RevokePrefix",
+    "ListLeases",
+    "CountLeases",
     "CreateToken",
     "LookupToken",
     "LookupAccessor",
@@ -174,6 +184,80 @@ const TEXT_FIRST: [&str; 8] = [
     "RevokeOrphan",
     "RevokeAccessor",
 ];
+
+/// Every field of the calls on leases at its worst.
+async fn leases(cluster: &ServerCluster, index: usize, faults: &mut Faults) -> Outcome<()> {
+    let root = cluster.root_at(index)?;
+    let good = || GrantLeaseRequest {
+        path: "bad-input".to_owned(),
+        ..GrantLeaseRequest::default()
+    };
+    let long = "x".repeat(100_000);
+    let deep = vec!["a"; 17].join("/");
+    let paths = [
+        "", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a/./b", "a\0b", "a\n", &long, &deep,
+    ];
+    for path in paths {
+        let request = GrantLeaseRequest {
+            path: path.to_owned(),
+            ..good()
+        };
+        let what = format!("a lease under {:.20?}", path);
+        faults.note(lease_refusal(&what, root.grant_lease(request).await));
+        let what = format!("revoking the prefix {:.20?}", path);
+        faults.note(lease_refusal(&what, root.revoke_prefix(path).await));
+        let id = format!("{path}/{}", "a".repeat(24));
+        let what = format!("a lease id under {:.20?}", path);
+        faults.note(lease_refusal(&what, root.lookup_lease(&id).await));
+        if !path.is_empty() {
+            let what = format!("listing {:.20?}", path);
+            faults.note(lease_refusal(&what, root.list_leases(path, 0, "").await));
+            faults.note(lease_refusal(&what, root.count_leases(path).await));
+        }
+    }
+    for ttl in [seconds(-1), seconds(i64::MIN), seconds(i64::MAX)] {
+        let request = GrantLeaseRequest { ttl, ..good() };
+        let what = format!("a lease of {ttl:?}");
+        faults.note(lease_refusal(&what, root.grant_lease(request).await));
+    }
+    for payload in [(64 << 10) + 1, 3 << 20] {
+        let request = GrantLeaseRequest {
+            payload: vec![0; payload],
+            ..good()
+        };
+        let what = format!("a payload of {payload}");
+        faults.note(lease_refusal(&what, root.grant_lease(request).await));
+    }
+    for page in ["zz", "00", "ff", &"0".repeat(32), &long] {
+        let listed = root.list_leases("bad-input", 5, page).await;
+        faults.note(lease_refusal("a made-up page", listed));
+    }
+    let short = "a/".to_owned() + &"a".repeat(23);
+    let dotted = "a/".to_owned() + &"a.".repeat(12);
+    let unknown = "a/".to_owned() + &"a".repeat(24);
+    for id in ["", "a", &short, &dotted, &unknown, &long] {
+        let what = format!("the lease {id:.40?}");
+        faults.note(lease_refusal(&what, root.lookup_lease(id).await));
+        faults.note(lease_refusal(&what, root.renew_lease(id, None).await));
+        faults.note(lease_refusal(&what, root.revoke_lease(id).await));
+    }
+    faults.note(match root.count_leases("").await {
+        Ok(0) => Ok(()),
+        other => Err(format!("leases of bad input: {other:?}")),
+    });
+    Ok(())
+}
+
+/// As [`refusal`], through the SDK.
+fn lease_refusal(what: &str, answer: Result<impl Sized, tenure_client::Error>) -> Outcome<()> {
+    let error = answer
+        .err()
+        .ok_or_else(|| format!("{what}: was carried out"))?;
+    let fits = matches!(error.code(), Code::InvalidArgument | Code::NotFound);
+    ensure(fits && error.reason().is_some(), || {
+        format!("{what}: {error}")
+    })
+}
 
 /// Every field of CreateToken at its worst.
 async fn requests(cluster: &ServerCluster, index: usize, faults: &mut Faults) -> Outcome<()> {

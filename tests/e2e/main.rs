@@ -6,6 +6,7 @@
 mod failover;
 mod health;
 mod input;
+mod lease;
 mod main_path;
 mod membership;
 mod program;

@@ -31,7 +31,12 @@ fn a_generic_client_uses_reflection() {
                 .into_iter()
                 .map(|service| service.name)
                 .collect();
-            for name in ["TokenService", "SealService", "ClusterService"] {
+            for name in [
+                "TokenService",
+                "LeaseService",
+                "SealService",
+                "ClusterService",
+            ] {
                 ensure(names.contains(&format!("tenure.v1.{name}")), || {
                     format!("{names:?}")
                 })?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use tenure_client::Secret;
-use tenure_client::proto::CreateTokenRequest;
+use tenure_client::proto::{CreateTokenRequest, GrantLeaseRequest};
 use tenure_tests::Scenario;
 use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 
@@ -68,6 +68,39 @@ fn no_name_and_no_secret_on_disk_or_in_logs() {
     );
 }
 
+/// The same of the fields of leases; all their canaries are alike.
+async fn leases(cluster: &ServerCluster, index: usize) -> Outcome<()> {
+    let root = cluster.root_at(index)?;
+    let name = |what: &str| format!("QZJXKlease{what}{index}VWPTGH");
+    let path = format!("{}/{}", name("a"), name("b"));
+    let request = GrantLeaseRequest {
+        path: path.clone(),
+        payload: name("payload").into_bytes(),
+        request_id: name("request"),
+        ..GrantLeaseRequest::default()
+    };
+    let granted = root.grant_lease(request).await.map_err(text)?;
+    let elsewhere = cluster.root_at((index + 1) % 3)?;
+    let found = elsewhere.lookup_lease(&granted.lease_id).await;
+    let payload = found.map_err(text)?.payload;
+    ensure(payload == Some(name("payload").into_bytes()), || {
+        "another payload".into()
+    })?;
+    let listed = elsewhere.list_leases(&path, 0, "").await.map_err(text)?;
+    ensure(listed.leases.len() == 1, || {
+        format!("{} leases", listed.leases.len())
+    })?;
+    elsewhere
+        .renew_lease(&granted.lease_id, None)
+        .await
+        .map_err(text)?;
+    let unknown = format!("{path}/{}", "a".repeat(24));
+    ensure(root.lookup_lease(&unknown).await.is_err(), || {
+        "an unknown lease is shown".into()
+    })?;
+    root.revoke_prefix(&path).await.map_err(text)
+}
+
 /// Uses every field that holds text, through every node, well and badly.
 async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>)>> {
     let mut canaries: Vec<(&'static str, Vec<u8>)> = Vec::new();
@@ -96,6 +129,7 @@ async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>
             cluster.node((index + 1) % 3)?.accepts(token).await?;
             root.renew_token(token, None).await.map_err(text)?;
         }
+        leases(cluster, index).await?;
         let (dead, dead_accessor) = make(&root, wish("")).await?;
         root.revoke_accessor(&dead_accessor).await.map_err(text)?;
         // What is wrong must not be written down either.

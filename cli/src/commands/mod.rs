@@ -1,12 +1,16 @@
 //! The commands, one file each, and what they share: flags, the runtime, Ctrl-C.
 
+mod lease;
 mod operator;
 mod server;
 mod status;
 mod token;
 mod version;
 
-use std::future::Future;
+use std::{
+    future::Future,
+    hash::{BuildHasher, Hasher, RandomState},
+};
 
 use clap::{Args, Subcommand};
 use tenure_client::Client;
@@ -30,6 +34,9 @@ pub(crate) enum Command {
     /// Create, show, renew and revoke tokens
     #[command(subcommand, arg_required_else_help = true)]
     Token(token::TokenCommand),
+    /// Put resources on lease; show, renew, revoke, list and count leases
+    #[command(subcommand, arg_required_else_help = true)]
+    Lease(lease::LeaseCommand),
     /// Initialise, unseal, seal and change the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Operator(operator::OperatorCommand),
@@ -73,6 +80,7 @@ pub(crate) fn run(command: Command, env: &Env, console: &mut Console) -> Result<
         Command::Version(args) => version::run(&args, &mut context),
         Command::Status(args) => interruptible(status::run(args, &mut context)),
         Command::Token(command) => interruptible(token::run(command, &mut context)),
+        Command::Lease(command) => interruptible(lease::run(command, &mut context)),
         Command::Operator(command) => interruptible(operator::run(command, &mut context)),
     }
 }
@@ -96,4 +104,11 @@ where
     // A thread may still wait for a key press: it must not hold the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// An id that no other call of this caller has. It needs to be unique, not secret: fresh
+/// hash states are seeded at random.
+fn new_request_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("cli-{:016x}{:016x}", random(), random())
 }

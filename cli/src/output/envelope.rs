@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// What Vault wraps every answer in. `lease_id` is empty and `wrap_info` is null: they are
-/// there because scripts read them.
+/// What Vault wraps every answer in. `wrap_info` is null: it is there because scripts read
+/// it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Envelope<D, A> {
     request_id: String,
@@ -52,6 +52,24 @@ impl<A> Envelope<(), A> {
     pub(crate) fn auth(auth: A, warnings: &[String]) -> Self {
         Self {
             auth: Some(auth),
+            warnings: (!warnings.is_empty()).then(|| warnings.to_vec()),
+            ..Self::empty()
+        }
+    }
+}
+
+impl Envelope<(), ()> {
+    /// An answer that hands a lease out.
+    pub(crate) fn lease(
+        lease_id: String,
+        lease_duration: i64,
+        renewable: bool,
+        warnings: &[String],
+    ) -> Self {
+        Self {
+            lease_id,
+            lease_duration,
+            renewable,
             warnings: (!warnings.is_empty()).then(|| warnings.to_vec()),
             ..Self::empty()
         }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod envelope;
+mod lease;
 mod table;
 mod token;
 
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::{
     auth::auth_report,
     envelope::Envelope,
+    lease::{granted_report, lease_count_report, lease_report, leases_report},
     table::{columns, key_values},
     token::token_report,
 };

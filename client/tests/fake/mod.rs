@@ -11,8 +11,8 @@ use std::{
 };
 
 use tenure_proto::v1::{
-    self, cluster_service_server::ClusterServiceServer, seal_service_server::SealServiceServer,
-    token_service_server::TokenServiceServer,
+    self, cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
+    seal_service_server::SealServiceServer, token_service_server::TokenServiceServer,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -41,6 +41,9 @@ pub struct State {
     pub calls: Vec<String>,
     pub script: VecDeque<Step>,
     pub tokens: BTreeMap<String, v1::TokenInfo>,
+    pub leases: BTreeMap<String, v1::LeaseInfo>,
+    pub last_grant: Option<v1::GrantLeaseRequest>,
+    pub last_prefix: Option<String>,
     pub last_create: Option<v1::CreateTokenRequest>,
     pub last_join: Option<v1::JoinRequest>,
     pub last_increment: Option<prost_types::Duration>,
@@ -142,6 +145,7 @@ impl Fake {
         }
         let router = server
             .add_service(TokenServiceServer::new(self.clone()))
+            .add_service(LeaseServiceServer::new(self.clone()))
             .add_service(SealServiceServer::new(self.clone()))
             .add_service(ClusterServiceServer::new(self.clone()))
             .add_service(health_service);
@@ -598,5 +602,149 @@ impl v1::cluster_service_server::ClusterService for Fake {
         self.enter("step_down").await?;
         self.caller(&request)?;
         Ok(Response::new(v1::StepDownResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::lease_service_server::LeaseService for Fake {
+    async fn grant_lease(
+        &self,
+        request: Request<v1::GrantLeaseRequest>,
+    ) -> Result<Response<v1::GrantLeaseResponse>, Status> {
+        self.enter("grant_lease").await?;
+        self.caller(&request)?;
+        let request = request.into_inner();
+        let mut state = self.state();
+        state.made += 1;
+        let lease = v1::LeaseInfo {
+            lease_id: format!("{}/{:0>24}", request.path, state.made),
+            payload: Some(request.payload.clone()),
+            renewable: request.renewable.unwrap_or(true),
+            ttl: request.ttl.or(seconds(2_764_800)),
+            creation_ttl: request.ttl.or(seconds(2_764_800)),
+            owner_accessor: "root-accessor".into(),
+            owner_display_name: "root".into(),
+            ..Default::default()
+        };
+        let answer = v1::GrantLeaseResponse {
+            lease_id: lease.lease_id.clone(),
+            lease_duration: lease.ttl,
+            renewable: lease.renewable,
+            ..Default::default()
+        };
+        state.leases.insert(lease.lease_id.clone(), lease);
+        state.last_grant = Some(request);
+        Ok(Response::new(answer))
+    }
+
+    async fn lookup_lease(
+        &self,
+        request: Request<v1::LookupLeaseRequest>,
+    ) -> Result<Response<v1::LookupLeaseResponse>, Status> {
+        self.enter("lookup_lease").await?;
+        self.caller(&request)?;
+        let lease = Some(self.lease(&request.get_ref().lease_id)?);
+        Ok(Response::new(v1::LookupLeaseResponse { lease }))
+    }
+
+    async fn renew_lease(
+        &self,
+        request: Request<v1::RenewLeaseRequest>,
+    ) -> Result<Response<v1::RenewLeaseResponse>, Status> {
+        self.enter("renew_lease").await?;
+        self.caller(&request)?;
+        let request = request.into_inner();
+        let lease = self.lease(&request.lease_id)?;
+        self.state().last_increment = request.increment;
+        Ok(Response::new(v1::RenewLeaseResponse {
+            lease_id: lease.lease_id,
+            lease_duration: request.increment.or(lease.creation_ttl),
+            renewable: lease.renewable,
+            ..Default::default()
+        }))
+    }
+
+    async fn revoke_lease(
+        &self,
+        request: Request<v1::RevokeLeaseRequest>,
+    ) -> Result<Response<v1::RevokeLeaseResponse>, Status> {
+        self.enter("revoke_lease").await?;
+        self.caller(&request)?;
+        self.lease(&request.get_ref().lease_id)?;
+        self.state().leases.remove(&request.get_ref().lease_id);
+        Ok(Response::new(v1::RevokeLeaseResponse {}))
+    }
+
+    async fn revoke_prefix(
+        &self,
+        request: Request<v1::RevokePrefixRequest>,
+    ) -> Result<Response<v1::RevokePrefixResponse>, Status> {
+        self.enter("revoke_prefix").await?;
+        self.caller(&request)?;
+        let prefix = request.into_inner().prefix;
+        let mut state = self.state();
+        let under = format!("{prefix}/");
+        state.leases.retain(|id, _| !id.starts_with(&under));
+        state.last_prefix = Some(prefix);
+        Ok(Response::new(v1::RevokePrefixResponse {}))
+    }
+
+    /// Two a page.
+    async fn list_leases(
+        &self,
+        request: Request<v1::ListLeasesRequest>,
+    ) -> Result<Response<v1::ListLeasesResponse>, Status> {
+        self.enter("list_leases").await?;
+        self.caller(&request)?;
+        let (page, next_page_token) =
+            self.page(&request.get_ref().prefix, &request.get_ref().page_token);
+        let leases = page.into_iter().map(|lease| v1::LeaseSummary {
+            lease_id: lease.lease_id,
+            renewable: lease.renewable,
+            ttl: lease.ttl,
+            owner_accessor: lease.owner_accessor,
+            owner_display_name: lease.owner_display_name,
+            ..Default::default()
+        });
+        Ok(Response::new(v1::ListLeasesResponse {
+            leases: leases.collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn count_leases(
+        &self,
+        request: Request<v1::CountLeasesRequest>,
+    ) -> Result<Response<v1::CountLeasesResponse>, Status> {
+        self.enter("count_leases").await?;
+        self.caller(&request)?;
+        let (page, next_page_token) =
+            self.page(&request.get_ref().prefix, &request.get_ref().page_token);
+        Ok(Response::new(v1::CountLeasesResponse {
+            count: page.len() as u64,
+            next_page_token,
+        }))
+    }
+}
+
+impl Fake {
+    fn lease(&self, id: &str) -> Result<v1::LeaseInfo, Status> {
+        let found = self.state().leases.get(id).cloned();
+        found.ok_or_else(|| refusal(Code::NotFound, "LEASE_NOT_FOUND", Some("no")))
+    }
+
+    fn page(&self, prefix: &str, after: &str) -> (Vec<v1::LeaseInfo>, String) {
+        let state = self.state();
+        let under = state
+            .leases
+            .values()
+            .filter(|lease| lease.lease_id.starts_with(prefix) && lease.lease_id.as_str() > after);
+        let mut page: Vec<_> = under.take(3).cloned().collect();
+        let next = match page.len() {
+            3 => page.get(1).map(|lease| lease.lease_id.clone()),
+            _ => None,
+        };
+        page.truncate(2);
+        (page, next.unwrap_or_default())
     }
 }

@@ -9,5 +9,5 @@ mod sealed;
 pub mod shamir;
 
 pub use keyring::{Keyring, KeyringError, RootKey};
-pub use names::{AccessorHash, NameHash, RequestHash, TokenHash};
+pub use names::{AccessorHash, NameChain, NameHash, RequestHash, TokenHash};
 pub use sealed::{Barrier, BarrierError};

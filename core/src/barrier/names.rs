@@ -4,6 +4,7 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
+use bytes::Bytes;
 
 use crate::types::{Accessor, Secret, TokenId};
 
@@ -107,6 +108,59 @@ hash_type!(
     32
 );
 
+/// A path as it is stored: the hash of each of its names, every one keyed by the hash before
+/// it. A path that begins with another one has a chain that begins with the other's.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NameChain(Bytes);
+
+impl NameChain {
+    /// Takes a chain back from a storage key; `None` if it isn't made of whole hashes.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let whole = bytes.len().is_multiple_of(NameHash::BYTES);
+        whole.then(|| Self(Bytes::copy_from_slice(bytes)))
+    }
+
+    pub(super) fn hash<'a>(key: &HashKey, names: impl Iterator<Item = &'a str>) -> Self {
+        let (mut chain, mut parent) = (Vec::new(), NameHash::ROOT);
+        for name in names {
+            parent = key.name(&parent, name);
+            chain.extend_from_slice(parent.as_bytes());
+        }
+        Self(chain.into())
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether it stands for no name at all: the prefix of everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All chains that it begins with, the shortest first, itself last; not the empty one.
+    pub fn prefixes(&self) -> impl Iterator<Item = Self> {
+        let ends = (NameHash::BYTES..=self.0.len()).step_by(NameHash::BYTES);
+        ends.map(|end| Self(self.0.slice(..end)))
+    }
+
+    /// Whether `prefix` is one of them, or empty.
+    pub fn starts_with(&self, prefix: &Self) -> bool {
+        self.0.starts_with(&prefix.0)
+    }
+}
+
+/// The first bytes of the last hash alone.
+impl fmt::Debug for NameChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.len() / NameHash::BYTES;
+        let last = self.0.rchunks(NameHash::BYTES).next().unwrap_or_default();
+        let shown = last.get(..4).unwrap_or_default();
+        write!(f, "NameChain({names}: {}..)", hex::encode(shown))
+    }
+}
+
 impl NameHash {
     /// The parent of names at the top.
     pub const ROOT: Self = Self([0; 16]);
@@ -127,6 +181,23 @@ mod tests {
             HashKey::new(&Secret::new([8; 32])).name(&NameHash::ROOT, "a"),
             a
         );
+    }
+
+    #[test]
+    fn chains_follow_whole_segments() {
+        let key = HashKey::new(&Secret::new([9; 32]));
+        let chain = |path: &str| NameChain::hash(&key, path.split('/'));
+        let long = chain("a/b/c");
+        assert!(long.starts_with(&chain("a/b")) && long.starts_with(&NameChain::default()));
+        for other in ["a/b/cc", "b", "b/a", "a/b/c/d", "a/bb"] {
+            assert!(!long.starts_with(&chain(other)), "{other}");
+        }
+        let prefixes: Vec<_> = long.prefixes().collect();
+        assert_eq!(prefixes, [chain("a"), chain("a/b"), long.clone()]);
+        assert_eq!(NameChain::default().prefixes().count(), 0);
+        assert_eq!(NameChain::from_slice(long.as_bytes()), Some(long.clone()));
+        assert_eq!(NameChain::from_slice(&long.as_bytes()[1..]), None);
+        assert!(format!("{long:?}").starts_with("NameChain(3: "));
     }
 
     #[test]

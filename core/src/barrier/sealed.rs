@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     aead::{AeadKey, NONCE_BYTES, TAG_BYTES},
     keyring::Keyring,
-    names::{AccessorHash, Domain, HashKey, NameHash, RequestHash, TokenHash},
+    names::{AccessorHash, Domain, HashKey, NameChain, NameHash, RequestHash, TokenHash},
 };
 use crate::{
     random::{Random, array},
@@ -153,6 +153,11 @@ impl Barrier {
     /// The hash of a name below its parent.
     pub fn name_hash(&self, parent: &NameHash, segment: &str) -> NameHash {
         self.names.name(parent, segment)
+    }
+
+    /// The hashes of names, each below the one before.
+    pub fn name_chain<'n>(&self, names: impl Iterator<Item = &'n str>) -> NameChain {
+        NameChain::hash(&self.names, names)
     }
 
     /// The hash of a token id.

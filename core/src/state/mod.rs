@@ -16,11 +16,17 @@
 //! | 20 | [`OrphanMarkers`] | token hash | until no child of the token is left |
 //! | 21 | [`TimeIndex`] | time, kind, hash | as the record that expires then |
 //! | 22 | [`Dedupes`] | request hash | the dedupe window |
+//! | 23 | [`Leases`] | hashes of the id's segments | until the lease is cleaned up |
+//! | 24 | [`LeasesByToken`] | token hash, key of the lease | as its lease |
+//! | 25 | [`PrefixTombstones`] | hashes of the prefix's segments | until nothing dead lies under it |
 
 mod accessor;
 mod dedupe;
 mod keyring;
+mod lease;
+mod lease_by_token;
 mod orphan_marker;
+mod prefix_tombstone;
 mod root_key;
 mod seal_config;
 mod store;
@@ -35,12 +41,15 @@ mod view;
 pub use accessor::{AccessorRecord, Accessors};
 pub use dedupe::{DedupeRecord, Dedupes};
 pub use keyring::Keyrings;
+pub use lease::{LeaseRecord, Leases};
+pub use lease_by_token::LeasesByToken;
 pub use orphan_marker::OrphanMarkers;
+pub use prefix_tombstone::PrefixTombstones;
 pub use root_key::RootKeys;
 pub use seal_config::{SealConfig, SealConfigs};
 pub use store::{Store, StoreError, Stored};
 pub use table::{Row, TAG, Table, key_of, range_of};
-pub use time_index::{Due, DueKind, TimeIndex};
+pub use time_index::{Due, DueCursor, DueKind, TimeIndex};
 pub use token::{TokenRecord, Tokens};
 pub use token_child::TokenChildren;
 pub use tombstone::Tombstones;

@@ -7,10 +7,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    barrier::{AccessorHash, Barrier, Keyring, RequestHash, RootKey, TokenHash},
+    barrier::{AccessorHash, Barrier, Keyring, NameChain, RequestHash, RootKey, TokenHash},
     random::Random,
     testing::{MemoryStore, TestRandom},
-    types::{Accessor, DisplayName, Expiry, Meta, PolicySet, Secret, Ttl, UnixMillis},
+    types::{
+        Accessor, DisplayName, Expiry, LeaseId, Meta, Path, PolicySet, Secret, Ttl, UnixMillis,
+    },
 };
 
 fn barrier() -> Barrier {
@@ -63,6 +65,34 @@ fn ttl() -> impl Strategy<Value = Ttl> {
 
 fn millis() -> impl Strategy<Value = UnixMillis> {
     any::<u64>().prop_map(UnixMillis::new)
+}
+
+fn name_chain() -> impl Strategy<Value = NameChain> {
+    let names = prop::collection::vec(any::<[u8; 16]>(), 1..17);
+    names.prop_map(|names| NameChain::from_slice(&names.concat()).unwrap())
+}
+
+prop_compose! {
+    fn lease_record()(
+        seed: u64,
+        path in "[a-z]{1,8}(/[a-z ]{1,8}){0,4}",
+        payload: Vec<u8>,
+        token in token_hash(),
+        (created, expires, last_renewal) in (millis(), millis(), prop::option::of(millis())),
+        creation_ttl in ttl(),
+        renewable: bool,
+    ) -> LeaseRecord {
+        LeaseRecord {
+            id: LeaseId::issue(Path::parse(&path).unwrap(), &mut TestRandom::new(seed)),
+            payload: Secret::new(payload),
+            token,
+            created,
+            expires,
+            creation_ttl,
+            renewable,
+            last_renewal,
+        }
+    }
 }
 
 prop_compose! {
@@ -128,26 +158,51 @@ proptest! {
     }
 
     #[test]
-    fn time_index(at in millis(), bytes: [u8; 32], token: bool) {
-        let kind = if token {
-            DueKind::Token(TokenHash::from_slice(&bytes).unwrap())
-        } else {
-            DueKind::Dedupe(RequestHash::from_slice(&bytes).unwrap())
+    fn time_index(at in millis(), bytes: [u8; 32], kind in 0..3, lease in name_chain()) {
+        let kind = match kind {
+            0 => DueKind::Token(TokenHash::from_slice(&bytes).unwrap()),
+            1 => DueKind::Dedupe(RequestHash::from_slice(&bytes).unwrap()),
+            _ => DueKind::Lease(lease),
         };
         let due = Due { at, kind };
         same::<TimeIndex>(&due, &());
         // Due exactly from its moment on.
         let raw = key_of::<TimeIndex>(&due);
-        let within = |cursor, now| {
+        let within = |cursor: &DueCursor, now| {
             let (start, end) = TimeIndex::due_range(cursor, now);
             start <= raw && raw < end
         };
-        prop_assert!(within(None, at));
-        prop_assert!(within(None, UnixMillis::new(u64::MAX)));
-        prop_assert!(within(Some(&due), at));
+        let start = DueCursor::default();
+        prop_assert_eq!(TimeIndex::time_of(&raw), Some(at));
+        prop_assert!(within(&start, at));
+        prop_assert!(within(&start, UnixMillis::new(u64::MAX)));
+        prop_assert!(within(&DueCursor::at(at), at));
+        let mut behind = DueCursor::after(&due);
+        prop_assert!(!within(&behind, UnixMillis::new(u64::MAX)));
+        behind.rewind(at);
+        prop_assert_eq!(&behind, &DueCursor::at(at));
+        behind.rewind(at);
+        prop_assert!(within(&behind, at));
         if at.get() > 0 {
-            prop_assert!(!within(None, UnixMillis::new(at.get() - 1)));
+            prop_assert!(!within(&start, UnixMillis::new(at.get() - 1)));
+            let (first, end) = TimeIndex::range_before(&start, at);
+            prop_assert!(!(first <= raw && raw < end));
         }
+        if let Some(later) = at.get().checked_add(1).map(UnixMillis::new) {
+            prop_assert!(!within(&DueCursor::at(later), UnixMillis::new(u64::MAX)));
+            let (first, end) = TimeIndex::range_before(&start, later);
+            prop_assert!(first <= raw && raw < end);
+        }
+    }
+
+    #[test]
+    fn leases(key in name_chain(), record in lease_record(), token in token_hash(), at in millis()) {
+        same::<Leases>(&key, &record);
+        same::<LeasesByToken>(&(token, key.clone()), &());
+        same::<PrefixTombstones>(&key, &at);
+        let (start, end) = range_of::<LeasesByToken>(token.as_bytes());
+        let raw = key_of::<LeasesByToken>(&(token, key));
+        prop_assert!(start <= raw && raw < end);
     }
 
     #[test]
@@ -171,6 +226,12 @@ proptest! {
         let _ = Accessors::decode(&bytes);
         let _ = Tombstones::decode(&bytes);
         let _ = Dedupes::decode(&bytes);
+        let _ = Leases::decode(&bytes);
+        let _ = Leases::read_key(&bytes);
+        let _ = LeasesByToken::read_key(&bytes);
+        let _ = PrefixTombstones::decode(&bytes);
+        let _ = PrefixTombstones::read_key(&bytes);
+        let _ = TimeIndex::time_of(&bytes);
         let _ = SealConfigs::decode(&bytes);
         let _ = RootKeys::decode(&bytes);
         let _ = TimeIndex::read_key(&bytes);
@@ -344,10 +405,34 @@ fn no_canary_is_stored_in_clear() {
     };
     txn.insert::<Accessors>(&barrier, &hash, &row, &mut random)
         .unwrap();
+    let path = Path::parse("canary/db").unwrap();
+    let lease = LeaseRecord {
+        id: LeaseId::issue(path, &mut random),
+        payload: Secret::new(b"canary".to_vec()),
+        token,
+        created: UnixMillis::new(1),
+        expires: UnixMillis::new(2),
+        creation_ttl: Ttl::ZERO,
+        renewable: true,
+        last_renewal: None,
+    };
+    let key = barrier.name_chain(lease.id.segments());
+    let due = Due {
+        at: lease.expires,
+        kind: DueKind::Lease(key.clone()),
+    };
+    txn.insert::<Leases>(&barrier, &key, &lease, &mut random)
+        .unwrap();
+    txn.insert::<LeasesByToken>(&barrier, &(token, key.clone()), &(), &mut random)
+        .unwrap();
+    txn.insert::<PrefixTombstones>(&barrier, &key, &lease.created, &mut random)
+        .unwrap();
+    txn.insert::<TimeIndex>(&barrier, &due, &(), &mut random)
+        .unwrap();
     store.commit(txn.into_ops());
     for (key, stored) in store.records() {
         for bytes in [key, &stored.value] {
-            for canary in ["canary", accessor.as_str()] {
+            for canary in ["canary", accessor.as_str(), lease.id.suffix()] {
                 assert!(
                     !bytes
                         .windows(canary.len())
@@ -398,4 +483,45 @@ fn the_bytes_on_disk_are_frozen() {
         format!("0210{}", "01".repeat(32))
     );
     assert_eq!(hex::encode(key_of::<Keyrings>(&())), "0202");
+
+    let chain = NameChain::from_slice(&[[7; 16], [8; 16]].concat()).unwrap();
+    let lease = LeaseRecord {
+        id: LeaseId::of(Path::parse("a/b").unwrap(), "ABCDEFGHIJKLMNOPQRSTUVWX").unwrap(),
+        payload: Secret::new(vec![1, 2]),
+        token: hash(3),
+        created: UnixMillis::new(4),
+        expires: UnixMillis::new(5),
+        creation_ttl: Ttl::from_seconds(6).unwrap(),
+        renewable: true,
+        last_renewal: Some(UnixMillis::new(7)),
+    };
+    assert_eq!(
+        hex::encode(Leases::encode(&lease)),
+        "08011203612f621a184142434445464748494a4b4c4d4e4f505152535455565758220201022a20030303030303030303030303030303030303030303030303030303030303030330043805400648015007"
+    );
+    let names = ["07".repeat(16), "08".repeat(16)].concat();
+    assert_eq!(
+        hex::encode(key_of::<Leases>(&chain)),
+        format!("0217{names}")
+    );
+    assert_eq!(
+        hex::encode(key_of::<LeasesByToken>(&(hash(3), chain.clone()))),
+        format!("0218{}{names}", "03".repeat(32))
+    );
+    assert_eq!(
+        hex::encode(key_of::<PrefixTombstones>(&chain)),
+        format!("0219{names}")
+    );
+    assert_eq!(
+        hex::encode(PrefixTombstones::encode(&UnixMillis::new(9))),
+        "08011009"
+    );
+    let due = Due {
+        at: UnixMillis::new(0x0102),
+        kind: DueKind::Lease(chain),
+    };
+    assert_eq!(
+        hex::encode(key_of::<TimeIndex>(&due)),
+        format!("0215000000000000010203{names}")
+    );
 }

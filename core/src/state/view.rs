@@ -107,6 +107,20 @@ impl<'a> View<'a> {
             _ => end,
         };
         self.reads.borrow_mut().ranges.push((start, read_to));
+        self.rows(found)
+    }
+
+    /// Like [`Self::scan`], but doesn't count as read: for finding rows of which the plan
+    /// rests on each alone, and not on there being no others.
+    pub fn peek<T: Table>(
+        &self,
+        (start, end): (Bytes, Bytes),
+        limit: usize,
+    ) -> Result<Vec<Row<T>>, ReadError> {
+        self.rows(self.store.scan(&start, &end, limit)?)
+    }
+
+    fn rows<T: Table>(&self, found: Vec<(Bytes, Stored)>) -> Result<Vec<Row<T>>, ReadError> {
         let malformed = || ReadError::Malformed { table: T::NAME };
         let row = |(raw, stored): (Bytes, Stored)| {
             let key = strip::<T>(&raw)

@@ -93,9 +93,9 @@ impl Action for Administer {
 /// The right of one caller to one action. It holds what it was judged by, so that the
 /// action can't be planned on another view than its right.
 pub struct Permit<'a, A> {
-    pub(super) context: Context<'a>,
-    pub(super) action: A,
-    pub(super) caller: Caller,
+    pub(crate) context: Context<'a>,
+    pub(crate) action: A,
+    pub(crate) caller: Caller,
 }
 
 impl<A> Permit<'_, A> {

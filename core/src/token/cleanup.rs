@@ -1,5 +1,6 @@
 //! Clean-up behind revocations: records under a tombstone are deleted in bounded steps,
-//! the deepest first, so that no record is ever without its ancestors by clean-up alone.
+//! the deepest first, so that no record is ever without its ancestors by clean-up alone. The
+//! leases of a token go before its record.
 //! The tombstone goes only after a whole pass has found nothing under it.
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
 };
 use crate::{
     barrier::TokenHash,
+    lease,
     state::{
         OrphanMarkers, ReadError, TokenChildren, Tokens, Tombstones, Txn, View, key_of, range_of,
         successor,
@@ -49,18 +51,29 @@ pub fn clean_up(
             response: Progress::Done,
         });
     };
+    // A newer tombstone on the same token isn't this step's to delete.
+    view.note::<Tombstones>(top);
     if cursor.path.is_empty() {
         cursor = Cursor {
             path: vec![(*top, None)],
             found: false,
         };
     }
-    for _ in 0..CLEANUP_ROWS_MAX {
+    let mut budget = CLEANUP_ROWS_MAX;
+    while budget > 0 {
+        budget -= 1;
         let Some((node, after)) = cursor.path.last_mut() else {
             break;
         };
         let node = *node;
         let Some(child) = next_child(view, &node, after.as_ref())? else {
+            let gone = lease::clear_owned(view, &mut txn, &node, tombstone, budget)?;
+            cursor.found |= gone > 0;
+            if gone > 0 && gone >= budget {
+                // There may be more of them: the next step looks again.
+                break;
+            }
+            budget -= gone;
             cursor.path.pop();
             if !cursor.path.is_empty() {
                 let row = view.get::<Tokens>(&node)?;
@@ -115,17 +128,19 @@ pub fn clean_up(
     })
 }
 
-/// Removes the marker of a revoked token that has no children left; says whether it did.
-pub fn sweep_marker(view: &View<'_>, hash: &TokenHash) -> Result<Plan<bool>, TokenError> {
-    let mut txn = Txn::default();
-    let empty = !has_children(view, hash)?;
-    if empty {
-        txn.delete::<OrphanMarkers>(hash);
+/// Clears away the leases of a token that was revoked alone, and its marker once it has no
+/// children left; says whether there was anything to do.
+pub fn sweep_marker(context: Context<'_>, hash: &TokenHash) -> Result<Plan<bool>, TokenError> {
+    let (view, mut txn) = (context.view, Txn::default());
+    if let Some(marker) = context.revocations.marker(hash) {
+        view.note::<OrphanMarkers>(hash);
+        let gone = lease::clear_owned(view, &mut txn, hash, marker, CLEANUP_ROWS_MAX)?;
+        if gone == 0 && !has_children(view, hash)? {
+            txn.delete::<OrphanMarkers>(hash);
+        }
     }
-    Ok(Plan {
-        txn,
-        response: empty,
-    })
+    let response = !txn.is_empty();
+    Ok(Plan { txn, response })
 }
 
 fn next_child(

@@ -29,6 +29,11 @@ impl Entry {
         &self.record
     }
 
+    /// Revision that created its record.
+    pub(crate) fn created_revision(&self) -> u64 {
+        self.created
+    }
+
     /// Whether it depends on no other token.
     pub fn is_orphan(&self) -> bool {
         self.ancestors.is_empty()
@@ -94,7 +99,7 @@ pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError
 /// The token of this hash, if it lives. All that the answer depends on is noted in the
 /// view, so that a transaction built on it is sent back when any of it changes: a
 /// revocation of an ancestor, too.
-pub(super) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entry>, TokenError> {
+pub(crate) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entry>, TokenError> {
     let view = context.view;
     let Some(row) = view.get::<Tokens>(hash)? else {
         return Ok(None);

@@ -3,8 +3,9 @@
 
 use super::{Context, Plan, TokenError, revoke::end_tree};
 use crate::{
+    lease,
     random::Random,
-    state::{Dedupes, Due, DueKind, ReadError, TimeIndex, Tokens, Txn, View},
+    state::{Dedupes, Due, DueCursor, DueKind, Leases, ReadError, TimeIndex, Tokens, Txn, View},
     types::{Expiry, UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
 
@@ -13,25 +14,50 @@ use crate::{
 pub struct Expired {
     /// Tokens that ended.
     pub tokens: usize,
+    /// Leases that ended.
+    pub leases: usize,
     /// Answers to request ids that ended.
     pub dedupes: usize,
     /// Rows that a renewal or a revocation had left behind.
     pub stale: usize,
 }
 
-/// The rows that are due at `now`, from `cursor` on, at most `limit` of them. Read them in
-/// a view of their own: the range shouldn't count as read by what clears them away.
+/// The rows that are due at `now`, from `cursor` on, at most `limit` of them. They don't
+/// count as read: what clears one away looks at its record.
 pub fn due(
     view: &View<'_>,
-    cursor: Option<&Due>,
+    cursor: &DueCursor,
     now: UnixMillis,
     limit: usize,
 ) -> Result<Vec<Due>, ReadError> {
-    let rows = view.scan::<TimeIndex>(
+    let rows = view.peek::<TimeIndex>(
         TimeIndex::due_range(cursor, now),
         limit.min(CLEANUP_ROWS_MAX),
     )?;
     Ok(rows.into_iter().map(|row| row.key).collect())
+}
+
+/// When the first row from `cursor` on is due; `None` if there is none.
+pub fn next_due(view: &View<'_>, cursor: &DueCursor) -> Result<Option<UnixMillis>, ReadError> {
+    let rows = view.peek::<TimeIndex>(TimeIndex::range_from(cursor), 1)?;
+    Ok(rows.first().map(|row| row.key.at))
+}
+
+/// Replaces what the deletion of single rows left at the head of the index by one deleted
+/// range, so that whoever reads from the beginning passes it at once. It does so if there is
+/// nothing from `from` on that ends before `end`; a row that is written there meanwhile sends
+/// the transaction back.
+pub fn trim(view: &View<'_>, from: &DueCursor, end: UnixMillis) -> Result<Plan<bool>, ReadError> {
+    let range = TimeIndex::range_before(from, end);
+    let empty = view.scan::<TimeIndex>(range.clone(), 1)?.is_empty();
+    let mut txn = Txn::default();
+    if empty {
+        txn.delete_range(range);
+    }
+    Ok(Plan {
+        txn,
+        response: empty,
+    })
 }
 
 /// Clears away what these rows stand for. Rows that aren't due are left alone.
@@ -54,6 +80,13 @@ pub fn expire(
                 Some(row) if row.value.expires == due.at => {
                     txn.delete::<Dedupes>(hash);
                     &mut expired.dedupes
+                }
+                _ => &mut expired.stale,
+            },
+            DueKind::Lease(key) => match context.view.get::<Leases>(key)? {
+                Some(row) if row.value.expires == due.at => {
+                    lease::remove(&mut txn, key, &row.value);
+                    &mut expired.leases
                 }
                 _ => &mut expired.stale,
             },

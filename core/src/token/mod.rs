@@ -24,14 +24,16 @@ pub use authorize::{
 };
 pub use cleanup::{Cursor, Progress, clean_up, sweep_marker};
 pub use create::{CreateRequest, CreatedToken, TokenType, create, create_root};
+pub(crate) use entry::live;
 pub use entry::{Caller, Entry, identify};
 pub use error::{Denied, ErrorKind, Precondition, TokenError};
-pub use expire::{Expired, due, expire};
+pub use expire::{Expired, due, expire, next_due, trim};
 pub use lookup::{Listing, TokenInfo, list, lookup};
 pub use renew::{Renewed, renew};
 pub use revocations::Revocations;
 pub use revoke::{Revoked, revoke, revoke_orphan};
 pub use spend::spend_use;
+pub(crate) use ttl::{Terms, extend, grant};
 pub use ttl::{TtlConfig, TtlConfigError};
 
 use crate::{
@@ -63,4 +65,4 @@ pub struct Plan<T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,8 +6,8 @@ use crate::{
     barrier::{Barrier, TokenHash},
     random::Random,
     state::{
-        Accessors, Due, DueKind, OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenRecord,
-        Tokens, Tombstones, Txn, View, range_of,
+        Accessors, Due, DueKind, LeasesByToken, OrphanMarkers, ReadError, TimeIndex, TokenChildren,
+        TokenRecord, Tokens, Tombstones, Txn, View, range_of,
     },
     types::Expiry,
 };
@@ -48,8 +48,8 @@ pub fn revoke(
     })
 }
 
-/// Revokes a token alone: its children live on as orphans, with all that descends from
-/// them.
+/// Revokes a token alone, with its leases: its children live on as orphans, with all that
+/// descends from them.
 pub fn revoke_orphan(
     permit: &Permit<'_, RevokeOrphan>,
     random: &mut dyn Random,
@@ -59,7 +59,7 @@ pub fn revoke_orphan(
         resolve(context, &permit.caller, &permit.action.0)?.ok_or(TokenError::NotFound)?;
     let barrier = context.view.barrier();
     let mut txn = Txn::default();
-    if has_children(context.view, &entry.hash)? {
+    if has_children(context.view, &entry.hash)? || has_leases(context.view, &entry.hash)? {
         txn.insert::<OrphanMarkers>(barrier, &entry.hash, &context.now, random)?;
     }
     remove(barrier, &mut txn, &entry.hash, &entry.record);
@@ -72,7 +72,8 @@ pub fn revoke_orphan(
     })
 }
 
-/// Ends a token and its tree: a leaf is deleted, anything else gets a tombstone.
+/// Ends a token, its tree and their leases: a leaf without leases is deleted, anything else
+/// gets a tombstone.
 pub(super) fn end_tree(
     context: Context<'_>,
     txn: &mut Txn,
@@ -80,7 +81,7 @@ pub(super) fn end_tree(
     record: &TokenRecord,
     random: &mut dyn Random,
 ) -> Result<(), TokenError> {
-    if has_children(context.view, hash)? {
+    if has_children(context.view, hash)? || has_leases(context.view, hash)? {
         txn.insert::<Tombstones>(context.view.barrier(), hash, &context.now, random)?;
     } else {
         remove(context.view.barrier(), txn, hash, record);
@@ -95,7 +96,14 @@ pub(super) fn has_children(view: &View<'_>, hash: &TokenHash) -> Result<bool, Re
     Ok(!first.is_empty())
 }
 
-/// Deletes all rows of a token.
+/// Whether the token has any lease. One that is granted meanwhile sends the transaction
+/// back, as above.
+pub(super) fn has_leases(view: &View<'_>, hash: &TokenHash) -> Result<bool, ReadError> {
+    let first = view.scan::<LeasesByToken>(range_of::<LeasesByToken>(hash.as_bytes()), 1)?;
+    Ok(!first.is_empty())
+}
+
+/// Deletes all rows of a token itself.
 pub(super) fn remove(barrier: &Barrier, txn: &mut Txn, hash: &TokenHash, record: &TokenRecord) {
     txn.delete::<Tokens>(hash);
     txn.delete::<Accessors>(&barrier.accessor_hash(&record.accessor));

@@ -2,30 +2,31 @@
 //! a naive model.
 
 mod model;
-mod races;
+pub(crate) mod races;
 mod scenes;
 
 use crate::{
-    barrier::{Barrier, Keyring},
+    barrier::{Barrier, Keyring, NameChain},
+    lease::{PrefixCursor, PrefixProgress, clean_up_prefix},
     random::Random,
-    state::{Accessors, Row, Table, TimeIndex, TokenChildren, Tokens, View, range_of},
+    state::{Accessors, DueCursor, Row, Table, TimeIndex, TokenChildren, Tokens, View, range_of},
     testing::{Change, MemoryStore, TestRandom},
     token::*,
     types::{PolicySet, TokenId, Ttl, TtlRequest, UnixMillis},
 };
 
 /// A cluster in miniature: a store, a clock, and what apply maintains in memory.
-struct World {
-    store: MemoryStore,
-    barrier: Barrier,
-    revocations: Revocations,
-    ttl: TtlConfig,
-    now: UnixMillis,
-    random: TestRandom,
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) barrier: Barrier,
+    pub(crate) revocations: Revocations,
+    pub(crate) ttl: TtlConfig,
+    pub(crate) now: UnixMillis,
+    pub(crate) random: TestRandom,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = TestRandom::new(seed);
         let keyring = Keyring::generate(UnixMillis::new(0), &mut random);
         Self {
@@ -39,7 +40,7 @@ impl World {
     }
 
     /// With a root token.
-    fn with_root(seed: u64) -> (Self, TokenId) {
+    pub(crate) fn with_root(seed: u64) -> (Self, TokenId) {
         let mut world = Self::new(seed);
         let root = world
             .commit(|context, random| create_root(context, None, random))
@@ -47,10 +48,10 @@ impl World {
         (world, root.id)
     }
 
-    fn commit<T>(
+    pub(crate) fn commit<T, E>(
         &mut self,
-        operation: impl FnOnce(Context<'_>, &mut dyn Random) -> Result<Plan<T>, TokenError>,
-    ) -> Result<T, TokenError> {
+        operation: impl FnOnce(Context<'_>, &mut dyn Random) -> Result<Plan<T>, E>,
+    ) -> Result<T, E> {
         let view = View::new(&self.store, &self.barrier);
         let (ttl, now) = (&self.ttl, self.now);
         let context = Context {
@@ -66,7 +67,7 @@ impl World {
         Ok(response)
     }
 
-    fn apply(&mut self, txn: crate::state::Txn) {
+    pub(crate) fn apply(&mut self, txn: crate::state::Txn) {
         let changes = self.store.commit(txn.into_ops());
         for change in changes {
             match change {
@@ -79,10 +80,10 @@ impl World {
         assert_eq!(self.revocations, Revocations::load(&self.store).unwrap());
     }
 
-    fn read<T>(
+    pub(crate) fn read<T, E>(
         &self,
-        operation: impl FnOnce(Context<'_>) -> Result<T, TokenError>,
-    ) -> Result<T, TokenError> {
+        operation: impl FnOnce(Context<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let view = View::new(&self.store, &self.barrier);
         let (ttl, now) = (&self.ttl, self.now);
         operation(Context {
@@ -93,7 +94,7 @@ impl World {
         })
     }
 
-    fn alive(&self, id: &TokenId) -> bool {
+    pub(crate) fn alive(&self, id: &TokenId) -> bool {
         match self.read(|context| identify(context, id)) {
             Ok(_) => true,
             Err(TokenError::InvalidToken) => false,
@@ -101,7 +102,7 @@ impl World {
         }
     }
 
-    fn create(
+    pub(crate) fn create(
         &mut self,
         caller: &TokenId,
         request: CreateRequest,
@@ -113,7 +114,7 @@ impl World {
     }
 
     /// A child with the default TTL and this policy.
-    fn child(&mut self, caller: &TokenId, policy: &str) -> TokenId {
+    pub(crate) fn child(&mut self, caller: &TokenId, policy: &str) -> TokenId {
         self.create(
             caller,
             CreateRequest {
@@ -125,14 +126,14 @@ impl World {
         .id
     }
 
-    fn lookup(&self, caller: &TokenId, target: Target) -> Result<TokenInfo, TokenError> {
+    pub(crate) fn lookup(&self, caller: &TokenId, target: Target) -> Result<TokenInfo, TokenError> {
         self.read(|context| {
             let caller = identify(context, caller)?;
             lookup(&authorize(context, &caller, Lookup(target))?)
         })
     }
 
-    fn renew(
+    pub(crate) fn renew(
         &mut self,
         caller: &TokenId,
         target: Target,
@@ -144,35 +145,43 @@ impl World {
         })
     }
 
-    fn revoke(&mut self, caller: &TokenId, target: Target) -> Result<Revoked, TokenError> {
+    pub(crate) fn revoke(
+        &mut self,
+        caller: &TokenId,
+        target: Target,
+    ) -> Result<Revoked, TokenError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
             revoke(&authorize(context, &caller, Revoke(target))?, random)
         })
     }
 
-    fn revoke_orphan(&mut self, caller: &TokenId, target: Target) -> Result<Revoked, TokenError> {
+    pub(crate) fn revoke_orphan(
+        &mut self,
+        caller: &TokenId,
+        target: Target,
+    ) -> Result<Revoked, TokenError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
             revoke_orphan(&authorize(context, &caller, RevokeOrphan(target))?, random)
         })
     }
 
-    fn spend(&mut self, id: &TokenId) -> Result<Caller, TokenError> {
+    pub(crate) fn spend(&mut self, id: &TokenId) -> Result<Caller, TokenError> {
         self.commit(|context, random| {
             let caller = identify(context, id)?;
             spend_use(context, &caller, random)
         })
     }
 
-    fn wait(&mut self, ttl: &str) {
+    pub(crate) fn wait(&mut self, ttl: &str) {
         self.now = self.now.saturating_add(ttl.parse().unwrap());
     }
 
     /// One round of the expiration manager; false when nothing was due.
-    fn expire(&mut self, limit: usize) -> bool {
+    pub(crate) fn expire(&mut self, limit: usize) -> bool {
         let rows = self
-            .read(|context| Ok(due(context.view, None, context.now, limit)?))
+            .read(|context| due(context.view, &DueCursor::default(), context.now, limit))
             .unwrap();
         self.commit(|context, random| expire(context, &rows, random))
             .unwrap();
@@ -180,18 +189,39 @@ impl World {
     }
 
     /// Runs expiry and clean-up until nothing is left to do.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.expire(64) {}
         for top in self.revocations.tombstones().copied().collect::<Vec<_>>() {
             self.clean_up(&top);
         }
+        for prefix in self.revocations.prefixes().cloned().collect::<Vec<_>>() {
+            self.clean_up_prefix(&prefix, usize::MAX);
+        }
         for hash in self.revocations.markers().copied().collect::<Vec<_>>() {
-            self.commit(|context, _| sweep_marker(context.view, &hash))
-                .unwrap();
+            while self.sweep(&hash) {}
         }
     }
 
-    fn clean_up(&mut self, top: &crate::barrier::TokenHash) {
+    pub(crate) fn sweep(&mut self, hash: &crate::barrier::TokenHash) -> bool {
+        self.commit(|context, _| sweep_marker(context, hash))
+            .unwrap()
+    }
+
+    /// So many steps behind a prefix at most.
+    pub(crate) fn clean_up_prefix(&mut self, prefix: &NameChain, steps: usize) {
+        let mut cursor = PrefixCursor::default();
+        for _ in 0..steps {
+            let done = self
+                .commit(|context, _| clean_up_prefix(context, prefix, cursor))
+                .unwrap();
+            match done {
+                PrefixProgress::More(next) => cursor = next,
+                PrefixProgress::Done => return,
+            }
+        }
+    }
+
+    pub(crate) fn clean_up(&mut self, top: &crate::barrier::TokenHash) {
         let mut cursor = Cursor::default();
         while let Progress::More(next) = self
             .commit(|context, _| clean_up(context, top, cursor))
@@ -201,13 +231,13 @@ impl World {
         }
     }
 
-    fn rows<T: Table>(&self) -> Vec<Row<T>> {
+    pub(crate) fn rows<T: Table>(&self) -> Vec<Row<T>> {
         let view = View::new(&self.store, &self.barrier);
         view.scan::<T>(range_of::<T>(&[]), usize::MAX).unwrap()
     }
 
     /// How many rows of tokens, accessors, children and expiries are stored.
-    fn counts(&self) -> [usize; 4] {
+    pub(crate) fn counts(&self) -> [usize; 4] {
         [
             self.rows::<Tokens>().len(),
             self.rows::<Accessors>().len(),
@@ -216,7 +246,7 @@ impl World {
         ]
     }
 
-    fn list_all(&self, caller: &TokenId, limit: usize) -> Vec<TokenInfo> {
+    pub(crate) fn list_all(&self, caller: &TokenId, limit: usize) -> Vec<TokenInfo> {
         let (mut tokens, mut after) = (Vec::new(), None);
         loop {
             let page = self
@@ -238,19 +268,19 @@ impl World {
     }
 }
 
-fn policies(names: &[&str]) -> PolicySet {
+pub(crate) fn policies(names: &[&str]) -> PolicySet {
     PolicySet::parse(names.iter().copied()).unwrap()
 }
 
-fn ttl(text: &str) -> Ttl {
+pub(crate) fn ttl(text: &str) -> Ttl {
     text.parse().unwrap()
 }
 
-fn of(text: &str) -> TtlRequest {
+pub(crate) fn of(text: &str) -> TtlRequest {
     TtlRequest::from(ttl(text))
 }
 
-fn reason<T>(result: Result<T, TokenError>) -> &'static str {
+pub(crate) fn reason<T>(result: Result<T, TokenError>) -> &'static str {
     match result {
         Ok(_) => "OK",
         Err(error) => error.reason(),

@@ -52,27 +52,27 @@ impl Default for TtlConfig {
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Terms {
-    pub(super) ttl: TtlRequest,
-    pub(super) explicit_max: TtlRequest,
-    pub(super) period: TtlRequest,
+pub(crate) struct Terms {
+    pub(crate) ttl: TtlRequest,
+    pub(crate) explicit_max: TtlRequest,
+    pub(crate) period: TtlRequest,
     /// Whether the token has the root policy.
-    pub(super) root: bool,
+    pub(crate) root: bool,
 }
 
 /// What is given.
 #[derive(Debug)]
-pub(super) struct Grant {
+pub(crate) struct Grant {
     /// `None`: without end.
-    pub(super) ttl: Option<Ttl>,
-    pub(super) expiry: Expiry,
-    pub(super) explicit_max: Option<Ttl>,
-    pub(super) period: Option<Ttl>,
-    pub(super) warnings: Vec<String>,
+    pub(crate) ttl: Option<Ttl>,
+    pub(crate) expiry: Expiry,
+    pub(crate) explicit_max: Option<Ttl>,
+    pub(crate) period: Option<Ttl>,
+    pub(crate) warnings: Vec<String>,
 }
 
-/// The life of a new token.
-pub(super) fn grant(config: &TtlConfig, terms: Terms, now: UnixMillis) -> Grant {
+/// The life of a new token or lease.
+pub(crate) fn grant(config: &TtlConfig, terms: Terms, now: UnixMillis) -> Grant {
     let mut warnings = Vec::new();
     let explicit_max = terms
         .explicit_max
@@ -129,21 +129,33 @@ pub(super) fn renewal(
             (wanted, Some(explicit_max.unwrap_or(config.max)))
         }
     };
-    let mut end = now.saturating_add(wanted);
-    if let Some(max) = max {
-        let last = record.created.saturating_add(max);
-        if last <= now {
-            return Err(Precondition::MaxTtlReached);
-        }
-        if end > last {
-            end = last;
-            let left = last.remaining(now);
-            warnings.push(format!(
-                "TTL of {wanted} exceeds what is left of the maximum of {max}; it is capped to {left}"
-            ));
-        }
-    }
+    let Some(max) = max else {
+        return Ok((Expiry::At(now.saturating_add(wanted)), warnings));
+    };
+    let end = extend(wanted, max, record.created, now, &mut warnings);
+    let end = end.ok_or(Precondition::MaxTtlReached)?;
     Ok((Expiry::At(end), warnings))
+}
+
+/// An end `wanted` from now, and at most `max` from `created`; `None` if that is past.
+pub(crate) fn extend(
+    wanted: Ttl,
+    max: Ttl,
+    created: UnixMillis,
+    now: UnixMillis,
+    warnings: &mut Vec<String>,
+) -> Option<UnixMillis> {
+    let (end, last) = (now.saturating_add(wanted), created.saturating_add(max));
+    if last <= now {
+        return None;
+    }
+    if end > last {
+        let left = last.remaining(now);
+        warnings.push(format!(
+            "TTL of {wanted} exceeds what is left of the maximum of {max}; it is capped to {left}"
+        ));
+    }
+    Some(end.min(last))
 }
 
 fn cap(what: &str, asked: Ttl, max: Ttl, warnings: &mut Vec<String>) -> Ttl {

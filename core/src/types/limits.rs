@@ -36,6 +36,21 @@ pub const META_KEY_BYTES_MAX: usize = 128;
 /// Longest metadata value.
 pub const META_VALUE_BYTES_MAX: usize = 512;
 
+/// Most segments of a path.
+pub const PATH_SEGMENTS_MAX: usize = 16;
+/// Longest segment of a path.
+pub const PATH_SEGMENT_BYTES_MAX: usize = 128;
+/// Longest path.
+pub const PATH_BYTES_MAX: usize = 512;
+/// Random characters of a lease id (log2(62^24) is 142 bits).
+pub const LEASE_ID_RANDOM_CHARS: usize = 24;
+/// Most bytes that a client puts on lease.
+pub const LEASE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Most leases that a token other than root ends by one prefix.
+pub const LEASES_REVOKED_AT_ONCE_MAX: usize = 256;
+/// Most leases that one call looks at to count them.
+pub const COUNT_ROWS_MAX: usize = 5_000;
+
 /// Most rows on one page of a listing.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Rows on a page when the caller names no number.

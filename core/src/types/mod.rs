@@ -2,15 +2,19 @@
 //! made; whoever holds one may rely on it. No integer stands for "never" or "none".
 
 mod display_name;
+mod lease_id;
 pub mod limits;
 mod meta;
+mod path;
 mod policy_name;
 mod secret;
 mod time;
 mod token_id;
 
 pub use display_name::DisplayName;
+pub use lease_id::{LeaseId, LeaseIdError};
 pub use meta::{Meta, MetaError};
+pub use path::{Path, PathError};
 pub use policy_name::{PolicyName, PolicyNameError, PolicySet, PolicySetError};
 pub use secret::Secret;
 pub use time::{Expiry, Ttl, TtlError, TtlRequest, UnixMillis};

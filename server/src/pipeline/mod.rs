@@ -6,7 +6,6 @@
 //! before its transaction is sequenced, it is sent back and plans again, until its deadline.
 
 mod context;
-mod duties;
 mod revoked;
 mod store;
 
@@ -35,6 +34,7 @@ pub use self::{
 };
 use crate::{
     error::Error,
+    expiration::DueHead,
     ha::forward,
     listen::Applied,
     random::SystemRandom,
@@ -125,10 +125,10 @@ impl Scope<'_> {
 }
 
 /// A pinned state with all that belongs to it.
-struct Pinned {
-    state: StateView,
-    revocations: Arc<Revocations>,
-    now: UnixMillis,
+pub(crate) struct Pinned {
+    pub(crate) state: StateView,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) now: UnixMillis,
 }
 
 /// What one look at a pinned state led to.
@@ -150,6 +150,8 @@ pub struct Pipeline {
     pub keys: Arc<Keys>,
     /// What is revoked.
     pub revoked: Arc<Revoked>,
+    /// What is due next.
+    pub due: Arc<DueHead>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
     /// For people.
@@ -329,7 +331,7 @@ impl Pipeline {
 
     /// Pins a state. With `confirm` it shows every write acknowledged before; without, it is
     /// what this (active) node has applied, to be proven by a commit.
-    async fn pin(&self, confirm: bool, deadline: Instant) -> Result<Pinned, Error> {
+    pub(crate) async fn pin(&self, confirm: bool, deadline: Instant) -> Result<Pinned, Error> {
         loop {
             // The set of revocations must belong to the state: it did not change while the
             // state was pinned.

@@ -1,14 +1,15 @@
 //! The set of pending tombstones and orphan markers, maintained by apply on every node,
-//! sealed or not. It is changed before the applied index is published, so that whoever sees
+//! sealed or not, and what apply tells the expiration manager. It is changed before the applied index is published, so that whoever sees
 //! an index sees all revocations up to it.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tenure_core::token::Revocations;
+use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
 use super::store::StateView;
+use crate::expiration::DueHead;
 
 /// The current set. Readers get a whole, immutable set; apply replaces it.
 #[derive(Default)]
@@ -21,19 +22,31 @@ impl Revoked {
     }
 }
 
-/// Apply's side of the set.
-pub struct Observer(pub Arc<Revoked>);
+/// Apply's side of both.
+pub struct Observer {
+    /// The set.
+    pub revoked: Arc<Revoked>,
+    /// What is due next.
+    pub due: Arc<DueHead>,
+}
 
 impl ApplyObserver for Observer {
     fn applied(&self, applied: AppliedBatch<'_>) {
+        let earliest = applied.changes.iter().filter_map(|change| match change {
+            Change::Put { key, .. } => TimeIndex::time_of(key),
+            _ => None,
+        });
+        if let Some(earliest) = earliest.min() {
+            self.due.written(earliest);
+        }
         let concerns = applied.changes.iter().any(|change| match change {
             Change::Put { key, .. } | Change::Delete { key, .. } => Revocations::concerns(key),
-            Change::DeleteRange { .. } => true,
+            Change::DeleteRange { start, end, .. } => Revocations::concerns_range(start, end),
         });
         if !concerns {
             return;
         }
-        let mut set = Revocations::clone(&self.0.now());
+        let mut set = Revocations::clone(&self.revoked.now());
         for change in applied.changes {
             match change {
                 Change::Put { key, revision, .. } => set.put(key, *revision),
@@ -41,7 +54,8 @@ impl ApplyObserver for Observer {
                 Change::DeleteRange { start, end, .. } => set.delete_range(start, end),
             }
         }
-        self.0.0.store(Arc::new(set));
+        self.revoked.0.store(Arc::new(set));
+        self.due.revoked();
     }
 
     fn reset(&self, state: &State) {
@@ -52,7 +66,7 @@ impl ApplyObserver for Observer {
                 Revocations::load(&StateView(view)).map_err(|error| error.to_string())
             });
         match loaded {
-            Ok(set) => self.0.0.store(Arc::new(set)),
+            Ok(set) => self.revoked.0.store(Arc::new(set)),
             Err(error) => {
                 // Without the set a revoked token could pass for a living one.
                 tracing::error!(%error, "the revocations of a new state can't be read: stopping");

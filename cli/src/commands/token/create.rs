@@ -1,15 +1,11 @@
 //! `tenure token create`.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum};
 use tenure_client::proto::{CreateTokenRequest, TokenType};
 
-use super::super::{CommonArgs, Context};
+use super::super::{CommonArgs, Context, new_request_id};
 use crate::{
     duration,
     failure::{Failure, code},
@@ -134,13 +130,6 @@ pub(crate) async fn run(args: CreateArgs, context: &mut Context<'_>) -> Result<u
         context.console,
     )?;
     Ok(code::OK)
-}
-
-/// An id that no other call of this caller has. It needs to be unique, not secret: fresh
-/// hash states are seeded at random.
-fn new_request_id() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("cli-{:016x}{:016x}", random(), random())
 }
 
 /// 0 means "not given", as with Vault's command line.

@@ -182,9 +182,7 @@ impl Model {
                     .copied()
                     .collect::<Vec<_>>()
                 {
-                    self.world
-                        .commit(|context, _| sweep_marker(context.view, &hash))
-                        .unwrap();
+                    self.world.sweep(&hash);
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::*;
 use crate::state::{Op, Reads, Txn};
 
 /// What the resolver checks: whether any of these writes touches anything that was read.
-fn conflict(reads: &Reads, txn: Txn) -> bool {
+pub(crate) fn conflict(reads: &Reads, txn: Txn) -> bool {
     let inside = |key: &[u8]| {
         reads.keys.iter().any(|read| read == key)
             || reads
@@ -20,9 +20,9 @@ fn conflict(reads: &Reads, txn: Txn) -> bool {
 }
 
 /// Plans an operation without committing it.
-fn plan<T>(
+pub(crate) fn plan<T, E: std::fmt::Debug>(
     world: &mut World,
-    operation: impl FnOnce(Context<'_>, &mut dyn Random) -> Result<Plan<T>, TokenError>,
+    operation: impl FnOnce(Context<'_>, &mut dyn Random) -> Result<Plan<T>, E>,
 ) -> (Reads, Txn) {
     let view = View::new(&world.store, &world.barrier);
     let (ttl, now) = (&world.ttl, world.now);
@@ -146,10 +146,10 @@ fn a_renewal_and_the_end_of_the_same_token_collide() {
             random,
         )
     });
-    let row = world.rows::<TimeIndex>()[0].key;
+    let row = world.rows::<TimeIndex>()[0].key.clone();
     world.now = row.at;
     let (expire_reads, end) = plan(&mut world, |context, random| {
-        expire(context, &[row], random)
+        expire(context, std::slice::from_ref(&row), random)
     });
     assert!(conflict(&renew_reads, end));
     assert!(conflict(&expire_reads, renewal));

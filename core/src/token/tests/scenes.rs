@@ -260,7 +260,7 @@ fn a_renewed_token_outlives_its_old_row() {
         ..ask(&["a"])
     };
     let id = world.create(&root, request).unwrap().id;
-    let old = world.rows::<TimeIndex>()[0].key;
+    let old = world.rows::<TimeIndex>()[0].key.clone();
     world.wait("30m");
     let renewed = world
         .renew(&id, Target::Caller, TtlRequest::Default)
@@ -283,9 +283,9 @@ fn a_renewed_token_outlives_its_old_row() {
     );
     assert!(world.alive(&id));
     // And rows that aren't due are left alone.
-    let row = world.rows::<TimeIndex>()[0].key;
+    let row = world.rows::<TimeIndex>()[0].key.clone();
     let expired = world
-        .commit(|context, random| expire(context, &[row], random))
+        .commit(|context, random| expire(context, std::slice::from_ref(&row), random))
         .unwrap();
     assert_eq!(expired, Expired::default());
     world.wait("20m");

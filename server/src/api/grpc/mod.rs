@@ -3,6 +3,7 @@
 mod cluster;
 pub use cluster::join_error;
 mod convert;
+mod lease;
 mod seal;
 mod token;
 
@@ -39,16 +40,19 @@ impl Services {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
         use v1::{
-            cluster_service_server::ClusterServiceServer, seal_service_server::SealServiceServer,
-            token_service_server::TokenServiceServer,
+            cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
+            seal_service_server::SealServiceServer, token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let leases =
+            LeaseServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let seal =
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
+            .add_service(leases)
             .add_service(seal)
             .add_service(cluster)
             .add_service(reflection))
@@ -91,6 +95,13 @@ forwardable! {
     v1::RevokeOrphanRequest,
     v1::RevokeAccessorRequest,
     v1::ListAccessorsRequest,
+    v1::GrantLeaseRequest,
+    v1::LookupLeaseRequest,
+    v1::RenewLeaseRequest,
+    v1::RevokeLeaseRequest,
+    v1::RevokePrefixRequest,
+    v1::ListLeasesRequest,
+    v1::CountLeasesRequest,
     v1::GetClusterStatusRequest,
     v1::CreateJoinTokenRequest,
     v1::RemovePeerRequest,

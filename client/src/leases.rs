@@ -1,0 +1,158 @@
+//! The calls of `LeaseService`.
+
+use std::time::Duration;
+
+use tenure_proto::v1::{self, lease_service_client::LeaseServiceClient};
+use tonic::transport::Channel;
+
+use crate::{
+    call::{Client, Scope},
+    error::Error,
+    limits::ANSWER_BYTES_MAX,
+    retry::Effect,
+    tokens::wire,
+};
+
+fn service(channel: Channel) -> LeaseServiceClient<Channel> {
+    LeaseServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+impl Client {
+    /// Puts something on lease for the client's token. With a `request_id` the call is sent
+    /// again even where the first one may have been carried out; without, only where it was
+    /// not.
+    pub async fn grant_lease(
+        &self,
+        request: v1::GrantLeaseRequest,
+    ) -> Result<v1::GrantLeaseResponse, Error> {
+        let effect = if request.request_id.is_empty() {
+            Effect::Once
+        } else {
+            Effect::Repeatable
+        };
+        self.call(
+            Scope::Cluster,
+            effect,
+            request,
+            |channel, request| async move { service(channel).grant_lease(request).await },
+        )
+        .await
+    }
+
+    /// Shows a lease; its payload, too, where it belongs to the client's token.
+    pub async fn lookup_lease(&self, lease_id: &str) -> Result<v1::LeaseInfo, Error> {
+        let request = v1::LookupLeaseRequest {
+            lease_id: lease_id.to_owned(),
+        };
+        let answer = self
+            .call(
+                Scope::Cluster,
+                Effect::Repeatable,
+                request,
+                |channel, request| async move { service(channel).lookup_lease(request).await },
+            )
+            .await?;
+        answer
+            .lease
+            .ok_or_else(|| Error::protocol("the server's answer holds no lease"))
+    }
+
+    /// Extends a lease's life: to `increment` from now where the server allows it, to its
+    /// creation TTL without. The answer says what was granted.
+    pub async fn renew_lease(
+        &self,
+        lease_id: &str,
+        increment: Option<Duration>,
+    ) -> Result<v1::RenewLeaseResponse, Error> {
+        let request = v1::RenewLeaseRequest {
+            lease_id: lease_id.to_owned(),
+            increment: increment.map(wire).transpose()?,
+        };
+        self.call(
+            Scope::Cluster,
+            Effect::Once,
+            request,
+            |channel, request| async move { service(channel).renew_lease(request).await },
+        )
+        .await
+    }
+
+    /// Ends a lease.
+    pub async fn revoke_lease(&self, lease_id: &str) -> Result<(), Error> {
+        let request = v1::RevokeLeaseRequest {
+            lease_id: lease_id.to_owned(),
+        };
+        self.call(
+            Scope::Cluster,
+            Effect::Once,
+            request,
+            |channel, request| async move { service(channel).revoke_lease(request).await },
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Ends the leases under a prefix, in one commit.
+    pub async fn revoke_prefix(&self, prefix: &str) -> Result<(), Error> {
+        let request = v1::RevokePrefixRequest {
+            prefix: prefix.to_owned(),
+        };
+        // A second one would end what was granted in between.
+        self.call(
+            Scope::Cluster,
+            Effect::Once,
+            request,
+            |channel, request| async move { service(channel).revoke_prefix(request).await },
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A page of the leases under a prefix (empty: all). `page_size` 0: the server's
+    /// default. The first page has the empty `page_token`, the next one what the page before
+    /// named.
+    pub async fn list_leases(
+        &self,
+        prefix: &str,
+        page_size: u32,
+        page_token: &str,
+    ) -> Result<v1::ListLeasesResponse, Error> {
+        let request = v1::ListLeasesRequest {
+            prefix: prefix.to_owned(),
+            page_size,
+            page_token: page_token.to_owned(),
+        };
+        self.call(
+            Scope::Cluster,
+            Effect::Repeatable,
+            request,
+            |channel, request| async move { service(channel).list_leases(request).await },
+        )
+        .await
+    }
+
+    /// How many leases there are under a prefix (empty: all), counted part by part. Each
+    /// part is a call with a deadline of its own.
+    pub async fn count_leases(&self, prefix: &str) -> Result<u64, Error> {
+        let (mut count, mut page_token) = (0u64, String::new());
+        loop {
+            let request = v1::CountLeasesRequest {
+                prefix: prefix.to_owned(),
+                page_token,
+            };
+            let part = self
+                .call(
+                    Scope::Cluster,
+                    Effect::Repeatable,
+                    request,
+                    |channel, request| async move { service(channel).count_leases(request).await },
+                )
+                .await?;
+            count = count.saturating_add(part.count);
+            if part.next_page_token.is_empty() {
+                return Ok(count);
+            }
+            page_token = part.next_page_token;
+        }
+    }
+}

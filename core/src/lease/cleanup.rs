@@ -1,0 +1,119 @@
+//! Clean-up behind revocations, in bounded steps: of the leases under a prefix, and of those
+//! of a dead token. What it misses, the time index brings up: every lease ends.
+
+use super::LeaseError;
+use crate::{
+    barrier::{NameChain, TokenHash},
+    state::{
+        Due, DueKind, LeaseRecord, Leases, LeasesByToken, PrefixTombstones, ReadError, TimeIndex,
+        Txn, View, key_of, range_of, successor,
+    },
+    token::{Context, Plan},
+    types::limits::CLEANUP_ROWS_MAX,
+};
+
+/// Where a clean-up stands, from one step to the next. It is only a shortcut: a new one may
+/// be begun at any time.
+#[derive(Clone, Debug, Default)]
+pub struct PrefixCursor {
+    /// The tombstone that this pass is about.
+    revision: u64,
+    /// The lease that was dealt with last.
+    after: Option<NameChain>,
+    /// Whether this pass has found something.
+    found: bool,
+}
+
+/// What comes after a step.
+#[derive(Clone, Debug)]
+pub enum PrefixProgress {
+    /// More steps, from here.
+    More(PrefixCursor),
+    /// Nothing: the tombstone goes with this transaction.
+    Done,
+}
+
+/// One step behind the tombstone of `prefix`. Grants under the prefix, which live, don't send
+/// it back.
+pub fn clean_up_prefix(
+    context: Context<'_>,
+    prefix: &NameChain,
+    mut cursor: PrefixCursor,
+) -> Result<Plan<PrefixProgress>, LeaseError> {
+    let mut txn = Txn::default();
+    let Some(tombstone) = context.revocations.prefix(prefix) else {
+        return Ok(Plan {
+            txn,
+            response: PrefixProgress::Done,
+        });
+    };
+    // A newer one kills what this pass has seen alive: it isn't this pass's to delete.
+    context.view.note::<PrefixTombstones>(prefix);
+    if cursor.revision != tombstone {
+        cursor = PrefixCursor {
+            revision: tombstone,
+            ..PrefixCursor::default()
+        };
+    }
+    let (mut start, end) = range_of::<Leases>(prefix.as_bytes());
+    if let Some(after) = &cursor.after {
+        start = successor(&key_of::<Leases>(after));
+    }
+    // A page may be shorter than asked for where payloads are large: only an empty one is
+    // the end.
+    let rows = context
+        .view
+        .peek::<Leases>((start, end), CLEANUP_ROWS_MAX)?;
+    let last = rows.last().map(|row| row.key.clone());
+    for row in rows.iter().filter(|row| row.create_revision <= tombstone) {
+        remove(&mut txn, &row.key, &row.value);
+        cursor.found = true;
+    }
+    let response = match (last, cursor.found) {
+        (Some(last), _) => PrefixProgress::More(PrefixCursor {
+            after: Some(last),
+            ..cursor
+        }),
+        // A second look, in a new pass: nothing may be left when the tombstone goes.
+        (None, true) => PrefixProgress::More(PrefixCursor::default()),
+        (None, false) => {
+            txn.delete::<PrefixTombstones>(prefix);
+            PrefixProgress::Done
+        }
+    };
+    Ok(Plan { txn, response })
+}
+
+/// Deletes up to `limit` leases of a token that were granted at or before the revision
+/// `until`, and says how many.
+pub(crate) fn clear_owned(
+    view: &View<'_>,
+    txn: &mut Txn,
+    token: &TokenHash,
+    until: u64,
+    limit: usize,
+) -> Result<usize, ReadError> {
+    let range = range_of::<LeasesByToken>(token.as_bytes());
+    let rows = view.scan::<LeasesByToken>(range, limit.max(1))?;
+    let mut gone = 0;
+    // Younger ones are another token's, under the same chosen id.
+    for row in rows.iter().filter(|row| row.create_revision <= until) {
+        let (_, key) = &row.key;
+        match view.get::<Leases>(key)? {
+            Some(lease) => remove(txn, key, &lease.value),
+            None => txn.delete::<LeasesByToken>(&row.key),
+        }
+        gone += 1;
+    }
+    Ok(gone)
+}
+
+/// Deletes all rows of a lease.
+pub(crate) fn remove(txn: &mut Txn, key: &NameChain, record: &LeaseRecord) {
+    txn.delete::<Leases>(key);
+    txn.delete::<LeasesByToken>(&(record.token, key.clone()));
+    txn.delete::<TimeIndex>(&Due {
+        at: record.expires,
+        kind: DueKind::Lease(key.clone()),
+    });
+}

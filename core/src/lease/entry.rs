@@ -1,0 +1,65 @@
+//! From a lease id to a living lease. The one place that decides whether a lease lives.
+
+use super::LeaseError;
+use crate::{
+    barrier::NameChain,
+    state::{Leases, PrefixTombstones, Row},
+    token::{Caller, Context, Entry, live},
+    types::LeaseId,
+};
+
+/// A lease that lives.
+pub(super) struct Living {
+    pub(super) row: Row<Leases>,
+    /// The token that it belongs to.
+    pub(super) owner: Entry,
+}
+
+impl Living {
+    /// Whether it is the caller's own.
+    pub(super) fn is_of(&self, caller: &Caller) -> bool {
+        self.row.value.token == *caller.entry().hash()
+    }
+}
+
+/// The living lease of this id that the caller may handle: unknown, ended and foreign ones
+/// give the same error.
+pub(super) fn resolve(
+    context: Context<'_>,
+    caller: &Caller,
+    id: &LeaseId,
+) -> Result<Living, LeaseError> {
+    let key = context.view.barrier().name_chain(id.segments());
+    let living = match context.view.get::<Leases>(&key)? {
+        Some(row) => living(context, row)?,
+        None => None,
+    };
+    living
+        .filter(|lease| caller.is_root() || lease.is_of(caller))
+        .ok_or(LeaseError::NotFound)
+}
+
+/// The lease of this row, if it lives. All that the answer depends on is noted in the view,
+/// so that a transaction built on it is sent back when any of it changes.
+pub(super) fn living(context: Context<'_>, row: Row<Leases>) -> Result<Option<Living>, LeaseError> {
+    note_prefixes(context, &row.key);
+    if row.value.expires <= context.now
+        || context
+            .revocations
+            .kill_lease(&row.key, row.create_revision)
+    {
+        return Ok(None);
+    }
+    let owner = live(context, &row.value.token)?;
+    // A token that is younger than its lease is another one, under a chosen id.
+    Ok(owner
+        .filter(|owner| owner.created_revision() < row.create_revision)
+        .map(|owner| Living { row, owner }))
+}
+
+/// Notes every tombstone that could kill a lease of this key.
+pub(super) fn note_prefixes(context: Context<'_>, key: &NameChain) {
+    for prefix in key.prefixes() {
+        context.view.note::<PrefixTombstones>(&prefix);
+    }
+}

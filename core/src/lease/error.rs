@@ -1,0 +1,95 @@
+//! Why an operation on leases was refused. No text here holds a path, an id or a payload.
+
+use crate::{
+    barrier::BarrierError,
+    state::ReadError,
+    token::{ErrorKind, TokenError},
+    types::limits::LEASES_REVOKED_AT_ONCE_MAX,
+};
+
+/// Why an operation on leases failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Unknown, ended, or another token's: which of them isn't told.
+    #[error("no such lease")]
+    NotFound,
+    /// The request is wrong.
+    #[error("{field}: {problem}")]
+    InvalidArgument {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The request is right, but not for this lease or token.
+    #[error(transparent)]
+    FailedPrecondition(#[from] LeasePrecondition),
+    /// The caller's token, or its right.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeasePrecondition {
+    /// It was granted so.
+    #[error("the lease is not renewable")]
+    NotRenewable,
+    /// Nothing left to give.
+    #[error("the lease has reached its longest life")]
+    MaxTtlReached,
+    /// The token ends with this request, and its leases with it.
+    #[error("a token at its last use can't hold a lease")]
+    LastUse,
+    /// More than one commit can end.
+    #[error(
+        "more than {LEASES_REVOKED_AT_ONCE_MAX} leases lie under the prefix: name a longer one"
+    )]
+    TooMany,
+}
+
+impl LeaseError {
+    pub(super) fn argument(field: &'static str, problem: impl ToString) -> Self {
+        Self::InvalidArgument {
+            field,
+            problem: problem.to_string(),
+        }
+    }
+
+    /// Its class.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
+            Self::FailedPrecondition(_) => ErrorKind::FailedPrecondition,
+            Self::Token(error) => error.kind(),
+        }
+    }
+
+    /// A stable code for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound => "LEASE_NOT_FOUND",
+            Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
+            Self::FailedPrecondition(condition) => match condition {
+                LeasePrecondition::NotRenewable => "LEASE_NOT_RENEWABLE",
+                LeasePrecondition::MaxTtlReached => "LEASE_MAX_TTL_REACHED",
+                LeasePrecondition::LastUse => "LAST_USE",
+                LeasePrecondition::TooMany => "TOO_MANY_LEASES",
+            },
+            Self::Token(error) => error.reason(),
+        }
+    }
+}
+
+impl From<ReadError> for LeaseError {
+    fn from(error: ReadError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+impl From<BarrierError> for LeaseError {
+    fn from(error: BarrierError) -> Self {
+        Self::Token(error.into())
+    }
+}

@@ -1,0 +1,97 @@
+//! Grants: a client's own resource, put on lease for the caller's token.
+
+use super::{
+    GrantLease, LeaseError, LeaseInfo, LeasePrecondition,
+    entry::{Living, note_prefixes},
+};
+use crate::{
+    random::Random,
+    state::{Due, DueKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
+    token::{self, Permit, Plan, Terms},
+    types::{LeaseId, Path, Secret, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
+};
+
+/// What is to be put on lease.
+#[derive(Clone, Debug)]
+pub struct GrantRequest {
+    /// Under which path.
+    pub path: Path,
+    /// The resource: opaque.
+    pub payload: Secret<Vec<u8>>,
+    /// How long it lives.
+    pub ttl: TtlRequest,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+}
+
+/// A new lease.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The lease.
+    pub info: LeaseInfo,
+    /// What was given otherwise than it was asked for.
+    pub warnings: Vec<String>,
+}
+
+/// Puts something on lease. It lives at most as long as the caller's token, however that
+/// ends; its own TTL isn't cut to that, since the token can be renewed.
+pub fn grant(
+    permit: &Permit<'_, GrantLease>,
+    request: GrantRequest,
+    random: &mut dyn Random,
+) -> Result<Plan<Granted>, LeaseError> {
+    let context = permit.context;
+    if permit.caller.is_spent() {
+        return Err(LeasePrecondition::LastUse.into());
+    }
+    if request.payload.expose().len() > LEASE_PAYLOAD_BYTES_MAX {
+        return Err(LeaseError::argument(
+            "payload",
+            format!("at most {LEASE_PAYLOAD_BYTES_MAX} bytes"),
+        ));
+    }
+    let terms = Terms {
+        ttl: request.ttl,
+        ..Terms::default()
+    };
+    let granted = token::grant(context.ttl, terms, context.now);
+    let ttl = granted.ttl.unwrap_or(context.ttl.default_ttl());
+    let (view, barrier) = (context.view, context.view.barrier());
+    let owner = permit.caller.entry().clone();
+    let record = LeaseRecord {
+        id: LeaseId::issue(request.path, random),
+        payload: request.payload,
+        token: *owner.hash(),
+        created: context.now,
+        expires: context.now.saturating_add(ttl),
+        creation_ttl: ttl,
+        renewable: request.renewable,
+        last_renewal: None,
+    };
+    let key = barrier.name_chain(record.id.segments());
+    note_prefixes(context, &key);
+    if view.get::<Leases>(&key)?.is_some() {
+        return Err(LeaseError::argument("path", "try again"));
+    }
+    let mut txn = Txn::default();
+    txn.insert::<Leases>(barrier, &key, &record, random)?;
+    txn.insert::<LeasesByToken>(barrier, &(record.token, key.clone()), &(), random)?;
+    let due = Due {
+        at: record.expires,
+        kind: DueKind::Lease(key.clone()),
+    };
+    txn.insert::<TimeIndex>(barrier, &due, &(), random)?;
+    let row = Row {
+        key,
+        value: record,
+        create_revision: 0,
+        mod_revision: 0,
+    };
+    Ok(Plan {
+        txn,
+        response: Granted {
+            info: LeaseInfo::new(Living { row, owner }, context.now),
+            warnings: granted.warnings,
+        },
+    })
+}

@@ -1,0 +1,52 @@
+//! Renewal: another end for a living lease, counted from now. It never revives one.
+
+use super::{LeaseError, LeaseInfo, LeasePrecondition, RenewLease, entry::resolve};
+use crate::{
+    random::Random,
+    state::{Due, DueKind, TimeIndex, Txn},
+    token::{Permit, Plan, extend},
+};
+
+/// A renewed lease.
+#[derive(Clone, Debug)]
+pub struct Renewed {
+    /// The lease, with its new end.
+    pub info: LeaseInfo,
+    /// What was given otherwise than it was asked for.
+    pub warnings: Vec<String>,
+}
+
+/// Renews a lease.
+pub fn renew(
+    permit: &Permit<'_, RenewLease>,
+    random: &mut dyn Random,
+) -> Result<Plan<Renewed>, LeaseError> {
+    let context = permit.context;
+    let RenewLease(id, increment) = &permit.action;
+    let mut lease = resolve(context, &permit.caller, id)?;
+    let record = &mut lease.row.value;
+    if !record.renewable {
+        return Err(LeasePrecondition::NotRenewable.into());
+    }
+    let mut warnings = Vec::new();
+    let wanted = increment.asked().unwrap_or(record.creation_ttl);
+    let max = context.ttl.max_ttl();
+    let end = extend(wanted, max, record.created, context.now, &mut warnings)
+        .ok_or(LeasePrecondition::MaxTtlReached)?;
+    let barrier = context.view.barrier();
+    let due = |at| Due {
+        at,
+        kind: DueKind::Lease(lease.row.key.clone()),
+    };
+    let mut txn = Txn::default();
+    txn.delete::<TimeIndex>(&due(record.expires));
+    txn.insert::<TimeIndex>(barrier, &due(end), &(), random)?;
+    record.expires = end;
+    record.last_renewal = Some(context.now);
+    txn.update(barrier, &lease.row, random)?;
+    let info = LeaseInfo::new(lease, context.now);
+    Ok(Plan {
+        txn,
+        response: Renewed { info, warnings },
+    })
+}

@@ -1,0 +1,249 @@
+//! LeaseService.
+
+use tenure_core::{
+    barrier::NameChain,
+    lease::{
+        self, GrantLease, GrantRequest, LeaseInfo, ListLeases, LookupLease, RenewLease,
+        RevokeLease, RevokePrefix,
+    },
+    token::authorize,
+    types::{
+        LeaseId, Path, Secret,
+        limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
+    },
+};
+use tenure_proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Services,
+    convert::{duration, timestamp, ttl},
+};
+use crate::{
+    error::Error,
+    pipeline::{Access, Call, Planned, Scope},
+};
+
+/// Each method hands its message to the pipeline.
+macro_rules! serve {
+    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl v1::lease_service_server::LeaseService for Services {
+            $(async fn $method(
+                &self,
+                request: Request<v1::$request>,
+            ) -> Result<Response<v1::$response>, Status> {
+                self.pipeline.call(request).await
+            })*
+        }
+    };
+}
+
+serve! {
+    grant_lease: GrantLeaseRequest -> GrantLeaseResponse,
+    lookup_lease: LookupLeaseRequest -> LookupLeaseResponse,
+    renew_lease: RenewLeaseRequest -> RenewLeaseResponse,
+    revoke_lease: RevokeLeaseRequest -> RevokeLeaseResponse,
+    revoke_prefix: RevokePrefixRequest -> RevokePrefixResponse,
+    list_leases: ListLeasesRequest -> ListLeasesResponse,
+    count_leases: CountLeasesRequest -> CountLeasesResponse,
+}
+
+impl Call for v1::GrantLeaseRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/GrantLease";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::GrantLeaseResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let permit = authorize(scope.context, scope.caller, GrantLease)?;
+        let request = GrantRequest {
+            path: path("path", &self.path)?,
+            payload: Secret::new(self.payload.clone()),
+            ttl: ttl("ttl", self.ttl.as_ref())?,
+            renewable: self.renewable.unwrap_or(true),
+        };
+        let plan = lease::grant(&permit, request, &mut scope.random())?;
+        let granted = plan.response;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::GrantLeaseResponse {
+                lease_id: granted.info.id.text(),
+                lease_duration: Some(duration(granted.info.ttl)),
+                renewable: granted.info.renewable,
+                expire_time: Some(timestamp(granted.info.expire_time)),
+                warnings: granted.warnings,
+            },
+        })
+    }
+
+    fn request_id(&self) -> &str {
+        &self.request_id
+    }
+}
+
+impl Call for v1::LookupLeaseRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/LookupLease";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::LookupLeaseResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = LookupLease(lease_id(&self.lease_id)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let found = lease::lookup(&permit)?;
+        Ok(Planned::answer(v1::LookupLeaseResponse {
+            lease: Some(info(found)),
+        }))
+    }
+}
+
+impl Call for v1::RenewLeaseRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/RenewLease";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::RenewLeaseResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let increment = ttl("increment", self.increment.as_ref())?;
+        let action = RenewLease(lease_id(&self.lease_id)?, increment);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let plan = lease::renew(&permit, &mut scope.random())?;
+        let renewed = plan.response;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::RenewLeaseResponse {
+                lease_id: renewed.info.id.text(),
+                lease_duration: Some(duration(renewed.info.ttl)),
+                renewable: renewed.info.renewable,
+                expire_time: Some(timestamp(renewed.info.expire_time)),
+                warnings: renewed.warnings,
+            },
+        })
+    }
+}
+
+impl Call for v1::RevokeLeaseRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/RevokeLease";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::RevokeLeaseResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = RevokeLease(lease_id(&self.lease_id)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let plan = lease::revoke(&permit)?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::RevokeLeaseResponse {},
+        })
+    }
+}
+
+impl Call for v1::RevokePrefixRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/RevokePrefix";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::RevokePrefixResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = RevokePrefix(path("prefix", &self.prefix)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let plan = lease::revoke_prefix(&permit, &mut scope.random())?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::RevokePrefixResponse {},
+        })
+    }
+}
+
+impl Call for v1::ListLeasesRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/ListLeases";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::ListLeasesResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = ListLeases(prefix(&self.prefix)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let after = page_start(&self.page_token)?;
+        let limit = match self.page_size {
+            0 => PAGE_ROWS_DEFAULT,
+            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
+        };
+        let page = lease::list(&permit, after.as_ref(), limit)?;
+        Ok(Planned::answer(v1::ListLeasesResponse {
+            leases: page.leases.into_iter().map(summary).collect(),
+            next_page_token: next_page(page.next),
+        }))
+    }
+}
+
+impl Call for v1::CountLeasesRequest {
+    const METHOD: &'static str = "/tenure.v1.LeaseService/CountLeases";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::CountLeasesResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = ListLeases(prefix(&self.prefix)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let counted = lease::count(&permit, page_start(&self.page_token)?.as_ref())?;
+        Ok(Planned::answer(v1::CountLeasesResponse {
+            count: counted.count,
+            next_page_token: next_page(counted.next),
+        }))
+    }
+}
+
+fn lease_id(text: &str) -> Result<LeaseId, Error> {
+    LeaseId::parse(text).map_err(|error| Error::invalid_argument(format!("lease_id: {error}")))
+}
+
+fn path(field: &str, text: &str) -> Result<Path, Error> {
+    Path::parse(text).map_err(|error| Error::invalid_argument(format!("{field}: {error}")))
+}
+
+/// Empty: everything.
+fn prefix(text: &str) -> Result<Option<Path>, Error> {
+    match text {
+        "" => Ok(None),
+        text => path("prefix", text).map(Some),
+    }
+}
+
+fn page_start(text: &str) -> Result<Option<NameChain>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    hex::decode(text)
+        .ok()
+        .and_then(|bytes| NameChain::from_slice(&bytes))
+        .map(Some)
+        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
+}
+
+fn next_page(next: Option<NameChain>) -> String {
+    next.map_or_else(String::new, |next| hex::encode(next.as_bytes()))
+}
+
+fn info(info: LeaseInfo) -> v1::LeaseInfo {
+    v1::LeaseInfo {
+        lease_id: info.id.text(),
+        payload: info.payload.map(|payload| payload.expose().clone()),
+        renewable: info.renewable,
+        issue_time: Some(timestamp(info.issue_time)),
+        expire_time: Some(timestamp(info.expire_time)),
+        last_renewal_time: info.last_renewal.map(timestamp),
+        ttl: Some(duration(info.ttl)),
+        creation_ttl: Some(duration(info.creation_ttl)),
+        owner_accessor: info.owner_accessor.as_str().to_owned(),
+        owner_display_name: info.owner_name.as_str().to_owned(),
+    }
+}
+
+fn summary(info: LeaseInfo) -> v1::LeaseSummary {
+    v1::LeaseSummary {
+        lease_id: info.id.text(),
+        renewable: info.renewable,
+        issue_time: Some(timestamp(info.issue_time)),
+        expire_time: Some(timestamp(info.expire_time)),
+        last_renewal_time: info.last_renewal.map(timestamp),
+        ttl: Some(duration(info.ttl)),
+        owner_accessor: info.owner_accessor.as_str().to_owned(),
+        owner_display_name: info.owner_name.as_str().to_owned(),
+    }
+}

@@ -1,0 +1,224 @@
+//! The expiration manager: what the active node does behind the calls. It clears away tokens,
+//! leases and kept answers that have ended, and what revocations left. Refusal never waits
+//! for it.
+//!
+//! It reads only the head of the time index, from a cursor on, in bounded batches, and sleeps
+//! until the next row is due: becoming active costs the same with ten leases and with ten
+//! million, and its memory doesn't grow with them. Each step is a transaction like any other,
+//! and rests on the records as they are then, so that a node that lost power changes nothing
+//! and a renewed lease is left alone.
+
+mod head;
+mod rounds;
+
+use std::{sync::Arc, time::Duration};
+
+use tenure_core::{
+    lease,
+    state::{Reads, Txn, View},
+    token,
+    types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
+};
+use tenure_raft::batch::SubmitError;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+pub use self::head::DueHead;
+use self::rounds::{Done, Kind, Rounds};
+use crate::{
+    error::Error,
+    pipeline::{Pinned, Pipeline, transaction},
+    random::SystemRandom,
+    seal::Unsealed,
+};
+
+/// The longest sleep: cluster time may be corrected forwards meanwhile.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+/// How long it waits after a step that failed.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How long one step may take.
+const STEP_WAIT: Duration = Duration::from_secs(5);
+/// Orphan markers that are looked at before a sleep: one stays as long as a child lives,
+/// which may be for ever.
+const MARKERS_A_LOOK: usize = 8;
+
+/// Runs the manager for one activation; it ends with `end`.
+pub fn start(pipeline: &Arc<Pipeline>, end: CancellationToken) {
+    let pipeline = Arc::clone(pipeline);
+    tokio::spawn(end.run_until_cancelled_owned(async move {
+        let mut manager = Manager {
+            pipeline: &pipeline,
+            rounds: Rounds::default(),
+        };
+        loop {
+            match manager.step().await {
+                Ok(None) => {}
+                Ok(Some(sleep)) => pipeline.due.wait(sleep.until, sleep.at_most).await,
+                Err(error) => {
+                    tracing::debug!(reason = error.reason, "a clean-up step is tried again");
+                    sleep(AGAIN_AFTER).await;
+                }
+            }
+        }
+    }));
+}
+
+struct Manager<'a> {
+    pipeline: &'a Pipeline,
+    rounds: Rounds,
+}
+
+/// Nothing is left to do for now.
+struct Sleep {
+    /// When the next row is due.
+    until: UnixMillis,
+    at_most: Duration,
+}
+
+/// A step that is planned.
+struct Step {
+    reads: Reads,
+    txn: Txn,
+    done: Done,
+}
+
+impl Manager<'_> {
+    /// One bounded step, or how long to sleep.
+    async fn step(&mut self) -> Result<Option<Sleep>, Error> {
+        let deadline = Instant::now() + STEP_WAIT;
+        let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
+        // Before the state is pinned, and kept whatever becomes of this step.
+        if let Some(earliest) = self.pipeline.due.take() {
+            self.rounds.due.rewind(earliest);
+        }
+        let pinned = self.pipeline.pin(false, deadline).await?;
+        for kind in self.rounds.order() {
+            let Some(Step { reads, txn, done }) = self.plan(kind, &keys, &pinned)? else {
+                continue;
+            };
+            self.rounds.pass(kind);
+            if !txn.is_empty() {
+                let node = &self.pipeline.node;
+                match node.submit(transaction(reads, txn), deadline).await {
+                    Ok(_) => {}
+                    // Somebody was faster: the next look sees what came of it.
+                    Err(SubmitError::Conflict) => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.rounds.settle(done);
+            return Ok(None);
+        }
+        let view = View::new(&pinned.state, &keys.barrier);
+        let next = token::next_due(&view, &self.rounds.due)?;
+        Ok(Some(sleep_until(next, pinned.now)))
+    }
+
+    fn plan(
+        &mut self,
+        kind: Kind,
+        keys: &Unsealed,
+        pinned: &Pinned,
+    ) -> Result<Option<Step>, Error> {
+        let view = View::new(&pinned.state, &keys.barrier);
+        let context = token::Context {
+            view: &view,
+            revocations: &pinned.revocations,
+            ttl: &self.pipeline.ttl,
+            now: pinned.now,
+        };
+        let planned = match kind {
+            Kind::Expiry => self.expire(context)?,
+            Kind::Tokens => {
+                let after = self.rounds.token.as_ref();
+                match pinned.revocations.next_tombstone(after) {
+                    None => None,
+                    Some(top) => {
+                        let plan = token::clean_up(context, top, self.rounds.token_cursor(top))?;
+                        Some((plan.txn, Done::Cleaned(*top, plan.response)))
+                    }
+                }
+            }
+            Kind::Prefixes => {
+                let after = self.rounds.prefix.as_ref();
+                match pinned.revocations.next_prefix(after) {
+                    None => None,
+                    Some(prefix) => {
+                        let cursor = self.rounds.prefix_cursor(prefix);
+                        let plan = lease::clean_up_prefix(context, prefix, cursor)?;
+                        Some((plan.txn, Done::CleanedPrefix(prefix.clone(), plan.response)))
+                    }
+                }
+            }
+            Kind::Markers => self.sweep(context)?,
+            Kind::Trim => match self.rounds.trim_to() {
+                None => None,
+                Some(end) => {
+                    let plan = token::trim(&view, &self.rounds.trimmed, end)?;
+                    plan.response.then_some((plan.txn, Done::Trimmed(end)))
+                }
+            },
+        };
+        Ok(planned.map(|(txn, done)| Step {
+            reads: view.into_reads(),
+            txn,
+            done,
+        }))
+    }
+
+    fn expire(&self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let cursor = &self.rounds.due;
+        let due = token::due(context.view, cursor, context.now, CLEANUP_ROWS_MAX)?;
+        let Some(last) = due.last().cloned() else {
+            return Ok(None);
+        };
+        let first = due.first().map_or(last.at, |first| first.at);
+        let plan = token::expire(context, &due, &mut SystemRandom)?;
+        tracing::debug!(
+            leases = plan.response.leases,
+            tokens = plan.response.tokens,
+            late_ms = context.now.get().saturating_sub(first.get()),
+            "clearing away what has ended"
+        );
+        Ok(Some((plan.txn, Done::Expired(last, due.len()))))
+    }
+
+    fn sweep(&mut self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        for _ in 0..MARKERS_A_LOOK {
+            let after = self.rounds.marker.as_ref();
+            let Some(marker) = context.revocations.next_marker(after).copied() else {
+                break;
+            };
+            self.rounds.marker = Some(marker);
+            let plan = token::sweep_marker(context, &marker)?;
+            if plan.response {
+                return Ok(Some((plan.txn, Done::Swept)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Until the next row is due, within bounds.
+fn sleep_until(next: Option<UnixMillis>, now: UnixMillis) -> Sleep {
+    let until = next.unwrap_or(UnixMillis::new(u64::MAX));
+    let left = Duration::from_millis(until.get().saturating_sub(now.get()));
+    Sleep {
+        until,
+        at_most: left.clamp(Duration::from_millis(1), SLEEP_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_ends_when_the_next_row_is_due() {
+        let at = |ms| Some(UnixMillis::new(ms));
+        let now = UnixMillis::new(1_000);
+        let ms = |next| sleep_until(next, now).at_most.as_millis();
+        assert_eq!((ms(at(1_040)), ms(at(1_000)), ms(at(5))), (40, 1, 1));
+        assert_eq!((ms(at(9_000)), ms(None)), (250, 250));
+    }
+}

@@ -1,0 +1,201 @@
+//! Where the expiration manager stands, and whose turn it is: expiry takes every other step
+//! while there is clean-up to do, so that neither holds up the other. Only a shortcut: an
+//! empty one is always right.
+
+use std::collections::BTreeMap;
+
+use tenure_core::{
+    barrier::{NameChain, TokenHash},
+    lease::{PrefixCursor, PrefixProgress},
+    state::{Due, DueCursor},
+    token::{Cursor, Progress},
+    types::UnixMillis,
+};
+
+/// After so many rows that were deleted one by one, what they left is deleted as a range.
+pub(super) const TRIM_AFTER_ROWS: usize = 4_096;
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What is due.
+    Expiry,
+    /// The trees of revoked tokens.
+    Tokens,
+    /// The leases under revoked prefixes.
+    Prefixes,
+    /// What revoked tokens left whose children live on.
+    Markers,
+    /// The head of the time index.
+    Trim,
+}
+
+/// One round.
+const ROUND: [Kind; 8] = [
+    Kind::Expiry,
+    Kind::Tokens,
+    Kind::Expiry,
+    Kind::Prefixes,
+    Kind::Expiry,
+    Kind::Markers,
+    Kind::Expiry,
+    Kind::Trim,
+];
+
+/// A step that was committed.
+pub(super) enum Done {
+    /// The last of so many rows that were due.
+    Expired(Due, usize),
+    Cleaned(TokenHash, Progress),
+    CleanedPrefix(NameChain, PrefixProgress),
+    Swept,
+    /// Up to here.
+    Trimmed(UnixMillis),
+}
+
+/// Where everything stands.
+#[derive(Default)]
+pub(super) struct Rounds {
+    turn: usize,
+    /// Behind the last row of the time index that was dealt with.
+    pub(super) due: DueCursor,
+    /// Where the last trim ended, what was deleted since, and up to where.
+    pub(super) trimmed: DueCursor,
+    deleted: usize,
+    deleted_to: Option<UnixMillis>,
+    tokens: BTreeMap<TokenHash, Cursor>,
+    /// The tombstone that had the last turn.
+    pub(super) token: Option<TokenHash>,
+    prefixes: BTreeMap<NameChain, PrefixCursor>,
+    pub(super) prefix: Option<NameChain>,
+    /// The orphan marker that was looked at last.
+    pub(super) marker: Option<TokenHash>,
+}
+
+impl Rounds {
+    /// The kinds in the order in which they are asked now.
+    pub(super) fn order(&self) -> impl Iterator<Item = Kind> + use<> {
+        let turn = self.turn;
+        (0..ROUND.len()).filter_map(move |step| ROUND.get((turn + step) % ROUND.len()).copied())
+    }
+
+    /// The same kind had its turn: the next one begins.
+    pub(super) fn pass(&mut self, kind: Kind) {
+        let skipped = self.order().position(|next| next == kind).unwrap_or(0);
+        self.turn = (self.turn + skipped + 1) % ROUND.len();
+    }
+
+    pub(super) fn token_cursor(&self, top: &TokenHash) -> Cursor {
+        self.tokens.get(top).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn prefix_cursor(&self, prefix: &NameChain) -> PrefixCursor {
+        self.prefixes.get(prefix).cloned().unwrap_or_default()
+    }
+
+    /// Up to where the head of the index is to be trimmed, if it is time.
+    pub(super) fn trim_to(&self) -> Option<UnixMillis> {
+        self.deleted_to.filter(|_| self.deleted >= TRIM_AFTER_ROWS)
+    }
+
+    /// Takes note of a step that was committed.
+    pub(super) fn settle(&mut self, done: Done) {
+        match done {
+            Done::Expired(last, rows) => {
+                self.due = DueCursor::after(&last);
+                self.deleted += rows;
+                self.deleted_to = self.deleted_to.max(Some(last.at));
+            }
+            Done::Cleaned(top, progress) => {
+                match progress {
+                    Progress::More(cursor) => self.tokens.insert(top, cursor),
+                    Progress::Done => self.tokens.remove(&top),
+                };
+                self.token = Some(top);
+            }
+            Done::CleanedPrefix(prefix, progress) => {
+                match progress {
+                    PrefixProgress::More(cursor) => self.prefixes.insert(prefix.clone(), cursor),
+                    PrefixProgress::Done => self.prefixes.remove(&prefix),
+                };
+                self.prefix = Some(prefix);
+            }
+            Done::Swept => {}
+            Done::Trimmed(end) => {
+                self.trimmed = DueCursor::at(end);
+                self.deleted = 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tenure_core::state::DueKind;
+
+    use super::*;
+
+    fn due(at: u64) -> Due {
+        Due {
+            at: UnixMillis::new(at),
+            kind: DueKind::Token(TokenHash::from_slice(&[1; 32]).unwrap()),
+        }
+    }
+
+    /// Who gets the next turns while these have work.
+    fn turns(rounds: &mut Rounds, busy: &[Kind], count: usize) -> Vec<Kind> {
+        let mut had = Vec::new();
+        for _ in 0..count {
+            let kind = rounds.order().find(|kind| busy.contains(kind)).unwrap();
+            rounds.pass(kind);
+            had.push(kind);
+        }
+        had
+    }
+
+    #[test]
+    fn expiry_takes_every_other_step_and_nobody_starves() {
+        use Kind::{Expiry, Markers, Prefixes, Tokens};
+        let mut rounds = Rounds::default();
+        let had = turns(&mut rounds, &[Expiry, Tokens, Prefixes, Markers], 80);
+        let count = |kind| had.iter().filter(|had| **had == kind).count();
+        assert!(count(Expiry) >= 40, "{had:?}");
+        assert!(
+            [Tokens, Prefixes, Markers]
+                .into_iter()
+                .all(|kind| count(kind) >= 10)
+        );
+        let had = turns(&mut rounds, &[Expiry, Tokens], 40);
+        let tokens = had.iter().filter(|had| **had == Tokens).count();
+        assert!((8..=20).contains(&tokens), "{had:?}");
+        assert_eq!(turns(&mut rounds, &[Tokens], 3), [Tokens; 3]);
+        assert_eq!(turns(&mut rounds, &[Expiry], 3), [Expiry; 3]);
+    }
+
+    #[test]
+    fn the_cursor_moves_behind_what_was_done_and_back_for_what_comes_earlier() {
+        let mut rounds = Rounds::default();
+        rounds.settle(Done::Expired(due(50), 1));
+        assert_eq!(rounds.due, DueCursor::after(&due(50)));
+        rounds.due.rewind(UnixMillis::new(60));
+        assert_eq!(rounds.due, DueCursor::after(&due(50)));
+        rounds.due.rewind(UnixMillis::new(50));
+        assert_eq!(rounds.due, DueCursor::at(UnixMillis::new(50)));
+    }
+
+    #[test]
+    fn the_head_is_trimmed_now_and_then() {
+        let mut rounds = Rounds::default();
+        assert_eq!(rounds.trim_to(), None);
+        rounds.settle(Done::Expired(due(50), TRIM_AFTER_ROWS - 1));
+        assert_eq!(rounds.trim_to(), None);
+        // A row in front of the cursor doesn't take the end back.
+        rounds.settle(Done::Expired(due(40), 1));
+        let end = rounds.trim_to().unwrap();
+        assert_eq!(end, UnixMillis::new(50));
+        rounds.settle(Done::Trimmed(end));
+        assert_eq!(rounds.trim_to(), None);
+        assert_eq!(rounds.trimmed, DueCursor::at(end));
+    }
+}
