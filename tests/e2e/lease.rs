@@ -109,7 +109,7 @@ async fn life(cluster: &ServerCluster, through: usize, next: usize) -> Outcome<(
         .into_iter()
         .chain(rest.map_err(text)?.leases)
         .collect();
-    ids.sort_by(|a, b| a.lease_id.len().cmp(&b.lease_id.len()));
+    ids.sort_by_key(|lease| lease.lease_id.len());
     let ids: Vec<_> = ids.into_iter().map(|row| row.lease_id).collect();
     ensure(ids == [id.clone(), second.clone()], || format!("{ids:?}"))?;
 

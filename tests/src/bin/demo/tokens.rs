@@ -1,11 +1,12 @@
-//! Tokens: a tree of them, a renewal, an expiry, a revocation.
+//! Tokens: a tree of them, a renewal, an expiry (of a lease, too), a revocation.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tenure_client::proto::{Auth, CreateTokenRequest};
+use tenure_client::proto::{Auth, CreateTokenRequest, GrantLeaseRequest};
 use tenure_client::{Client, Secret};
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster, ServerNode, until};
+use tonic::Code;
 
 use crate::stage::{Stage, hint, say};
 
@@ -112,7 +113,7 @@ pub async fn renew(stage: &mut Stage, cluster: &mut ServerCluster, tree: &Tree) 
 }
 
 pub async fn expire(stage: &mut Stage, cluster: &ServerCluster) -> Outcome<()> {
-    stage.step("Let a token expire");
+    stage.step("Let a token and a lease expire");
     let client = cluster.client()?;
     let asked = Instant::now();
     let auth = create(&client, "short", SHORT_SECONDS).await?;
@@ -143,6 +144,51 @@ pub async fn expire(stage: &mut Stage, cluster: &ServerCluster) -> Outcome<()> {
         "all three refuse it {} ms after its time, and not before",
         late.as_millis()
     ));
+    expire_lease(cluster).await
+}
+
+/// A client's own secret on lease: shown to its owner until it ends, and to nobody after.
+async fn expire_lease(cluster: &ServerCluster) -> Outcome<()> {
+    let client = cluster.client()?;
+    let asked = Instant::now();
+    let granted = client
+        .grant_lease(GrantLeaseRequest {
+            path: "db/prod/reader".to_owned(),
+            payload: b"a password of the demo".to_vec(),
+            ttl: Some(prost_types::Duration {
+                seconds: SHORT_SECONDS,
+                nanos: 0,
+            }),
+            ..Default::default()
+        })
+        .await
+        .map_err(|error| format!("grant: {error}"))?;
+    let id = granted.lease_id;
+    for node in &cluster.nodes {
+        let shown = node.client_of(&cluster.root()).lookup_lease(&id).await;
+        let shown = shown.map_err(|error| format!("looking up the lease: {error}"))?;
+        if shown.payload.as_deref() != Some(b"a password of the demo".as_slice()) {
+            return Err("a server shows another payload".to_owned());
+        }
+    }
+    say(format!(
+        "a secret on lease for {SHORT_SECONDS} s, under db/prod/reader: every server shows it"
+    ));
+    for node in &cluster.nodes {
+        let client = node.client_of(&cluster.root());
+        until("an expired lease is gone", SOON, async || {
+            match client.lookup_lease(&id).await {
+                Ok(_) => Err("it is still shown".to_owned()),
+                Err(error) if error.code() == Code::NotFound => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await?;
+        if asked.elapsed() < Duration::from_secs(SHORT_SECONDS.unsigned_abs()) {
+            return Err("a lease ended early".to_owned());
+        }
+    }
+    say("all three forget it when its time is over, and not before");
     Ok(())
 }
 
