@@ -13,6 +13,7 @@ mod program;
 mod races;
 mod raw;
 mod reflection;
+mod restart;
 mod sealed;
 mod secrecy;
 

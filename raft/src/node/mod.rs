@@ -5,42 +5,41 @@
 //! the sequencer takes transactions. A sealed leader proposes nothing of ours and hands
 //! leadership to an unsealed voter.
 
+mod active;
+mod admit;
 mod duties;
 mod hand_over;
 mod join;
+mod join_token;
 mod peer;
 mod status;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use openraft::{
-    Instant as _, Raft, ServerState, async_runtime::watch::WatchReceiver, vote::RaftLeaderId as _,
-};
-use tenure_proto::internal as wire;
+use openraft::Raft;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    active::ActivateError,
     duties::RemoveError,
     hand_over::HandOverError,
     join::{ChallengeSolver, JoinCredential, JoinError, JoinGate},
     status::{MemberStatus, NodeStatus},
 };
 use crate::{
-    batch::{Sequencer, SubmitError, propose},
+    batch::Sequencer,
     clock::{ClusterClock, WallClock},
     identity::{IdentityError, NodeIdentity, NodeKey},
-    limits::FORMAT,
     log::{LogError, LogStore},
     network::NetworkFactory,
     options::{Timing, raft_config},
@@ -49,8 +48,7 @@ use crate::{
     reads::{Consistency, ReadError, Reads, unreadable},
     state::{ApplyObserver, State, StateError, StateMachine},
     tls::PeerTlsOptions,
-    txn::Txn,
-    types::{LeaderId, Member, NodeId, Revision, TypeConfig},
+    types::{Member, NodeId, TypeConfig},
     view::View,
 };
 
@@ -118,17 +116,6 @@ pub struct Leadership {
     pub is_leader: bool,
 }
 
-/// Why a leader did not become active.
-#[derive(Debug, thiserror::Error)]
-pub enum ActivateError {
-    /// This node is not the leader.
-    #[error("this node is not the leader")]
-    NotLeader,
-    /// The opening entry was not committed.
-    #[error("the opening entry was not committed")]
-    NotCommitted,
-}
-
 /// A running node. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
@@ -146,7 +133,7 @@ pub(crate) struct Shared {
     founding: tokio::sync::Mutex<()>,
     unsealed: AtomicBool,
     transferring: AtomicBool,
-    active: ArcSwapOption<Active>,
+    active: ArcSwapOption<active::Active>,
     /// One activation at a time. Holds the sequencer of the last one, which may still be
     /// proposing when it is no longer `active`.
     activating: tokio::sync::Mutex<Option<Sequencer>>,
@@ -164,12 +151,6 @@ pub(crate) struct Core {
     clock: Arc<ClusterClock>,
     reads: Reads,
     started: Instant,
-}
-
-/// One activation of this node.
-struct Active {
-    term: u64,
-    sequencer: Sequencer,
 }
 
 impl Node {
@@ -349,125 +330,6 @@ impl Node {
         self.shared.leadership.subscribe()
     }
 
-    /// Makes this leader active: commits its opening entry and starts the sequencer. After
-    /// a sequencer ended, it may be called again in the same term.
-    ///
-    /// # Errors
-    /// This node is not the leader, or no quorum took the entry.
-    pub async fn activate(&self) -> Result<(), ActivateError> {
-        let core = self.core().ok_or(ActivateError::NotLeader)?;
-        let mut last = self.shared.activating.lock().await;
-        let leader = core.leadership().ok_or(ActivateError::NotLeader)?;
-        if self.is_active() {
-            return Ok(());
-        }
-        if self.shared.transferring.load(Ordering::Acquire) {
-            return Err(ActivateError::NotLeader);
-        }
-        if self.shared.transferring.load(Ordering::Acquire) {
-            return Err(ActivateError::NotLeader);
-        }
-        self.deactivate();
-        if let Some(last) = &*last {
-            // Once it is quiet its entries precede the opening entry in the log, so that
-            // waiting for that one is enough.
-            last.abandon();
-            tokio::time::timeout(OPENING_WAIT, last.quiet())
-                .await
-                .map_err(|_| ActivateError::NotCommitted)?;
-        }
-        // After a start nothing may be known of the others' clocks: what ended meanwhile must
-        // not pass for a moment.
-        if !self.correct_clock(core) {
-            self.ask_peers(core).await;
-        }
-        let applied = core.state.applied();
-        core.clock.anchor(applied.time_ms);
-        let opening = wire::Command {
-            format: FORMAT,
-            time_ms: core.clock.now_ms(),
-            first_revision: 0,
-            transactions: Vec::new(),
-        };
-        let deadline = Instant::now() + OPENING_WAIT;
-        loop {
-            let outcome = propose(&core.raft, &leader, &opening)
-                .await
-                .ok_or(ActivateError::NotLeader)?;
-            match tokio::time::timeout_at(deadline, outcome).await {
-                Ok(true) => break,
-                // Just after an election raft may refuse for a moment. The entry changes
-                // nothing, so that a second one does no harm.
-                Ok(false) if core.leadership() == Some(leader) && Instant::now() < deadline => {
-                    tokio::time::sleep(OPENING_RETRY).await;
-                }
-                Ok(false) | Err(_) => return Err(ActivateError::NotCommitted),
-            }
-        }
-        if core.leadership() != Some(leader)
-            || !self.shared.unsealed.load(Ordering::Acquire)
-            || self.shared.transferring.load(Ordering::Acquire)
-        {
-            return Err(ActivateError::NotLeader);
-        }
-        let sequencer = Sequencer::start(
-            core.raft.clone(),
-            leader,
-            core.state.applied().revision,
-            Arc::clone(&core.clock),
-        );
-        *last = Some(sequencer.clone());
-        self.shared.active.store(Some(Arc::new(Active {
-            term: leader.term,
-            sequencer,
-        })));
-        Ok(())
-    }
-
-    /// Whether this node is active now: the leader of a term it was activated in, not
-    /// handing over, and heard by a quorum lately.
-    pub fn is_active(&self) -> bool {
-        let Some(core) = self.core() else {
-            return false;
-        };
-        let active = self.shared.active.load();
-        let Some(active) = active.as_deref() else {
-            return false;
-        };
-        !active.sequencer.is_stopped()
-            && !self.shared.transferring.load(Ordering::Acquire)
-            && core
-                .leadership()
-                .is_some_and(|leader| leader.term == active.term)
-            && core.heard_by_quorum(self.shared.config.timing.lease() * 2)
-    }
-
-    /// Resolves when the current activation has ended; at once if there is none.
-    pub async fn inactive(&self) {
-        let active = self.shared.active.load_full();
-        if let Some(active) = active {
-            active.sequencer.ended().await;
-        }
-    }
-
-    fn deactivate(&self) {
-        if let Some(active) = self.shared.active.swap(None) {
-            active.sequencer.abandon();
-        }
-    }
-
-    /// Commits a transaction on the active node: returns when it is applied here.
-    ///
-    /// # Errors
-    /// See [`SubmitError`].
-    pub async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, SubmitError> {
-        let active = self.shared.active.load_full();
-        match active {
-            Some(active) => active.sequencer.submit(txn, deadline).await,
-            None => Err(SubmitError::NotActive),
-        }
-    }
-
     /// This node's state as it stands, without proof that it is current.
     ///
     /// # Errors
@@ -558,42 +420,6 @@ impl Node {
     }
 }
 
-impl Core {
-    /// The committed leadership of this node, if it leads.
-    fn leadership(&self) -> Option<LeaderId> {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        (metrics.state == ServerState::Leader
-            && metrics.current_leader == Some(self.identity.node_id)
-            && metrics.vote.is_committed())
-        .then(|| metrics.vote.leader_id().to_committed())
-    }
-
-    /// Whether a quorum has acknowledged this leader within `age`. A single voter is its own
-    /// quorum, and nobody acknowledges it.
-    fn heard_by_quorum(&self, age: Duration) -> bool {
-        if self.is_single_voter() {
-            return true;
-        }
-        let metrics = self.raft.data_metrics();
-        let acked = metrics.borrow_watched().last_quorum_acked;
-        acked.is_some_and(|at| at.elapsed() <= age)
-    }
-}
-
-impl Core {
-    fn voters(&self) -> BTreeSet<NodeId> {
-        let metrics = self.raft.server_metrics();
-        let stored = metrics.borrow_watched().membership_config.clone();
-        stored.membership().voter_ids().collect()
-    }
-
-    /// Whether this node is the only voter.
-    fn is_single_voter(&self) -> bool {
-        self.voters().into_iter().eq([self.identity.node_id])
-    }
-}
-
 impl Shared {
     fn own_member(&self) -> Member {
         Member {
@@ -611,7 +437,3 @@ impl Shared {
 
 /// The founder's id; the log allocates those after it.
 const FIRST_NODE_ID: NodeId = 1;
-/// How long the opening entry may take to reach a quorum.
-const OPENING_WAIT: Duration = Duration::from_secs(5);
-/// How soon a refused opening entry is proposed again.
-const OPENING_RETRY: Duration = Duration::from_millis(2);
