@@ -195,6 +195,35 @@ proptest! {
         }
     }
 
+    /// Whoever goes through the index with a cursor, and is told what is written, passes
+    /// over no row, wherever it is written.
+    #[test]
+    fn a_cursor_skips_no_row(
+        steps in prop::collection::vec((0u64..50, any::<[u8; 32]>(), 1usize..4, 0u64..8), 1..80),
+    ) {
+        let (mut rows, mut cursor) = (std::collections::BTreeMap::new(), DueCursor::default());
+        let mut now = 0;
+        for (at, hash, limit, wait) in steps {
+            let due = Due {
+                at: UnixMillis::new(at),
+                kind: DueKind::Token(TokenHash::from_slice(&hash).unwrap()),
+            };
+            rows.insert(key_of::<TimeIndex>(&due), due.clone());
+            cursor.rewind(due.at);
+            now += wait;
+            let (start, end) = TimeIndex::due_range(&cursor, UnixMillis::new(now));
+            let found: Vec<_> = rows.range(start..end).take(limit).map(|(_, d)| d.clone()).collect();
+            for due in found {
+                rows.remove(&key_of::<TimeIndex>(&due));
+                cursor = DueCursor::after(&due);
+            }
+            // What is due and still there lies behind the cursor.
+            let (start, _) = TimeIndex::due_range(&cursor, UnixMillis::new(now));
+            let first = rows.iter().next().filter(|(_, due)| due.at.get() <= now);
+            prop_assert!(first.is_none_or(|(key, _)| *key >= start));
+        }
+    }
+
     #[test]
     fn leases(key in name_chain(), record in lease_record(), token in token_hash(), at in millis()) {
         same::<Leases>(&key, &record);
