@@ -1,8 +1,10 @@
 //! From a lease id to a living lease. The one place that decides whether a lease lives.
 
+use std::collections::BTreeMap;
+
 use super::LeaseError;
 use crate::{
-    barrier::NameChain,
+    barrier::{NameChain, TokenHash},
     state::{Leases, PrefixTombstones, Row},
     token::{Caller, Context, Entry, live},
     types::LeaseId,
@@ -42,6 +44,15 @@ pub(super) fn resolve(
 /// The lease of this row, if it lives. All that the answer depends on is noted in the view,
 /// so that a transaction built on it is sent back when any of it changes.
 pub(super) fn living(context: Context<'_>, row: Row<Leases>) -> Result<Option<Living>, LeaseError> {
+    living_among(context, row, &mut BTreeMap::new())
+}
+
+/// The same for many rows of one view: each owner is judged once.
+pub(super) fn living_among(
+    context: Context<'_>,
+    row: Row<Leases>,
+    owners: &mut BTreeMap<TokenHash, Option<Entry>>,
+) -> Result<Option<Living>, LeaseError> {
     note_prefixes(context, &row.key);
     if row.value.expires <= context.now
         || context
@@ -50,7 +61,14 @@ pub(super) fn living(context: Context<'_>, row: Row<Leases>) -> Result<Option<Li
     {
         return Ok(None);
     }
-    let owner = live(context, &row.value.token)?;
+    let owner = match owners.get(&row.value.token) {
+        Some(owner) => owner.clone(),
+        None => {
+            let owner = live(context, &row.value.token)?;
+            owners.insert(row.value.token, owner.clone());
+            owner
+        }
+    };
     // A token that is younger than its lease is another one, under a chosen id.
     Ok(owner
         .filter(|owner| owner.created_revision() < row.create_revision)

@@ -1,8 +1,10 @@
 //! Listing and counting, in bounded pages and in storage order. It writes nothing.
 
+use std::collections::BTreeMap;
+
 use super::{
     LeaseError, LeaseInfo, ListLeases,
-    entry::{Living, living},
+    entry::{Living, living_among},
 };
 use crate::{
     barrier::NameChain,
@@ -82,9 +84,11 @@ fn walk(
     if after.is_some_and(|after| !after.starts_with(&prefix)) {
         return Err(LeaseError::argument("page_token", "not one of this prefix"));
     }
-    let mut last = None;
+    let (mut last, mut owners) = (None, BTreeMap::new());
     let mut show = |row: Row<Leases>| -> Result<(), LeaseError> {
-        living(context, row)?.into_iter().for_each(&mut visit);
+        living_among(context, row, &mut owners)?
+            .into_iter()
+            .for_each(&mut visit);
         Ok(())
     };
     if permit.caller.is_root() {

@@ -76,9 +76,14 @@ pub fn clean_up(
             budget -= gone;
             cursor.path.pop();
             if !cursor.path.is_empty() {
-                let row = view.get::<Tokens>(&node)?;
-                row.iter()
-                    .for_each(|row| remove(view.barrier(), &mut txn, &node, &row.value));
+                if let Some(row) = view.get::<Tokens>(&node)? {
+                    let created = row.create_revision;
+                    let above = context.revocations.uncut(&row.value.ancestors, created);
+                    // Since it was pushed it may have become another one, under a chosen id.
+                    if context.revocations.kill(&node, above, created) {
+                        remove(view.barrier(), &mut txn, &node, &row.value);
+                    }
+                }
                 cursor.found = true;
             }
             continue;

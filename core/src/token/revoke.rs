@@ -4,13 +4,18 @@
 use super::{Context, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve};
 use crate::{
     barrier::{Barrier, TokenHash},
+    lease,
     random::Random,
     state::{
-        Accessors, Due, DueKind, LeasesByToken, OrphanMarkers, ReadError, TimeIndex, TokenChildren,
-        TokenRecord, Tokens, Tombstones, Txn, View, range_of,
+        Accessors, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError, TimeIndex,
+        TokenChildren, TokenRecord, Tokens, Tombstones, Txn, View, range_of,
     },
     types::Expiry,
 };
+
+/// Leases that go with their token in one transaction: one expiry step ends 256 tokens, and
+/// must stay below the size limit of a transaction.
+const LEASES_ENDED_AT_ONCE: usize = 4;
 
 /// What a revocation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,12 +86,31 @@ pub(super) fn end_tree(
     record: &TokenRecord,
     random: &mut dyn Random,
 ) -> Result<(), TokenError> {
-    if has_children(context.view, hash)? || has_leases(context.view, hash)? {
-        txn.insert::<Tombstones>(context.view.barrier(), hash, &context.now, random)?;
+    let view = context.view;
+    if !has_children(view, hash)? && end_few_leases(view, txn, hash)? {
+        remove(view.barrier(), txn, hash, record);
     } else {
-        remove(context.view.barrier(), txn, hash, record);
+        txn.insert::<Tombstones>(view.barrier(), hash, &context.now, random)?;
     }
     Ok(())
+}
+
+/// Deletes the leases of a token if they are few: every tombstone is in the memory of every
+/// node until it is cleaned up, so a leaf shouldn't need one. One that is granted meanwhile
+/// sends the transaction back: the range counts as read. False when there are more.
+fn end_few_leases(view: &View<'_>, txn: &mut Txn, hash: &TokenHash) -> Result<bool, TokenError> {
+    let range = range_of::<LeasesByToken>(hash.as_bytes());
+    let rows = view.scan::<LeasesByToken>(range, LEASES_ENDED_AT_ONCE + 1)?;
+    if rows.len() > LEASES_ENDED_AT_ONCE {
+        return Ok(false);
+    }
+    for row in &rows {
+        match view.get::<Leases>(&row.key.1)? {
+            Some(lease) => lease::remove(txn, &row.key.1, &lease.value),
+            None => txn.delete::<LeasesByToken>(&row.key),
+        }
+    }
+    Ok(true)
 }
 
 /// Whether any row lies below the token. A child that is made meanwhile sends the

@@ -49,7 +49,7 @@ pub const LEASE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Most leases that a token other than root ends by one prefix.
 pub const LEASES_REVOKED_AT_ONCE_MAX: usize = 256;
 /// Most leases that one call looks at to count them.
-pub const COUNT_ROWS_MAX: usize = 5_000;
+pub const COUNT_ROWS_MAX: usize = 1_000;
 
 /// Most rows on one page of a listing.
 pub const PAGE_ROWS_MAX: usize = 500;

@@ -19,6 +19,8 @@ const AWAKE: u64 = 0;
 /// Between apply, which writes, and the manager, which looks and waits.
 pub struct DueHead {
     earliest: AtomicU64,
+    /// The latest revision that wrote one.
+    revision: AtomicU64,
     /// The manager sleeps, and is to be woken by what ends before this.
     wake_before: AtomicU64,
     wake: Notify,
@@ -28,6 +30,7 @@ impl Default for DueHead {
     fn default() -> Self {
         Self {
             earliest: AtomicU64::new(NONE),
+            revision: AtomicU64::new(0),
             wake_before: AtomicU64::new(AWAKE),
             wake: Notify::new(),
         }
@@ -35,8 +38,10 @@ impl Default for DueHead {
 }
 
 impl DueHead {
-    /// A row that ends at `at` was written. Called when it can be read.
-    pub fn written(&self, at: UnixMillis) {
+    /// A row that ends at `at` was written by the transaction of `revision`. Called a moment
+    /// before that can be read.
+    pub fn written(&self, at: UnixMillis, revision: u64) {
+        self.revision.fetch_max(revision, SeqCst);
         self.earliest.fetch_min(at.get(), SeqCst);
         // After the store above: either this sees the sleeper, or the sleeper sees that.
         if at.get() < self.wake_before.load(SeqCst) {
@@ -49,11 +54,11 @@ impl DueHead {
         self.wake.notify_one();
     }
 
-    /// The earliest that was written since the last time. Call it before a state is pinned:
-    /// what it told can be read there, and what is written later is told again.
-    pub fn take(&self) -> Option<UnixMillis> {
+    /// The earliest that was written since the last time, and the revision from which on it
+    /// can be read. Call it before a state is pinned; if that is older, tell it again.
+    pub fn take(&self) -> Option<(UnixMillis, u64)> {
         let earliest = self.earliest.swap(NONE, SeqCst);
-        (earliest != NONE).then(|| UnixMillis::new(earliest))
+        (earliest != NONE).then(|| (UnixMillis::new(earliest), self.revision.load(SeqCst)))
     }
 
     /// Waits for so long, or until something that ends before `until` is written, or there is
@@ -86,10 +91,10 @@ mod tests {
     fn the_earliest_is_told_once() {
         let head = DueHead::default();
         assert_eq!(head.take(), None);
-        head.written(at(7));
-        head.written(at(5));
-        head.written(at(9));
-        assert_eq!(head.take(), Some(at(5)));
+        head.written(at(7), 3);
+        head.written(at(5), 3);
+        head.written(at(9), 3);
+        assert_eq!(head.take(), Some((at(5), 3)));
         assert_eq!(head.take(), None);
     }
 
@@ -108,13 +113,13 @@ mod tests {
         let head = Arc::new(DueHead::default());
         let sleeper = waits(&head, 100, Duration::from_millis(50));
         tokio::task::yield_now().await;
-        head.written(at(100));
+        head.written(at(100), 3);
         assert!(!sleeper.await.unwrap());
 
-        assert_eq!(head.take(), Some(at(100)));
+        assert_eq!(head.take(), Some((at(100), 3)));
         let sleeper = waits(&head, 100, LONG);
         tokio::task::yield_now().await;
-        head.written(at(99));
+        head.written(at(99), 3);
         assert!(sleeper.await.unwrap());
         // It was written before the wait began.
         assert!(waits(&head, 100, LONG).await.unwrap());

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
     lease,
-    state::{Reads, Txn, View},
+    state::{Reads, Store, Txn, View},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -88,12 +88,28 @@ impl Manager<'_> {
         let deadline = Instant::now() + STEP_WAIT;
         let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         // Before the state is pinned, and kept whatever becomes of this step.
-        if let Some(earliest) = self.pipeline.due.take() {
+        let told = self.pipeline.due.take();
+        if let Some((earliest, _)) = told {
             self.rounds.due.rewind(earliest);
         }
         let pinned = self.pipeline.pin(false, deadline).await?;
+        if let Some((earliest, revision)) = told
+            && pinned.state.revision() < revision
+        {
+            // Not to be read yet: the next step must look there again.
+            self.pipeline.due.written(earliest, revision);
+        }
         for kind in self.rounds.order() {
-            let Some(Step { reads, txn, done }) = self.plan(kind, &keys, &pinned)? else {
+            let step = match self.plan(kind, &keys, &pinned) {
+                Ok(step) => step,
+                Err(error) => {
+                    // A row that can't be read must not stop the other kinds.
+                    self.rounds.pass(kind);
+                    tracing::warn!(?kind, reason = error.reason, "an expiry step failed");
+                    return Err(error);
+                }
+            };
+            let Some(Step { reads, txn, done }) = step else {
                 continue;
             };
             self.rounds.pass(kind);

@@ -670,6 +670,9 @@ impl std::io::Write for Captured {
 // One thread: the subscriber is the thread's own.
 #[tokio::test]
 async fn no_metadata_value_reaches_the_log_at_trace() {
+    // Tests on other threads have no subscriber, and a callsite that one of them reaches first
+    // may be taken for one that interests nobody: let all of them interest somebody.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     let captured = Captured::default();
     let config = LogConfig {
         level: LogLevel::Trace,

@@ -351,7 +351,10 @@ impl Pipeline {
                 (self.node.view()?, self.node.cluster_time_ms())
             };
             let revocations = self.revoked.now();
-            if Arc::ptr_eq(&before, &revocations) || Instant::now() >= deadline {
+            if Instant::now() >= deadline {
+                return Err(Error::deadline(Applied::No));
+            }
+            if Arc::ptr_eq(&before, &revocations) {
                 return Ok(Pinned {
                     now: UnixMillis::new(now_ms.max(view.time_ms())),
                     state: StateView(view),

@@ -37,7 +37,7 @@ impl ApplyObserver for Observer {
             _ => None,
         });
         if let Some(earliest) = earliest.min() {
-            self.due.written(earliest);
+            self.due.written(earliest, applied.revision);
         }
         let concerns = applied.changes.iter().any(|change| match change {
             Change::Put { key, .. } | Change::Delete { key, .. } => Revocations::concerns(key),
