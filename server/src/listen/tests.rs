@@ -670,9 +670,24 @@ impl std::io::Write for Captured {
 // One thread: the subscriber is the thread's own.
 #[tokio::test]
 async fn no_metadata_value_reaches_the_log_at_trace() {
-    // Tests on other threads have no subscriber, and a callsite that one of them reaches first
-    // may be taken for one that interests nobody: let all of them interest somebody.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+    // In a process of its own: which callsites interest a subscriber is kept for the whole
+    // process, and the tests on other threads have others or none.
+    const ALONE: &str = "TENURE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let own = std::env::current_exe().unwrap();
+        let name = "listen::tests::no_metadata_value_reaches_the_log_at_trace";
+        let alone = std::process::Command::new(own)
+            .args(["--exact", name, "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&alone.stdout);
+        assert!(
+            alone.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    }
     let captured = Captured::default();
     let config = LogConfig {
         level: LogLevel::Trace,
