@@ -49,7 +49,11 @@ impl Node {
         let core = self.core().ok_or(HandOverError::NotLeader)?;
         let leadership = core.leadership().ok_or(HandOverError::NotLeader)?;
         if self.candidates(core, target).is_empty() {
-            return Err(HandOverError::NoTarget);
+            // A member that has just come may not have been asked yet.
+            self.ask_peers(core).await;
+            if self.candidates(core, target).is_empty() {
+                return Err(HandOverError::NoTarget);
+            }
         }
         if self.shared.transferring.swap(true, Ordering::AcqRel) {
             return Err(HandOverError::Busy);
