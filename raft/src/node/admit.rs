@@ -79,6 +79,7 @@ impl Node {
             }
             None => return Err(Status::invalid_argument("no proof was given")),
         };
+        let _alone = self.shared.membership.lock().await;
         core.raft
             .add_learner(id, member.clone(), false)
             .await

@@ -288,6 +288,9 @@ impl Node {
     /// that have caught up voters. A learner that came back under the name of an older
     /// member replaces it in the same change.
     async fn settle_membership(&self, core: &Core) {
+        let Ok(_alone) = self.shared.membership.try_lock() else {
+            return;
+        };
         let metrics = core.raft.metrics();
         let (stored, replication, last) = {
             let now = metrics.borrow_watched();
@@ -353,6 +356,7 @@ impl Node {
         if id == core.identity.node_id {
             return Err(RemoveError::Leader);
         }
+        let _alone = self.shared.membership.lock().await;
         // Its join token must not let it in again.
         let forgotten = self.forget_join_tokens(id).await;
         forgotten.map_err(|error| RemoveError::Failed(error.to_string()))?;

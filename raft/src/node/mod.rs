@@ -137,6 +137,9 @@ pub(crate) struct Shared {
     /// One activation at a time. Holds the sequencer of the last one, which may still be
     /// proposing when it is no longer `active`.
     activating: tokio::sync::Mutex<Option<Sequencer>>,
+    /// One change of membership at a time: each has two steps, and what finishes one that a
+    /// lost leader left half done must not finish one that is under way.
+    membership: tokio::sync::Mutex<()>,
     samples: Mutex<BTreeMap<NodeId, status::PeerSample>>,
     leadership: watch::Sender<Leadership>,
     stop: CancellationToken,
@@ -189,6 +192,7 @@ impl Node {
                 transferring: AtomicBool::new(false),
                 active: ArcSwapOption::empty(),
                 activating: tokio::sync::Mutex::default(),
+                membership: tokio::sync::Mutex::default(),
                 samples: Mutex::default(),
                 leadership: watch::Sender::default(),
                 stop: CancellationToken::new(),
