@@ -6,7 +6,10 @@
 //! **Invariant:** a transaction is proposed at most once. When its entry's fate is unknown
 //! the submitter is told so, and nothing here tries again.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -62,6 +65,51 @@ pub enum SubmitError {
     Overloaded,
 }
 
+/// What a node's sequencers have proposed since the process began.
+#[derive(Debug, Default)]
+pub struct Proposed {
+    entries: AtomicU64,
+    transactions: AtomicU64,
+    operations: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The numbers of a [`Proposed`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProposedCounts {
+    /// Log entries.
+    pub entries: u64,
+    /// Transactions in them.
+    pub transactions: u64,
+    /// Puts, deletes and range deletes in those.
+    pub operations: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+impl Proposed {
+    fn count(&self, batch: &Batch) {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let operations = batch.transactions.iter().map(|txn| txn.operations.len());
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.transactions
+            .fetch_add(number(batch.transactions.len()), Ordering::Relaxed);
+        self.operations
+            .fetch_add(number(operations.sum()), Ordering::Relaxed);
+        self.bytes.fetch_add(number(batch.bytes), Ordering::Relaxed);
+    }
+
+    /// The numbers now.
+    pub fn counts(&self) -> ProposedCounts {
+        ProposedCounts {
+            entries: self.entries.load(Ordering::Relaxed),
+            transactions: self.transactions.load(Ordering::Relaxed),
+            operations: self.operations.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
 type Reply = oneshot::Sender<Result<Revision, SubmitError>>;
 
 struct Proposal {
@@ -87,6 +135,7 @@ impl Sequencer {
         leader: LeaderId,
         applied: Revision,
         clock: Arc<ClusterClock>,
+        proposed: Arc<Proposed>,
     ) -> Self {
         let (queue, proposals) = mpsc::channel(QUEUED_MAX);
         let sequencer = Self {
@@ -99,6 +148,7 @@ impl Sequencer {
             raft,
             leader,
             clock,
+            proposed,
             resolver: Resolver::new(applied),
             next_revision: applied + 1,
             in_flight: FuturesUnordered::new(),
@@ -172,6 +222,7 @@ struct Task {
     raft: Raft<TypeConfig, StateMachine>,
     leader: LeaderId,
     clock: Arc<ClusterClock>,
+    proposed: Arc<Proposed>,
     resolver: Resolver,
     next_revision: Revision,
     /// Each resolves to whether its entry was applied, after answering its submitters.
@@ -225,6 +276,7 @@ impl Task {
         if batch.transactions.is_empty() {
             return true;
         }
+        self.proposed.count(&batch);
         let command = wire::Command {
             format: FORMAT,
             time_ms: self.clock.now_ms(),

@@ -59,9 +59,6 @@ impl Node {
         if self.shared.transferring.load(Ordering::Acquire) {
             return Err(ActivateError::NotLeader);
         }
-        if self.shared.transferring.load(Ordering::Acquire) {
-            return Err(ActivateError::NotLeader);
-        }
         self.deactivate();
         if let Some(last) = &*last {
             // Once it is quiet its entries precede the opening entry in the log, so that
@@ -110,6 +107,7 @@ impl Node {
             leader,
             core.state.applied().revision,
             Arc::clone(&core.clock),
+            Arc::clone(&self.shared.proposed),
         );
         *last = Some(sequencer.clone());
         self.shared.active.store(Some(Arc::new(Active {

@@ -37,7 +37,7 @@ pub use self::{
     status::{MemberStatus, NodeStatus},
 };
 use crate::{
-    batch::Sequencer,
+    batch::{Proposed, Sequencer},
     clock::{ClusterClock, WallClock},
     identity::{IdentityError, NodeIdentity, NodeKey},
     log::{LogError, LogStore},
@@ -134,6 +134,7 @@ pub(crate) struct Shared {
     unsealed: AtomicBool,
     transferring: AtomicBool,
     active: ArcSwapOption<active::Active>,
+    proposed: Arc<Proposed>,
     /// One activation at a time. Holds the sequencer of the last one, which may still be
     /// proposing when it is no longer `active`.
     activating: tokio::sync::Mutex<Option<Sequencer>>,
@@ -191,6 +192,7 @@ impl Node {
                 unsealed: AtomicBool::new(false),
                 transferring: AtomicBool::new(false),
                 active: ArcSwapOption::empty(),
+                proposed: Arc::default(),
                 activating: tokio::sync::Mutex::default(),
                 membership: tokio::sync::Mutex::default(),
                 samples: Mutex::default(),

@@ -5,6 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::{Core, Node};
+use crate::batch::ProposedCounts;
 use crate::types::{Member, NodeId, Revision};
 
 /// What a peer said of itself, and when.
@@ -68,6 +69,8 @@ pub struct NodeStatus {
     pub clock_skew_ms: i64,
     /// Cluster time minus the voters' median, milliseconds.
     pub time_ahead_ms: i64,
+    /// What this node has proposed since it started.
+    pub proposed: ProposedCounts,
     /// All members.
     pub members: Vec<MemberStatus>,
 }
@@ -126,6 +129,7 @@ impl Node {
             cluster_time_ms: core.clock.now_ms(),
             clock_skew_ms: core.clock.skew_ms(),
             time_ahead_ms: core.clock.ahead_ms(),
+            proposed: self.shared.proposed.counts(),
             members,
         })
     }

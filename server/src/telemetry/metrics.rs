@@ -85,6 +85,14 @@ pub struct StoreMetrics {
     pub revision: Gauge,
     /// Bytes of log since the last snapshot.
     pub log_bytes: Gauge,
+    /// Log entries that this node proposed as the active one.
+    pub proposed_entries: Counter,
+    /// Transactions in them.
+    pub proposed_transactions: Counter,
+    /// Puts, deletes and range deletes in those.
+    pub proposed_operations: Counter,
+    /// Bytes of their keys and values.
+    pub proposed_bytes: Counter,
     /// Voting members.
     pub voters: Gauge,
     /// This node's wall clock minus the voters' median, in milliseconds.
@@ -129,6 +137,31 @@ impl StoreMetrics {
             bytes,
         );
         registry.register("raft_voters", "Voting members", voters);
+        for (name, help, counter) in [
+            (
+                "raft_proposed_entries",
+                "Log entries proposed by this node as the active one",
+                &self.proposed_entries,
+            ),
+            (
+                "raft_proposed_transactions",
+                "Transactions in the proposed entries",
+                &self.proposed_transactions,
+            ),
+            (
+                "raft_proposed_operations",
+                "Puts, deletes and range deletes in the proposed transactions",
+                &self.proposed_operations,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register_with_unit(
+            "raft_proposed",
+            "Keys and values in the proposed transactions",
+            Unit::Bytes,
+            self.proposed_bytes.clone(),
+        );
         let unit = Unit::Other("milliseconds".into());
         let skew = self.clock_skew_ms.clone();
         registry.register_with_unit(

@@ -16,6 +16,8 @@ pub struct ServerOptions {
     pub binary: PathBuf,
     /// Number of nodes.
     pub nodes: usize,
+    /// Whether the client port speaks TLS.
+    pub tls: bool,
     /// `log_level` of the nodes.
     pub log_level: String,
     /// Further lines of the listener stanza.
@@ -30,6 +32,7 @@ impl ServerOptions {
         Ok(Self {
             binary: tenure_binary()?,
             nodes,
+            tls: true,
             log_level: "debug".to_owned(),
             listener: String::new(),
             storage: String::new(),
@@ -79,6 +82,7 @@ impl ServerCluster {
                 dir,
                 &format!("node-{}", index + 1),
                 &authority,
+                options.tls,
             )?);
         }
         let mut cluster = Self {
@@ -145,7 +149,7 @@ impl ServerCluster {
     pub async fn add_node(&mut self) -> Outcome<usize> {
         let index = self.nodes.len();
         let name = format!("node-{}", index + 1);
-        let node = ServerNode::new(&self.dir, &name, &self.authority)?;
+        let node = ServerNode::new(&self.dir, &name, &self.authority, self.options.tls)?;
         self.nodes.push(node);
         self.restart(index).await?;
         Ok(index)

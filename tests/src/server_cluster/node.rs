@@ -25,14 +25,17 @@ pub struct ServerNode {
     pub dir: PathBuf,
     /// Its data folder.
     pub data: PathBuf,
-    /// Where clients reach it (TLS).
+    /// Where clients reach it.
     pub api: SocketAddr,
     /// Where other nodes reach it.
     pub peer: SocketAddr,
     /// Where it serves health checks in plain text.
     pub health: SocketAddr,
+    /// Where it shows its metrics.
+    pub metrics: SocketAddr,
     /// Environment of its next start.
     pub environment: Vec<(String, String)>,
+    tls: bool,
     process: Option<Process>,
     client: Client,
     plain: Client,
@@ -41,11 +44,11 @@ pub struct ServerNode {
 
 impl ServerNode {
     /// A node that has not run yet, with free ports and a certificate of its own.
-    pub(super) fn new(dir: &Path, name: &str, authority: &Authority) -> Outcome<Self> {
+    pub(super) fn new(dir: &Path, name: &str, authority: &Authority, tls: bool) -> Outcome<Self> {
         let node = dir.join(name);
         authority.server(&node, loopback())?;
         let (api, health) = (free_address(), free_address());
-        let client = builder(authority).address(format!("https://{api}")).build();
+        let client = builder(authority).address(url(tls, api)).build();
         let plain = Client::builder()
             .address(format!("http://{health}"))
             .deadline(ASK)
@@ -57,6 +60,8 @@ impl ServerNode {
             api,
             peer: free_address(),
             health,
+            metrics: free_address(),
+            tls,
             environment: Vec::new(),
             process: None,
             client: client.map_err(|error| error.to_string())?,
@@ -67,7 +72,7 @@ impl ServerNode {
 
     /// The URL that clients use.
     pub fn url(&self) -> String {
-        format!("https://{}", self.api)
+        url(self.tls, self.api)
     }
 
     /// Its configuration file.
@@ -82,22 +87,28 @@ impl ServerNode {
             .iter()
             .map(|peer| format!("  retry_join {{\n    leader_peer_addr = \"{peer}\"\n  }}\n"))
             .collect();
+        let dir = self.dir.display();
+        let tls = match self.tls {
+            true => format!(
+                "  tls_cert_file = \"{dir}/server.crt\"\n  tls_key_file = \"{dir}/server.key\"\n"
+            ),
+            false => "  tls_disable = true\n".to_owned(),
+        };
         let written = write!(
             text,
             "listener \"tcp\" {{\n  address = \"{api}\"\n  cluster_address = \"{peer}\"\n  \
-             health_address = \"{health}\"\n  tls_cert_file = \"{dir}/server.crt\"\n  \
-             tls_key_file = \"{dir}/server.key\"\n{listener}}}\n\nstorage \"raft\" {{\n  path = \
+             health_address = \"{health}\"\n{tls}{listener}}}\n\nstorage \"raft\" {{\n  path = \
              \"{data}\"\n  node_id = \"{name}\"\n{joins}{storage}}}\n\napi_addr = \"{url}\"\n\
              cluster_addr = \"https://{peer}\"\ncluster_name = \"tenure-test\"\n\
-             log_level = \"{level}\"\n",
+             log_level = \"{level}\"\ntelemetry {{\n  prometheus_address = \"{metrics}\"\n}}\n",
             api = self.api,
             peer = self.peer,
             health = self.health,
-            dir = self.dir.display(),
             data = self.data.display(),
             name = self.name,
             url = self.url(),
             level = options.log_level,
+            metrics = self.metrics,
             listener = options.listener,
             storage = options.storage,
         );
@@ -282,6 +293,11 @@ pub fn refused_token(error: &Error) -> bool {
             error.reason(),
             Some("INVALID_TOKEN" | "TOKEN_NOT_FOUND" | "NOT_FOUND")
         )
+}
+
+fn url(tls: bool, api: SocketAddr) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{api}")
 }
 
 pub(super) fn builder(authority: &Authority) -> tenure_client::Builder {

@@ -1,0 +1,92 @@
+//! The load generator: drives Tenure, the bare stack under it and OpenBao in one run, each
+//! through its own protocol, on this machine. Clusters are real processes in temporary
+//! folders, which are gone when it ends.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bare;
+mod closed_loop;
+mod limits;
+mod metrics;
+mod openbao;
+mod operation;
+mod runs;
+mod table;
+mod tenure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tenure_tests::server_cluster::Outcome;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::LocalSet,
+};
+
+/// Measures Tenure on this machine, beside what it stands on and a peer
+#[derive(Debug, Parser)]
+#[command(name = "tenure-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Run {
+    /// Operations a second: Tenure, the bare stack, OpenBao
+    Operations(runs::operations::Arguments),
+    /// The gap in writes when the active node is killed
+    Failover(runs::failover::Arguments),
+    /// Time to ready by the number of live leases
+    Ready(runs::ready::Arguments),
+    /// Full load for minutes: no election without a cause
+    Steady(runs::steady::Arguments),
+    /// One node of the bare stack (`operations` starts them)
+    #[command(hide = true)]
+    BareNode(bare::NodeArguments),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().run {
+        Run::BareNode(arguments) => match Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(bare::run(arguments)),
+            Err(error) => failed(&error.to_string()),
+        },
+        run => match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => measure(&runtime, run),
+            Err(error) => failed(&error.to_string()),
+        },
+    }
+}
+
+fn measure(runtime: &Runtime, run: Run) -> ExitCode {
+    let local = LocalSet::new();
+    let ended = local.block_on(runtime, async {
+        tokio::select! {
+            ended = perform(run) => Some(ended),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    match ended {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(reason)) => failed(&reason),
+        None => {
+            eprintln!("interrupted: the processes are stopped and their data is deleted");
+            ExitCode::from(130)
+        }
+    }
+}
+
+async fn perform(run: Run) -> Outcome<()> {
+    match run {
+        Run::Operations(arguments) => runs::operations::run(arguments).await,
+        Run::Failover(arguments) => runs::failover::run(arguments).await,
+        Run::Ready(arguments) => runs::ready::run(arguments).await,
+        Run::Steady(arguments) => runs::steady::run(arguments).await,
+        Run::BareNode(_) => Ok(()),
+    }
+}
+
+fn failed(reason: &str) -> ExitCode {
+    eprintln!("tenure-bench: {reason}");
+    ExitCode::FAILURE
+}

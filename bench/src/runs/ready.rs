@@ -1,0 +1,84 @@
+//! How long a node that starts takes to serve, by the number of live leases: from its
+//! process to its first answer, from its last share to its first acknowledged write. And how
+//! long a hand-over takes.
+
+use std::time::{Duration, Instant};
+
+use tenure_tests::server_cluster::{Outcome, SOON, until};
+
+use super::{fill, folder, median, milliseconds};
+use crate::{
+    limits::HOUR,
+    operation::Through,
+    tenure::{Tenure, request},
+};
+
+/// With how many leases, and how often.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Live leases
+    #[arg(long, value_delimiter = ',', default_value = "1000,200000")]
+    leases: Vec<usize>,
+    /// Starts
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+/// Prints one line for each number of leases.
+///
+/// # Errors
+/// What didn't work, for people.
+pub async fn run(arguments: Arguments) -> Outcome<()> {
+    println!("| live leases | start → answers | last share → first write | longest |");
+    println!("|---|---|---|---|");
+    for leases in &arguments.leases {
+        let folder = folder()?;
+        let mut tenure = Tenure::start(folder.path(), 1, false).await?;
+        fill(&mut tenure, *leases).await?;
+        let (mut starts, mut writes) = (Vec::new(), Vec::new());
+        for _ in 0..arguments.rounds {
+            let (start, write) = restart(&mut tenure).await?;
+            starts.push(start);
+            writes.push(write);
+        }
+        let longest = writes.iter().max().copied().unwrap_or_default();
+        println!(
+            "| {leases} | {} | {} | {} |",
+            milliseconds(median(&mut starts)),
+            milliseconds(median(&mut writes)),
+            milliseconds(longest)
+        );
+        let still = tenure.cluster.client()?.count_leases("").await;
+        let still = still.map_err(|error| format!("count: {error}"))?;
+        if still != *leases as u64 {
+            return Err(format!("{still} leases are left of {leases}"));
+        }
+    }
+    Ok(())
+}
+
+async fn restart(tenure: &mut Tenure) -> Outcome<(Duration, Duration)> {
+    let node = tenure.node(Through::Active).await?;
+    tenure.cluster.node_mut(node)?.kill();
+    let started = Instant::now();
+    tenure.cluster.restart(node).await?;
+    let start = started.elapsed();
+    let client = tenure.cluster.node(node)?.client();
+    let shares = tenure.keys.quorum().to_vec();
+    let (last, first) = shares.split_last().ok_or("no shares")?;
+    for share in first {
+        let given = client.unseal(share).await;
+        given.map_err(|error| format!("unseal: {error}"))?;
+    }
+    let opened = Instant::now();
+    let given = client.unseal(last).await;
+    given.map_err(|error| format!("unseal: {error}"))?;
+    let root = tenure.cluster.root_at(node)?;
+    let root = root.with_retry_window(Duration::ZERO);
+    until("the first write", SOON, async || {
+        let made = root.create_token(request(HOUR)).await;
+        made.map(drop).map_err(|error| error.to_string())
+    })
+    .await?;
+    Ok((start, opened.elapsed()))
+}
