@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// An operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Operation {
     /// A service token of one hour with the default policy, made by root.
     Create,

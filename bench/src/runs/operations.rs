@@ -36,6 +36,12 @@ pub struct Arguments {
     /// The program `bao`; without it OpenBao is left out
     #[arg(long)]
     openbao: Option<PathBuf>,
+    /// Only these operations: create, lookup-self, renew-self, revoke, grant-lease
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Operation::ALL)]
+    operations: Vec<Operation>,
+    /// Leave the bare stack out
+    #[arg(long)]
+    no_bare: bool,
     /// Leave TLS out
     #[arg(long)]
     no_tls: bool,
@@ -61,7 +67,7 @@ pub async fn run(arguments: Arguments) -> Outcome<()> {
 struct Stage {
     plain: Tenure,
     tls: Option<Tenure>,
-    bare: Bare,
+    bare: Option<Bare>,
     openbao: Option<OpenBao>,
     _folder: tempfile::TempDir,
 }
@@ -78,10 +84,14 @@ impl Stage {
             true => None,
             false => Some(Tenure::start(&path.join("tls"), nodes, true).await?),
         };
+        let bare = match arguments.no_bare {
+            true => None,
+            false => Some(Bare::start(&path.join("bare"), nodes).await?),
+        };
         Ok(Self {
             plain: Tenure::start(&path.join("plain"), nodes, false).await?,
             tls,
-            bare: Bare::start(&path.join("bare"), nodes).await?,
+            bare,
             openbao,
             _folder: folder,
         })
@@ -94,11 +104,11 @@ impl Stage {
         };
         for clients in &arguments.clients {
             let mut table = Table::new(nodes, *clients);
-            let echo = self
-                .bare
-                .measure(Call::Echo, Through::Active, *clients, window);
-            table.echo(echo.await?);
-            for operation in Operation::ALL {
+            if let Some(bare) = &self.bare {
+                let echo = bare.measure(Call::Echo, Through::Active, *clients, window);
+                table.echo(echo.await?);
+            }
+            for operation in arguments.operations.iter().copied() {
                 for through in [Through::Active, Through::Standby] {
                     if through == Through::Standby && nodes == 1 {
                         continue;
@@ -132,7 +142,9 @@ impl Stage {
                 true => Call::Get,
                 false => Call::Put(written),
             };
-            bare.push(self.bare.measure(call, through, clients, window).await?);
+            if let Some(cluster) = &self.bare {
+                bare.push(cluster.measure(call, through, clients, window).await?);
+            }
             if let Some(cluster) = &mut self.tls {
                 let measured = cluster.measure(operation, through, clients, window);
                 tls.push(measured.await?.0);
