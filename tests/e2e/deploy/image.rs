@@ -51,6 +51,8 @@ pub fn check(files: &Files, manifests: &Manifests, found: &mut Findings) -> Outc
     let security = &manifests.template()["spec"]["securityContext"];
     let wanted = format!("{}:{}", security["runAsUser"], security["runAsGroup"]);
     found.same("USER of the image, runAsUser:runAsGroup", &user, &wanted);
+    let volumes = &security["fsGroup"];
+    found.same("fsGroup, runAsGroup", volumes, &security["runAsGroup"]);
     let number = user.split(':').next().and_then(|id| id.parse::<u32>().ok());
     found.expect(number.is_some_and(|id| id > 0), || {
         format!("USER {user} is no number above 0")

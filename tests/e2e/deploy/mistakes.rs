@@ -84,6 +84,7 @@ pub const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "readOnly",
     ),
     (SET, "runAsUser: 65532", "runAsUser: 1000", "USER"),
+    (SET, "fsGroup: 65532", "fsGroup: 1000", "fsGroup"),
     (
         SET,
         "runAsNonRoot: true",

@@ -28,13 +28,20 @@ pub struct Keys {
     root: String,
 }
 
+/// As whom the processes run, and whose the volumes are.
+struct User {
+    user: u32,
+    group: u32,
+    volumes: u32,
+}
+
 /// The pods.
 pub struct Pods {
     manifests: Manifests,
     pods: Vec<Pod>,
     processes: Vec<Option<Process>>,
-    /// User and group, if this is root and can choose.
-    user: Option<(u32, u32)>,
+    /// User and groups, if this is root and can choose.
+    user: Option<User>,
     binary: PathBuf,
     dir: PathBuf,
     logs: PathBuf,
@@ -63,7 +70,11 @@ impl Pods {
         let security = &manifests.template()["spec"]["securityContext"];
         let id = |key: &str| Ok::<_, String>(number(security, key)? as u32);
         let user = match rustix::process::geteuid().is_root() {
-            true => Some((id("/runAsUser")?, id("/fsGroup")?)),
+            true => Some(User {
+                user: id("/runAsUser")?,
+                group: id("/runAsGroup")?,
+                volumes: id("/fsGroup")?,
+            }),
             false => None,
         };
         let dir = scenario.dir().to_owned();
@@ -153,8 +164,8 @@ impl Pods {
     }
 
     fn own(&self, path: &Path, mode: u32) -> Outcome<()> {
-        if let Some((_, group)) = self.user {
-            chown(path, None, Some(group)).map_err(text)?;
+        if let Some(user) = &self.user {
+            chown(path, None, Some(user.volumes)).map_err(text)?;
         }
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(text)
     }
@@ -166,8 +177,9 @@ impl Pods {
         for (name, value) in &self.pods[index].environment {
             command.env(name, self.here(index, value)?);
         }
-        if let Some((user, group)) = self.user {
-            command.uid(user).gid(group);
+        if let Some(user) = &self.user {
+            // The processes are given no further groups: the volumes' is their own one.
+            command.uid(user.user).gid(user.group);
         }
         Ok(command)
     }
