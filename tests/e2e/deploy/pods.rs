@@ -197,6 +197,16 @@ impl Pods {
         Ok(())
     }
 
+    /// All go at once, as in a power cut.
+    pub fn kill_all(&mut self) {
+        for process in self.processes.iter_mut().flatten() {
+            process.send_kill();
+        }
+        for process in self.processes.iter_mut().flatten() {
+            process.kill();
+        }
+    }
+
     /// SIGTERM, and as long as Kubernetes waits after it.
     pub fn stop(&mut self, index: usize) -> Outcome<ExitStatus> {
         let grace = number(
