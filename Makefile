@@ -2,7 +2,7 @@
 # packages that are missing and compiles RocksDB once (about ten minutes on two cores).
 CARGO := .ci/cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt check build faults-full snapshot-memory-full
+.PHONY: help demo test test-deploy lint fmt check build faults-full snapshot-memory-full
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -14,9 +14,12 @@ demo: ## the main job on three real nodes: seal, tokens, revocation, failover
 	$(CARGO) build --locked -p tenure-cli
 	$(CARGO) run --locked -q -p tenure-tests --bin demo
 
-test: ## all tests: units, properties, crash tests, clusters of real processes
+test: test-deploy ## all tests: units, properties, crash tests, clusters of real processes
 	$(CARGO) build --locked --workspace --all-targets --features tenure-raft/failpoints
 	$(CARGO) test --locked --workspace --features tenure-raft/failpoints
+
+test-deploy: ## the manifests of deploy/ against the Kubernetes schemas
+	.ci/kubernetes-validate
 
 lint: ## clippy, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings

@@ -45,6 +45,12 @@ pub const CONNECTION_AGE_MS_MAX: u64 = 3_600_000;
 pub const CONNECTION_AGE_GRACE_MS: u64 = 60_000;
 /// On shutdown, calls in flight get so long to end before their connections are cut.
 pub const DRAIN_MS_MAX: u64 = 10_000;
+/// On shutdown, the hand-over of leadership may take so long; it comes before the drain.
+pub const HAND_OVER_MS_MAX: u64 = 5_000;
+/// At the very end, tasks that are still busy get so long. Whoever stops the process (an
+/// orchestrator's grace) waits for hand-over, drain, this and the log's flush at least, and for
+/// the store to close, which has no bound of its own.
+pub const RUNTIME_END_MS_MAX: u64 = 1_000;
 /// A silent connection is pinged after so long.
 pub const HTTP2_PING_INTERVAL_MS: u64 = 30_000;
 /// A ping must be answered within so long.

@@ -36,6 +36,7 @@ use crate::{
         health::{DiskProbe, HealthService, HealthState},
         leadership,
     },
+    limits,
     listen::{
         ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health,
     },
@@ -50,7 +51,7 @@ use crate::{
 /// How often health and metrics are brought up to date.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the hand-over of leadership may take when the process is told to stop.
-const HAND_OVER_WAIT: Duration = Duration::from_secs(5);
+const HAND_OVER_WAIT: Duration = Duration::from_millis(limits::HAND_OVER_MS_MAX);
 
 /// Why the server didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +138,7 @@ fn with_runtime(main: impl Future<Output = Result<(), RunError>>) -> Result<(), 
             source,
         })?;
     let result = runtime.block_on(main);
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_millis(limits::RUNTIME_END_MS_MAX));
     result
 }
 

@@ -15,8 +15,21 @@ use crate::failure::{Failure, code};
 /// Where the CLI looks for a token first.
 const TOKEN_FILE: &str = ".tenure-token";
 
+/// What of the configuration may come from the environment, as in Vault.
+const ENVIRONMENT: &str = "\
+Environment of the server. It wins over the configuration file, for what is a node's own where
+all nodes share one file (the TENURE_ form wins over the VAULT_ one; one that is set to nothing
+counts as not set):
+  TENURE_RAFT_NODE_ID, VAULT_RAFT_NODE_ID  Stable name of the node: node_id of storage \"raft\"
+  TENURE_RAFT_PATH, VAULT_RAFT_PATH        Its data folder: path of storage \"raft\"
+  TENURE_API_ADDR, VAULT_API_ADDR          Where clients reach it: api_addr
+  TENURE_CLUSTER_ADDR, VAULT_CLUSTER_ADDR  Where other nodes reach it: cluster_addr
+  TENURE_LOG_LEVEL, VAULT_LOG_LEVEL        log_level
+  TENURE_LOG_FORMAT, VAULT_LOG_FORMAT      log_format";
+
 /// Flags of `tenure server`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(after_help = ENVIRONMENT)]
 pub(crate) struct ServerArgs {
     /// Configuration file (HCL) or a folder of such files; may be given several times
     #[arg(long, value_name = "PATH")]
