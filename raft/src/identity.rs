@@ -9,9 +9,9 @@
 
 use std::{
     fmt,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,6 +28,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
+    files,
     limits::FORMAT,
     tls::{self, PeerTlsOptions},
     types::NodeId,
@@ -118,7 +119,7 @@ impl NodeKey {
 
     /// Loads the pair in `data_dir`, or makes it.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, IdentityError> {
-        create_private_dir(data_dir)?;
+        files::create_private_dir(data_dir).map_err(|e| IdentityError::io(data_dir, e))?;
         let key_path = data_dir.join(KEY_FILE);
         let certificate_path = data_dir.join(CERTIFICATE_FILE);
 
@@ -224,7 +225,7 @@ impl NodeIdentity {
 
     /// Writes the identity durably: after a crash the folder holds the old one or this one.
     pub fn save(&self, data_dir: &Path) -> Result<(), IdentityError> {
-        create_private_dir(data_dir)?;
+        files::create_private_dir(data_dir).map_err(|e| IdentityError::io(data_dir, e))?;
         let bytes = Identity {
             format: FORMAT,
             cluster_id: Bytes::copy_from_slice(&self.cluster_id),
@@ -234,28 +235,6 @@ impl NodeIdentity {
         .encode_to_vec();
         write_atomically(data_dir, IDENTITY_FILE, &bytes)
     }
-}
-
-/// Creates `dir` (0700) with its parents, and takes group and world rights from a folder
-/// that is there already.
-pub fn create_private_dir(dir: &Path) -> Result<(), IdentityError> {
-    let io = |e| IdentityError::io(dir, e);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io)?;
-    let mode = fs::metadata(dir).map_err(io)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        // A mounted volume may belong to someone else. Each file in it is 0600 anyway.
-        if let Err(error) = fs::set_permissions(dir, fs::Permissions::from_mode(0o700)) {
-            tracing::warn!(
-                dir = %dir.display(), %error,
-                "the data folder is open to other users and can't be closed to them"
-            );
-        }
-    }
-    Ok(())
 }
 
 fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
