@@ -42,7 +42,11 @@ pub const QUEUED_MAX: usize = 8_192;
 pub enum SubmitError {
     /// Something that it read has changed since. Nothing was applied: read again and retry.
     #[error("a record that the transaction read was changed in the meantime")]
-    Conflict,
+    Conflict {
+        /// Revision of the newest change. It may not be applied yet; a state that is older
+        /// would conflict again.
+        changed: Revision,
+    },
     /// This node is not active. Nothing was applied.
     #[error("this node is not the active one")]
     NotActive,
@@ -323,8 +327,8 @@ impl Task {
             let _ = reply.send(Err(SubmitError::Expired));
             return;
         }
-        if !self.resolver.holds(txn.read_revision, &txn.reads) {
-            let _ = reply.send(Err(SubmitError::Conflict));
+        if let Some(changed) = self.resolver.changed(txn.read_revision, &txn.reads) {
+            let _ = reply.send(Err(SubmitError::Conflict { changed }));
             return;
         }
         let revision = self.next_revision;

@@ -21,8 +21,7 @@ const FILE_MODE: u32 = 0o600;
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         let open = fs::metadata(path)?.permissions().mode() & OTHERS != 0;
-        if open
-            && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(DIR_MODE))
+        if open && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(DIR_MODE))
         {
             tracing::warn!(
                 dir = %path.display(), %error,

@@ -48,35 +48,47 @@ impl Resolver {
         }
     }
 
-    /// Whether everything in `reads`, read at `revision`, is unchanged.
-    pub fn holds(&self, revision: Revision, reads: &ReadSet) -> bool {
+    /// The newest change of anything in `reads` after `revision`, at which it was read;
+    /// `None` when all of it still holds. A state that shows that revision shows the change.
+    pub fn changed(&self, revision: Revision, reads: &ReadSet) -> Option<Revision> {
         if reads.keys.is_empty() && reads.ranges.is_empty() {
-            return true;
+            return None;
         }
-        revision >= self.floor
-            && reads.keys.iter().all(|key| self.key_holds(revision, key))
-            && reads
-                .ranges
-                .iter()
-                .all(|(start, end)| self.range_holds(revision, start, end))
+        if revision < self.floor {
+            return Some(self.floor);
+        }
+        let keys = reads.keys.iter().map(|key| self.key_changed(key));
+        let ranges = reads.ranges.iter();
+        let ranges = ranges.map(|(start, end)| self.range_changed(revision, start, end));
+        let cleared = self.cleared(revision, reads);
+        let newest = keys.chain(ranges).flatten().chain(cleared).max()?;
+        (newest > revision).then_some(newest)
     }
 
-    fn key_holds(&self, revision: Revision, key: &Bytes) -> bool {
-        self.last_write.get(key).is_none_or(|at| *at <= revision)
-            && self
-                .ranges_after(revision)
-                .all(|(_, start, end)| !(start <= key && key < end))
+    fn key_changed(&self, key: &Bytes) -> Option<Revision> {
+        self.last_write.get(key).copied()
     }
 
-    fn range_holds(&self, revision: Revision, start: &Bytes, end: &Bytes) -> bool {
+    fn range_changed(&self, revision: Revision, start: &Bytes, end: &Bytes) -> Option<Revision> {
         if start >= end {
-            return true;
+            return None;
         }
         let bounds = (Bound::Included(start.clone()), Bound::Excluded(end.clone()));
-        self.last_write.range(bounds).all(|(_, at)| *at <= revision)
-            && self
-                .ranges_after(revision)
-                .all(|(_, from, to)| to <= start || end <= from)
+        let writes = self.last_write.range(bounds).map(|(_, at)| *at);
+        writes.filter(|at| *at > revision).max()
+    }
+
+    /// The newest range delete after `revision` that touches what was read.
+    fn cleared(&self, revision: Revision, reads: &ReadSet) -> Option<Revision> {
+        let mut deletes = self.ranges_after(revision);
+        let touching = deletes.find(|(_, from, to)| {
+            reads.keys.iter().any(|key| from <= key && key < to)
+                || reads
+                    .ranges
+                    .iter()
+                    .any(|(start, end)| start < end && from < to && from < end && start < to)
+        });
+        touching.map(|(at, _, _)| *at)
     }
 
     fn ranges_after(&self, revision: Revision) -> impl Iterator<Item = &(Revision, Bytes, Bytes)> {
@@ -138,6 +150,10 @@ mod tests {
         }
     }
 
+    fn holds(resolver: &Resolver, revision: Revision, reads: &ReadSet) -> bool {
+        resolver.changed(revision, reads).is_none()
+    }
+
     fn reads(keys: &[u8], ranges: &[(u8, u8)]) -> ReadSet {
         ReadSet {
             keys: keys.iter().map(|n| key(*n)).collect(),
@@ -149,22 +165,25 @@ mod tests {
     fn a_write_after_the_read_conflicts_and_one_before_does_not() {
         let mut resolver = Resolver::new(10);
         resolver.record(11, &[put(1)]);
-        assert!(!resolver.holds(10, &reads(&[1], &[])));
-        assert!(resolver.holds(11, &reads(&[1], &[])));
-        assert!(resolver.holds(10, &reads(&[2], &[])));
-        assert!(!resolver.holds(10, &reads(&[], &[(0, 2)])));
-        assert!(resolver.holds(10, &reads(&[], &[(2, 9)])));
+        assert!(!holds(&resolver, 10, &reads(&[1], &[])));
+        assert!(holds(&resolver, 11, &reads(&[1], &[])));
+        assert!(holds(&resolver, 10, &reads(&[2], &[])));
+        assert!(!holds(&resolver, 10, &reads(&[], &[(0, 2)])));
+        assert!(holds(&resolver, 10, &reads(&[], &[(2, 9)])));
+        resolver.record(12, &[put(5)]);
+        assert_eq!(resolver.changed(10, &reads(&[1, 5], &[])), Some(12));
+        assert_eq!(resolver.changed(10, &reads(&[5], &[(0, 2)])), Some(12));
     }
 
     #[test]
     fn a_range_delete_conflicts_with_keys_and_ranges_inside() {
         let mut resolver = Resolver::new(0);
         resolver.record(1, &[Op::DeleteRange(key(3), key(6))]);
-        assert!(!resolver.holds(0, &reads(&[3], &[])));
-        assert!(resolver.holds(0, &reads(&[6], &[])));
-        assert!(!resolver.holds(0, &reads(&[], &[(5, 9)])));
-        assert!(resolver.holds(0, &reads(&[], &[(6, 9)])));
-        assert!(resolver.holds(1, &reads(&[3], &[(0, 9)])));
+        assert!(!holds(&resolver, 0, &reads(&[3], &[])));
+        assert!(holds(&resolver, 0, &reads(&[6], &[])));
+        assert!(!holds(&resolver, 0, &reads(&[], &[(5, 9)])));
+        assert!(holds(&resolver, 0, &reads(&[], &[(6, 9)])));
+        assert!(holds(&resolver, 1, &reads(&[3], &[(0, 9)])));
     }
 
     #[test]
@@ -173,10 +192,10 @@ mod tests {
         for revision in 6..20 {
             resolver.record(revision, &[put(revision as u8)]);
         }
-        assert!(resolver.holds(0, &ReadSet::default()));
-        assert!(!resolver.holds(4, &reads(&[200], &[])));
-        assert!(!resolver.holds(10, &reads(&[200], &[])));
-        assert!(resolver.holds(18, &reads(&[200], &[])));
+        assert!(holds(&resolver, 0, &ReadSet::default()));
+        assert!(!holds(&resolver, 4, &reads(&[200], &[])));
+        assert!(!holds(&resolver, 10, &reads(&[200], &[])));
+        assert!(holds(&resolver, 18, &reads(&[200], &[])));
         assert!(resolver.last_write.len() <= 2);
     }
 
@@ -202,7 +221,9 @@ mod tests {
                     changed |= ranges.iter().any(|(s, e)| s < e && from < *e && *s < to && from < to);
                 }
             }
-            let holds = resolver.holds(at, &reads(&keys, &ranges));
+            let found = resolver.changed(at, &reads(&keys, &ranges));
+            let holds = found.is_none();
+            prop_assert!(found.is_none_or(|newest| newest > at));
             prop_assert!(!(changed && holds));
             if window >= 60 {
                 prop_assert_eq!(holds, !changed);

@@ -186,7 +186,7 @@ fn storage(error: &dyn std::error::Error) -> Error {
 impl From<SubmitError> for Error {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Conflict => Self::new(
+            SubmitError::Conflict { .. } => Self::new(
                 Code::Aborted,
                 "CONFLICT",
                 "other requests kept changing the same records; nothing was applied",

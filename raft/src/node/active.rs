@@ -149,16 +149,26 @@ impl Node {
         }
     }
 
-    /// Commits a transaction on the active node: returns when it is applied here.
+    /// Commits a transaction on the active node: returns when it is applied here. After a
+    /// conflict it returns when the change is applied, so that a new view shows it.
     ///
     /// # Errors
     /// See [`SubmitError`].
     pub async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, SubmitError> {
         let active = self.shared.active.load_full();
-        match active {
-            Some(active) => active.sequencer.submit(txn, deadline).await,
-            None => Err(SubmitError::NotActive),
+        let (Some(active), Some(core)) = (active, self.core()) else {
+            return Err(SubmitError::NotActive);
+        };
+        let submitted = active.sequencer.submit(txn, deadline).await;
+        if let Err(SubmitError::Conflict { changed }) = submitted {
+            let mut applied = core.state.watch_applied();
+            tokio::select! {
+                _ = applied.wait_for(|now| now.revision >= changed) => {}
+                () = active.sequencer.ended() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
         }
+        submitted
     }
 }
 

@@ -43,8 +43,6 @@ use crate::{
 
 /// How long a read waits before it asks again for a leader.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(20);
-/// How often one call plans again after conflicts, at most.
-const CONFLICTS_MAX: u32 = 256;
 
 /// Where a call is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +215,8 @@ impl Pipeline {
         }
         // A write is proven current by its commit; a refusal needs a proof, too.
         let mut confirm = C::ACCESS != Access::Write;
-        for _ in 0..CONFLICTS_MAX {
+        // Ends at the deadline at the latest: `pin` looks at it.
+        loop {
             let keys = self.keys.get().ok_or_else(Error::sealed)?;
             let pinned = self.pin(confirm, context.deadline).await?;
             let step = self.step(call, context, &keys, &pinned);
@@ -233,17 +232,18 @@ impl Pipeline {
                 }
                 Step::Commit(reads, txn, answer) => (reads, txn, answer),
             };
+            // It pins files and old versions in the store: not while the commit lasts.
+            drop(pinned);
             let committed = self.node.submit(transaction(reads, txn), context.deadline);
             match committed.await {
                 Ok(_) => {
                     let answer = call.act(self, context.deadline, answer?).await?;
                     return Ok(Some(answer));
                 }
-                Err(SubmitError::Conflict) => {}
+                Err(SubmitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(SubmitError::Conflict.into())
     }
 
     /// Looks at a pinned state once. Nothing here waits.
