@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod clockshift;
 pub mod cluster;
 pub mod control;
 pub mod invariants;
@@ -18,6 +19,7 @@ pub mod linear;
 pub mod load;
 pub mod lostwrite;
 pub mod ports;
+pub mod preload;
 pub mod process;
 pub mod random;
 pub mod scenario;

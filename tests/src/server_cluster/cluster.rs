@@ -7,7 +7,7 @@ use tenure_client::proto::{GetClusterStatusResponse, Member, MemberRole};
 use tenure_client::{Client, Health, Secret};
 
 use super::node::builder;
-use super::{Authority, Outcome, SOON, ServerNode, tenure_binary, until};
+use super::{Authority, Host, Outcome, SOON, ServerNode, tenure_binary, until};
 
 /// How the nodes of a cluster run.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ pub struct ServerOptions {
     pub listener: String,
     /// Further lines of the storage stanza.
     pub storage: String,
+    /// Whether the nodes' wall clocks can be set (`ServerNode::shift_clock`).
+    pub clocks: bool,
+    /// Where the nodes run, one after the other; none: here.
+    pub hosts: Vec<Host>,
 }
 
 impl ServerOptions {
@@ -33,6 +37,8 @@ impl ServerOptions {
             log_level: "debug".to_owned(),
             listener: String::new(),
             storage: String::new(),
+            clocks: false,
+            hosts: Vec::new(),
         })
     }
 }
@@ -72,23 +78,18 @@ impl ServerCluster {
     /// Starts the nodes' processes, each knowing the others' addresses, and waits until they
     /// answer. Nothing is initialised.
     pub async fn spawn(dir: &Path, logs: &Path, options: ServerOptions) -> Outcome<Self> {
-        let authority = Authority::new()?;
-        let mut nodes = Vec::new();
-        for index in 0..options.nodes {
-            nodes.push(ServerNode::new(
-                dir,
-                &format!("node-{}", index + 1),
-                &authority,
-            )?);
-        }
         let mut cluster = Self {
-            nodes,
+            nodes: Vec::new(),
             options,
-            authority,
+            authority: Authority::new()?,
             dir: dir.to_owned(),
             logs: logs.to_owned(),
             keys: None,
         };
+        for _ in 0..cluster.options.nodes {
+            let node = cluster.new_node()?;
+            cluster.nodes.push(node);
+        }
         for index in 0..cluster.nodes.len() {
             cluster.launch(index)?;
         }
@@ -105,6 +106,18 @@ impl ServerCluster {
         cluster.unseal_all().await?;
         cluster.wait_complete().await?;
         Ok(cluster)
+    }
+
+    /// The next node, which has never run.
+    fn new_node(&self) -> Outcome<ServerNode> {
+        let index = self.nodes.len();
+        let (name, host) = (format!("node-{}", index + 1), self.options.hosts.get(index));
+        let node = ServerNode::new(&self.dir, &name, &self.authority, host)?;
+        if self.options.clocks {
+            node.with_clock()
+        } else {
+            Ok(node)
+        }
     }
 
     fn launch(&mut self, index: usize) -> Outcome<()> {
@@ -144,8 +157,7 @@ impl ServerCluster {
     /// Adds a node that has never run: starts it and waits until it answers.
     pub async fn add_node(&mut self) -> Outcome<usize> {
         let index = self.nodes.len();
-        let name = format!("node-{}", index + 1);
-        let node = ServerNode::new(&self.dir, &name, &self.authority)?;
+        let node = self.new_node()?;
         self.nodes.push(node);
         self.restart(index).await?;
         Ok(index)

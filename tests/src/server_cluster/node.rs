@@ -10,7 +10,8 @@ use std::time::Duration;
 use tenure_client::proto::SealStatus;
 use tenure_client::{Client, Code, Error, Health, Secret};
 
-use super::{Authority, Outcome, SOON, ServerOptions, until};
+use super::{Authority, Host, Outcome, SOON, ServerOptions, until};
+use crate::clockshift::ClockShift;
 use crate::ports::{free_address, loopback};
 use crate::process::Process;
 
@@ -33,6 +34,10 @@ pub struct ServerNode {
     pub health: SocketAddr,
     /// Environment of its next start.
     pub environment: Vec<(String, String)>,
+    /// Its wall clock, if the cluster was asked for clocks that can be set.
+    pub clock: Option<ClockShift>,
+    /// Its network namespace, if it isn't the test's own.
+    namespace: Option<String>,
     process: Option<Process>,
     client: Client,
     plain: Client,
@@ -41,10 +46,17 @@ pub struct ServerNode {
 
 impl ServerNode {
     /// A node that has not run yet, with free ports and a certificate of its own.
-    pub(super) fn new(dir: &Path, name: &str, authority: &Authority) -> Outcome<Self> {
+    pub(super) fn new(
+        dir: &Path,
+        name: &str,
+        authority: &Authority,
+        host: Option<&Host>,
+    ) -> Outcome<Self> {
         let node = dir.join(name);
-        authority.server(&node, loopback())?;
-        let (api, health) = (free_address(), free_address());
+        authority.server(&node, host.map_or_else(loopback, |host| host.ip))?;
+        // A host of its own has all ports free.
+        let address = |port| host.map_or_else(free_address, |host| (host.ip, port).into());
+        let (api, peer, health) = (address(8200), address(8201), address(8202));
         let client = builder(authority).address(format!("https://{api}")).build();
         let plain = Client::builder()
             .address(format!("http://{health}"))
@@ -55,14 +67,34 @@ impl ServerNode {
             data: node.join("data"),
             dir: node,
             api,
-            peer: free_address(),
+            peer,
             health,
             environment: Vec::new(),
+            clock: None,
+            namespace: host.map(|host| host.namespace.clone()),
             process: None,
             client: client.map_err(|error| error.to_string())?,
             plain: plain.map_err(|error| error.to_string())?,
             runs: 0,
         })
+    }
+
+    /// Lets its wall clock be set, from its next start on.
+    pub(super) fn with_clock(mut self) -> Outcome<Self> {
+        let clock = ClockShift::new(&self.dir.join("clock"));
+        let clock = clock.map_err(|error| format!("{}: a clock: {error}", self.name))?;
+        self.environment.extend(clock.environment());
+        self.clock = Some(clock);
+        Ok(self)
+    }
+
+    /// Sets its wall clock so far from true time, while it runs.
+    pub fn shift_clock(&self, milliseconds: i64) -> Outcome<()> {
+        let clock = self.clock.as_ref();
+        let clock = clock.ok_or_else(|| format!("{}: its clock can't be set", self.name))?;
+        clock
+            .set_ms(milliseconds)
+            .map_err(|error| format!("{}: set its clock: {error}", self.name))
     }
 
     /// The URL that clients use.
@@ -109,7 +141,16 @@ impl ServerNode {
 
     /// Starts its process; doesn't wait for it.
     pub fn spawn(&mut self, options: &ServerOptions, logs: &Path) -> Outcome<()> {
-        let mut command = Command::new(&options.binary);
+        let mut command = match &self.namespace {
+            None => Command::new(&options.binary),
+            Some(namespace) => {
+                // It becomes the program: signals reach the node itself.
+                let mut command = Command::new("ip");
+                let inside = ["netns", "exec", namespace];
+                command.args(inside).arg(&options.binary);
+                command
+            }
+        };
         command
             .arg("server")
             .arg(format!("-config={}", self.config().display()))
