@@ -14,6 +14,7 @@ mod program;
 mod races;
 mod raw;
 mod reflection;
+mod requests;
 mod restart;
 mod sealed;
 mod secrecy;
