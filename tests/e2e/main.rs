@@ -18,6 +18,7 @@ mod requests;
 mod restart;
 mod sealed;
 mod secrecy;
+mod snapshot;
 
 use std::time::Duration;
 
