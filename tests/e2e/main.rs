@@ -10,6 +10,7 @@ mod input;
 mod lease;
 mod main_path;
 mod membership;
+mod partition;
 mod program;
 mod races;
 mod raw;
