@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
 
 mod clock;
+mod disk;
 mod failover;
 mod health;
 mod input;

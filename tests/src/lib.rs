@@ -1,7 +1,8 @@
 //! The fault-test harness: nodes as real processes, load with a ledger of what was
-//! acknowledged, faults (kill, pause, power cut, failpoints, wrong clocks), and the checks
-//! that must hold afterwards. It never looks inside a node: it judges by what clients were
-//! told, by what is on disk after a restart, and by the trace lines a node writes.
+//! acknowledged, faults (kill, pause, power cut, failpoints, wrong clocks, cut links, a disk
+//! that takes nothing), and the checks that must hold afterwards. It never looks inside a
+//! node: it judges by what clients were told, by what is on disk after a restart, and by the
+//! trace lines a node writes.
 //!
 //! Every run has a seed. A failing scenario prints it with the command that replays it, and
 //! keeps its folder. `TENURE_FAULT_SEED` sets the seed, `TENURE_FAULT_SCALE` (default 1)

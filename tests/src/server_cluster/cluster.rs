@@ -22,6 +22,8 @@ pub struct ServerOptions {
     pub listener: String,
     /// Further lines of the storage stanza.
     pub storage: String,
+    /// A command before the program, which must become it (`exec`).
+    pub launcher: Vec<String>,
     /// Whether the nodes' wall clocks can be set (`ServerNode::shift_clock`).
     pub clocks: bool,
     /// Where the nodes run, one after the other; none: here.
@@ -37,6 +39,7 @@ impl ServerOptions {
             log_level: "debug".to_owned(),
             listener: String::new(),
             storage: String::new(),
+            launcher: Vec::new(),
             clocks: false,
             hosts: Vec::new(),
         })

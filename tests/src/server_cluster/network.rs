@@ -23,6 +23,16 @@ pub struct Host {
     pub namespace: String,
 }
 
+impl Host {
+    /// The command before the program that runs it there. It becomes the program: signals reach
+    /// the node itself.
+    pub fn launcher(&self) -> Vec<String> {
+        ["ip", "netns", "exec", &self.namespace]
+            .map(str::to_owned)
+            .to_vec()
+    }
+}
+
 /// Namespaces, and the links between them.
 #[derive(Debug)]
 pub struct Network {
@@ -40,10 +50,9 @@ impl Network {
     /// A network of so many hosts.
     pub fn new(hosts: usize) -> Outcome<Self> {
         let pid = std::process::id();
-        // Pids are below 2^22: names and addresses of two test runs differ, or nearly always.
         let mut network = Self {
             name: format!("tn{pid}"),
-            subnet: [10, 192 | (pid >> 8) as u8 & 63, pid as u8],
+            subnet: free_subnet(pid)?,
             hosts: Vec::new(),
         };
         network.build(hosts).map(|()| network)
@@ -78,7 +87,7 @@ impl Network {
         ))?;
         ip(&format!("-n {hub} link set clients master br0 up"))?;
         ip(&format!("address add {own}/24 dev {outer}"))?;
-        ip(&format!("link set {outer} up"))
+        ip(&format!("link set {outer} up")).map(drop)
     }
 
     fn address(&self, host: u8) -> Ipv4Addr {
@@ -97,12 +106,13 @@ impl Network {
         ip(&format!(
             "-n {namespace} neighbour replace {to} lladdr {NOBODY} dev eth0 nud permanent"
         ))
+        .map(drop)
     }
 
     /// Makes it reach it again.
     pub fn heal(&self, from: usize, to: usize) -> Outcome<()> {
         let (namespace, to) = self.link(from, to)?;
-        ip(&format!("-n {namespace} neighbour delete {to} dev eth0"))
+        ip(&format!("-n {namespace} neighbour delete {to} dev eth0")).map(drop)
     }
 
     fn link(&self, from: usize, to: usize) -> Outcome<(&str, IpAddr)> {
@@ -125,12 +135,24 @@ impl Drop for Network {
     }
 }
 
-/// Runs `ip` with these arguments.
-fn ip(arguments: &str) -> Outcome<()> {
+/// A subnet that this machine knows no way to: another test run may have the first one. All of
+/// 198.18.0.0/15 is for tests and routed nowhere.
+fn free_subnet(pid: u32) -> Outcome<[u8; 3]> {
+    for number in pid..pid + 512 {
+        let [a, b, c] = [198, 18 | (number >> 8) as u8 & 1, number as u8];
+        if ip(&format!("route show {a}.{b}.{c}.0/24"))?.is_empty() {
+            return Ok([a, b, c]);
+        }
+    }
+    Err("no subnet is free".to_owned())
+}
+
+/// Runs `ip` with these arguments, and gives what it wrote.
+fn ip(arguments: &str) -> Outcome<String> {
     let output = Command::new("ip").args(arguments.split(' ')).output();
     let output = output.map_err(|error| format!("`ip` is needed (iproute2): {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("ip {arguments}: {}", said.trim()))

@@ -36,8 +36,8 @@ pub struct ServerNode {
     pub environment: Vec<(String, String)>,
     /// Its wall clock, if the cluster was asked for clocks that can be set.
     pub clock: Option<ClockShift>,
-    /// Its network namespace, if it isn't the test's own.
-    namespace: Option<String>,
+    /// What enters its network namespace, if it isn't the test's own.
+    launcher: Vec<String>,
     process: Option<Process>,
     client: Client,
     plain: Client,
@@ -71,7 +71,7 @@ impl ServerNode {
             health,
             environment: Vec::new(),
             clock: None,
-            namespace: host.map(|host| host.namespace.clone()),
+            launcher: host.map_or_else(Vec::new, Host::launcher),
             process: None,
             client: client.map_err(|error| error.to_string())?,
             plain: plain.map_err(|error| error.to_string())?,
@@ -141,16 +141,11 @@ impl ServerNode {
 
     /// Starts its process; doesn't wait for it.
     pub fn spawn(&mut self, options: &ServerOptions, logs: &Path) -> Outcome<()> {
-        let mut command = match &self.namespace {
-            None => Command::new(&options.binary),
-            Some(namespace) => {
-                // It becomes the program: signals reach the node itself.
-                let mut command = Command::new("ip");
-                let inside = ["netns", "exec", namespace];
-                command.args(inside).arg(&options.binary);
-                command
-            }
-        };
+        let binary = options.binary.display().to_string();
+        let launchers = self.launcher.iter().chain(&options.launcher);
+        let mut words = launchers.chain([&binary]);
+        let mut command = Command::new(words.next().unwrap_or(&binary));
+        command.args(words);
         command
             .arg("server")
             .arg(format!("-config={}", self.config().display()))
