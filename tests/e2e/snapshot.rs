@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tenure_client::{Client, Secret};
+use tenure_raft::limits::{PEER_KEEPALIVE_INTERVAL_MS, PEER_KEEPALIVE_TIMEOUT_MS};
 use tenure_tests::Scenario;
 use tenure_tests::server_cluster::{
     Outcome, SOON, ServerCluster, ServerOptions, Traffic, refused_token, until,
@@ -17,8 +18,13 @@ use tokio::task::JoinHandle;
 use crate::{ensure, make, run, start, text, wish};
 
 /// Entries that the nodes keep behind a snapshot, and those that a purge may leave, since it
-/// goes in batches.
-const ENTRIES_KEPT: u64 = 100 + 600;
+/// goes in batches of 256.
+const ENTRIES_KEPT: u64 = 100 + 300;
+
+/// A node that sleeps has given up no connection, and what was sent to it waits in there. Peers
+/// give their ends up when a probe has no answer; what is written later reaches it no more.
+const UNHEARD: Duration =
+    Duration::from_millis(PEER_KEEPALIVE_INTERVAL_MS + PEER_KEEPALIVE_TIMEOUT_MS + 1_000);
 
 fn others(index: usize) -> [usize; 2] {
     [(index + 1) % 3, (index + 2) % 3]
@@ -36,6 +42,9 @@ async fn forgetful(scenario: &Scenario) -> Outcome<ServerCluster> {
 
 /// A standby is killed, and misses more than the log holds. It comes back, is sent a snapshot,
 /// is unsealed, and holds everything: what was made and what was revoked while it was away.
+///
+/// Planted bug: an installed snapshot doesn't make the node read its revocations again. Caught:
+/// a child was refused whose parent had been revoked alone.
 #[test]
 fn a_node_that_was_away_is_sent_a_snapshot() {
     run(
@@ -46,7 +55,7 @@ fn a_node_that_was_away_is_sent_a_snapshot() {
             let family = Family::new(&cluster).await?;
             cluster.node_mut(away)?.kill();
             let had = generation(&cluster, away)?;
-            let traffic = leave_behind(&mut cluster, away, &family).await?;
+            let traffic = leave_behind(&mut cluster, away, &family, Duration::ZERO).await?;
 
             cluster.restart(away).await?;
             cluster.unseal(away).await?;
@@ -71,8 +80,7 @@ fn a_node_that_was_away_is_sent_a_snapshot() {
 /// The same with a node that is only asleep: it runs, unsealed, and clients ask it the whole
 /// time. The state is replaced under its hands; from then on it shows the new one alone.
 ///
-/// Planted bug: an installed snapshot doesn't make the node read its revocations again. Caught:
-/// a child was refused whose parent had been revoked alone.
+/// Planted bug: the same. Caught in the same way.
 #[test]
 fn a_running_node_is_sent_a_snapshot() {
     run(
@@ -83,7 +91,7 @@ fn a_running_node_is_sent_a_snapshot() {
             let family = Family::new(&cluster).await?;
             let had = generation(&cluster, away)?;
             cluster.node_mut(away)?.process()?.pause();
-            let traffic = leave_behind(&mut cluster, away, &family).await?;
+            let traffic = leave_behind(&mut cluster, away, &family, UNHEARD).await?;
 
             // Queued while it sleeps, and asked all along while its state is replaced.
             let askers = Askers::start(&cluster, away, &family)?;
@@ -164,16 +172,18 @@ impl Family {
 }
 
 /// Revokes the family while `away` doesn't notice, and writes until the others' logs no longer
-/// hold what it lacks. The writers go on.
+/// hold what it lacks. The writers begin `unheard` before, and go on.
 async fn leave_behind(
     cluster: &mut ServerCluster,
     away: usize,
     family: &Family,
+    unheard: Duration,
 ) -> Outcome<Traffic> {
     let rest = cluster.client_of(&others(away))?;
+    let traffic = Traffic::start(cluster, &others(away), 8)?;
+    tokio::time::sleep(unheard).await;
     family.revoke(&rest).await?;
     let last = rest.cluster_status().await.map_err(text)?.committed_index;
-    let traffic = Traffic::start(cluster, &others(away), 8)?;
     let goal = last + ENTRIES_KEPT;
     until("snapshots cover what it lacks", SOON * 2, async || {
         for index in others(away) {

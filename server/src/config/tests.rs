@@ -111,7 +111,7 @@ fn a_whole_configuration() {
         "127.0.0.1:9102"
     );
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-    assert!(config.warnings[0].contains("tenure.hcl:38: disable_mlock: ignored"));
+    assert!(config.warnings[0].contains("tenure.hcl:39: disable_mlock: ignored"));
 }
 
 #[test]
