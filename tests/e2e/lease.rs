@@ -292,9 +292,6 @@ fn expiry_across_a_killed_leader() {
 
 /// Leases end while no node can be active: the next one clears them away soon, though their
 /// time was over before it began.
-///
-/// Planted bug: the expiration manager begins at the time at which it starts. Caught: nothing
-/// was cleared away.
 #[test]
 fn what_ended_while_nobody_was_active_is_cleared_away() {
     run(
@@ -329,6 +326,41 @@ fn what_ended_while_nobody_was_active_is_cleared_away() {
                 over(root.lookup_lease(id).await)?;
             }
             root.lookup_lease(&kept).await.map(drop).map_err(text)
+        },
+    );
+}
+
+/// The same while no process runs: nothing in memory tells the next one of them.
+///
+/// Planted bug: the expiration manager begins at the time at which it starts. Caught: nothing
+/// was cleared away.
+#[test]
+fn what_ended_while_no_node_ran_is_cleared_away() {
+    run(
+        "lease::what_ended_while_no_node_ran_is_cleared_away",
+        async |scenario| {
+            let mut cluster = start(scenario, ServerOptions::new(1)?).await?;
+            let mut short = Vec::new();
+            for number in 0..20 {
+                let root = cluster.root_at(0)?;
+                short.push(granted(&root, &format!("short/{number}"), 2).await?);
+            }
+            let over_by = Instant::now() + Duration::from_millis(2_100);
+            // Told to end, it leaves nothing of its log to be applied again.
+            cluster.node_mut(0)?.process()?.terminate();
+            until("it ends", SOON, async || {
+                let ended = cluster.node_mut(0)?.process()?.exited();
+                ended.ok_or_else(|| "it runs".to_owned())
+            })
+            .await?;
+            tokio::time::sleep_until(over_by).await;
+            cluster.restart(0).await?;
+            cluster.unseal(0).await?;
+            let began = Instant::now();
+            cleared(&mut cluster, 0, short.len() as u64).await?;
+            let took = began.elapsed();
+            ensure(took < AFTER_FAILOVER, || format!("after {took:?}"))?;
+            over_on_all(&cluster, &short).await
         },
     );
 }
