@@ -48,11 +48,15 @@ impl Timing {
     }
 }
 
-/// The configuration of openraft.
+/// The configuration of openraft. `entries_kept` stay in the log behind a snapshot: a follower
+/// that was away for a moment catches up from them.
 ///
 /// # Errors
 /// The timing is impossible (heartbeat not well below the election timeout…).
-pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError> {
+pub fn raft_config(
+    timing: Timing,
+    entries_kept: u64,
+) -> Result<Arc<Config>, openraft::ConfigError> {
     let config = Config {
         cluster_name: "tenure".to_owned(),
         heartbeat_interval: timing.heartbeat_ms,
@@ -68,8 +72,7 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         enable_heartbeat: true,
         // Entries differ in size by orders of magnitude: `Node` triggers snapshots by bytes.
         snapshot_policy: SnapshotPolicy::Never,
-        // A follower that was away for a moment catches up from the log.
-        max_in_snapshot_log_to_keep: entries_kept(),
+        max_in_snapshot_log_to_keep: entries_kept,
         purge_batch_size: 256,
         // Beyond this lag a follower is sent a snapshot, if the log it lacks is gone.
         replication_lag_threshold: 50_000,
@@ -91,15 +94,6 @@ pub fn raft_config(timing: Timing) -> Result<Arc<Config>, openraft::ConfigError>
         ..Config::default()
     };
     Ok(Arc::new(config.validate()?))
-}
-
-/// Entries that stay in the log behind a snapshot. Crash tests make it small, so that
-/// purges and snapshot installs happen in their time.
-fn entries_kept() -> u64 {
-    fail::fail_point!("log::entries_kept", |few| few
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0));
-    10_000
 }
 
 /// A read under the leader lease: heartbeats are sent if the last acknowledgement is too

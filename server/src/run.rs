@@ -183,6 +183,7 @@ fn node_config(config: &Config) -> NodeConfig {
             election_max_ms: timing.election_max_ms,
         },
         snapshot_log_bytes: config.storage.snapshot_threshold_bytes,
+        entries_kept: config.storage.trailing_logs,
         clock: Arc::new(SystemClock),
         tls: PeerTlsOptions::default(),
     }

@@ -3,20 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
 
+mod clock;
 mod deploy;
+mod disk;
 mod failover;
 mod health;
 mod input;
 mod lease;
 mod main_path;
 mod membership;
+mod partition;
 mod program;
 mod races;
 mod raw;
 mod reflection;
+mod requests;
 mod restart;
 mod sealed;
 mod secrecy;
+mod snapshot;
 
 use std::time::Duration;
 

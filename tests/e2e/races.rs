@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use crate::{ensure, make, run, text, three, wish};
 
 const CLIENTS: usize = 16;
+const RENEWERS: usize = 64;
+const RENEWALS: usize = 10;
 
 /// A token of N uses, used by 16 clients through all nodes as often as they can: N succeed.
 ///
@@ -65,6 +67,33 @@ async fn race(cluster: &ServerCluster, token: &Secret) -> Outcome<u32> {
         used += client.map_err(text)??;
     }
     Ok(used)
+}
+
+/// Clients renew one token through all nodes at once: each write conflicts with the others,
+/// and none of them is refused for it.
+#[test]
+fn renewals_of_one_token_all_succeed() {
+    run("races::renewals_of_one_token_all_succeed", async |scenario| {
+        let cluster = three(scenario).await?;
+        let (token, _) = make(&cluster.client()?, wish("busy")).await?;
+        let barrier = Arc::new(Barrier::new(RENEWERS));
+        let mut clients = JoinSet::new();
+        for number in 0..RENEWERS {
+            let client = cluster.node(number % cluster.nodes.len())?.client_of(&token);
+            let barrier = Arc::clone(&barrier);
+            clients.spawn(async move {
+                barrier.wait().await;
+                for _ in 0..RENEWALS {
+                    client.renew_self(None).await.map_err(text)?;
+                }
+                Ok::<_, String>(())
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client.map_err(text)??;
+        }
+        Ok(())
+    });
 }
 
 /// Children are made through all nodes while their parent is revoked: whichever came first,

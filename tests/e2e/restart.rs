@@ -1,5 +1,5 @@
 //! Processes that end and begin again: what was revoked stays revoked, what was initialised
-//! can be opened, what was missed is caught up with, and a hand-over survives its target.
+//! can be opened, and a hand-over survives its target.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use tenure_tests::server_cluster::{
     until,
 };
 
-use crate::{ensure, make, run, start, text, three, wish};
+use crate::{ensure, make, run, text, three, wish};
 
 const ALL: [usize; 3] = [0, 1, 2];
 /// Calls under way at once while tokens are made or checked.
@@ -199,115 +199,6 @@ async fn open_again(cluster: &mut ServerCluster, shares: u32, threshold: u32) ->
     root.lookup_self().await.map_err(text)?;
     let (token, _) = make(&root, wish("first")).await?;
     node.accepts(&token).await
-}
-
-/// Entries that a node keeps behind a snapshot (`max_in_snapshot_log_to_keep`), and some for
-/// purges that are made in batches.
-const ENTRIES_KEPT: u64 = 10_000 + 600;
-/// How long the others may write, times the scale. It takes a minute or more to write so much
-/// that a snapshot is needed; in the ordinary run thousands of entries are caught up with.
-const WRITE_FOR: Duration = Duration::from_secs(12);
-const WRITE_FOR_MAX: Duration = Duration::from_secs(100);
-
-/// A standby is away while the others make and revoke thousands of tokens. It comes back
-/// while clients go on writing, and holds everything: what was made and what was revoked
-/// while it was away.
-///
-/// With `TENURE_FAULT_SCALE=9` the others write until the log that it lacks is purged (unless the disk is slow), and it
-/// must be sent a snapshot. By default there is no time for the 10,000 entries that every
-/// node keeps, and this is a plain test of catching up by the log. It says which of the two
-/// it was.
-#[test]
-fn a_node_that_was_away_catches_up_while_others_write() {
-    run(
-        "restart::a_node_that_was_away_catches_up_while_others_write",
-        async |scenario| {
-            let options = ServerOptions {
-                log_level: "error".to_owned(),
-                storage: "  snapshot_threshold_bytes = 1048576\n".to_owned(),
-                ..ServerOptions::new(3)?
-            };
-            let mut cluster = start(scenario, options).await?;
-            let active = cluster.wait_active().await?;
-            let away = (active + 1) % 3;
-            let (gone, _) = make(&cluster.client()?, wish("gone")).await?;
-            cluster.node(away)?.accepts(&gone).await?;
-            cluster.node_mut(away)?.kill();
-            let had = generation(&cluster, away)?;
-            let rest = cluster.client_of(&others(away))?;
-            let last = rest.cluster_status().await.map_err(text)?.committed_index;
-            rest.revoke_token(&gone).await.map_err(text)?;
-
-            let traffic = Traffic::start(&cluster, &others(away), 4)?;
-            let covered = write_long(&cluster, &others(away), last + ENTRIES_KEPT).await?;
-            let purged = covered >= last + ENTRIES_KEPT;
-            scenario.say(format!(
-                "{} acknowledged; it has {last}, a snapshot covers {covered}",
-                traffic.acked(),
-            ));
-            if purged {
-                // The leader may keep what it tries to send to the one that is away; the
-                // other standby has no reason to.
-                rest.step_down().await.map_err(text)?;
-                let next = cluster.wait_active().await?;
-                ensure(next != active, || "it is active again".into())?;
-            }
-            cluster.restart(away).await?;
-            cluster.unseal(away).await?;
-            cluster.node(away)?.refuses(&gone).await?;
-            traffic.wait_acked(100).await?;
-            let notes = traffic.finish().await?;
-            cluster.wait_complete().await?;
-            let installed = generation(&cluster, away)? != had;
-            ensure(installed || !purged, || {
-                "the log is purged, and no snapshot was installed".into()
-            })?;
-            scenario.say(format!(
-                "{} live, {} revoked; caught up by {}",
-                notes.live.len(),
-                notes.revoked.len(),
-                if installed { "a snapshot" } else { "the log" }
-            ));
-            notes.verify(&cluster, &[away]).await?;
-            cluster.node(away)?.refuses(&gone).await
-        },
-    );
-}
-
-/// Waits until the nodes' snapshots reach `goal`, or the time is up, and tells what they
-/// cover.
-async fn write_long(cluster: &ServerCluster, nodes: &[usize], goal: u64) -> Outcome<u64> {
-    let scale = u32::try_from(scale()).unwrap_or(u32::MAX);
-    let end = Instant::now() + WRITE_FOR.saturating_mul(scale).min(WRITE_FOR_MAX);
-    loop {
-        let mut covered = u64::MAX;
-        for index in nodes {
-            covered = covered.min(snapshot_index(&cluster.node(*index)?.data));
-        }
-        if covered >= goal || Instant::now() >= end {
-            return Ok(covered);
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// The name of the generation of a node's state: another one after each installed snapshot.
-fn generation(cluster: &ServerCluster, index: usize) -> Outcome<Vec<u8>> {
-    fs::read(cluster.node(index)?.data.join("state/CURRENT")).map_err(text)
-}
-
-/// Where the newest complete snapshot of a node ends: its folder is called
-/// `<term>-<index>-<number>`.
-fn snapshot_index(data: &Path) -> u64 {
-    let folders = fs::read_dir(data.join("snapshots"));
-    let names = folders.into_iter().flatten().flatten();
-    names
-        .filter_map(|folder| {
-            let name = folder.file_name().into_string().ok()?;
-            name.split('-').nth(1)?.parse().ok()
-        })
-        .max()
-        .unwrap_or(0)
 }
 
 /// No write for longer than this around a hand-over that goes wrong: the waits for the target

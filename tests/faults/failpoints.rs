@@ -34,22 +34,17 @@ const SNAPSHOT: &[&str] = &[
 /// Passed when a vote is saved.
 const VOTE: &[&str] = &["vote::before_sync", "vote::after_sync"];
 
-/// Few entries stay behind a snapshot, so that purges happen in a test's time.
-const FEW_ENTRIES_KEPT: (&str, &str) = ("FAILPOINTS", "log::entries_kept=return(40)");
-
 fn options(nodes: usize) -> ClusterOptions {
     ClusterOptions {
         snapshot_log_bytes: 512 << 10,
+        // Few, so that purges happen in a test's time.
+        entries_kept: 40,
         ..ClusterOptions::new(NODE, nodes)
     }
 }
 
 fn start(scenario: &Scenario, nodes: usize) -> Cluster {
     let mut cluster = Cluster::unstarted(scenario, options(nodes));
-    for node in &mut cluster.nodes {
-        node.environment
-            .insert(FEW_ENTRIES_KEPT.0.into(), FEW_ENTRIES_KEPT.1.into());
-    }
     cluster.bootstrap();
     for index in 1..nodes {
         cluster.spawn(index);
@@ -135,10 +130,9 @@ fn killed_at_every_failpoint_single_node() {
 /// Starts a node that dies at `failpoint` soon after.
 fn die_at_start(cluster: &mut Cluster, index: usize, failpoint: &str) {
     let usual = cluster.nodes[index].environment.clone();
-    let both = format!("{};{failpoint}=panic", FEW_ENTRIES_KEPT.1);
     cluster.nodes[index]
         .environment
-        .insert("FAILPOINTS".into(), both);
+        .insert("FAILPOINTS".into(), format!("{failpoint}=panic"));
     cluster.spawn(index);
     wait_death(cluster, index, failpoint, |_| {});
     cluster.nodes[index].environment = usual;

@@ -180,6 +180,47 @@ fn a_removed_node_is_a_stranger() {
     cluster.verify(&ledger).unwrap();
 }
 
+/// A removed node that kept its key and lost its log: neither its old join token nor a new one
+/// gives it back the id under which it may have voted.
+///
+/// Planted bugs, each caught here: its join token isn't forgotten when it is removed; the next
+/// id is one above those in the membership.
+#[test]
+fn the_id_of_a_removed_node_is_not_given_again() {
+    let scenario = Scenario::new("the_id_of_a_removed_node_is_not_given_again");
+    let mut cluster = Cluster::start(&scenario, ClusterOptions::new(NODE, 3));
+    let index = cluster.add("n4", "n4");
+    cluster.restart(index);
+    let token = cluster.mint(300_000);
+    cluster.join_with(index, &token).unwrap();
+    cluster.wait_voters(4);
+    let old = cluster.nodes[index].status().unwrap().id;
+    eventually("it is removed", SOON, || {
+        let active = cluster.wait_active();
+        cluster.nodes[active].call(&format!("remove {old}"))
+    });
+    cluster.kill(index);
+    for entry in fs::read_dir(&cluster.nodes[index].data).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else if !name.starts_with("identity.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(cluster.restart(index).id, 0, "it has no id any more");
+    let refused = cluster.join_with(index, &token).unwrap_err();
+    assert!(
+        format!("{refused:?}").contains("the cluster refused"),
+        "by its old token: {refused}"
+    );
+    cluster.join(index);
+    cluster.wait_voters(4);
+    let new = cluster.nodes[index].status().unwrap().id;
+    assert!(new > old, "it was {old} and is {new}");
+}
+
 /// A stranger with a certificate of its own, who knows the cluster id: refused on every RPC
 /// of every service but the join exchange, and there too without a token.
 #[test]

@@ -13,19 +13,14 @@ use tenure_tests::cluster::SOON;
 use tenure_tests::{Cluster, ClusterOptions, Load, Scenario, eventually, scale};
 
 const NODE: &str = env!("CARGO_BIN_EXE_raft_node");
-const FEW_ENTRIES_KEPT: &str = "log::entries_kept=return(40)";
 
 fn unstarted(scenario: &Scenario, nodes: usize) -> Cluster {
     let options = ClusterOptions {
         snapshot_log_bytes: 1 << 20,
+        entries_kept: 40,
         ..ClusterOptions::new(NODE, nodes)
     };
-    let mut cluster = Cluster::unstarted(scenario, options);
-    for node in &mut cluster.nodes {
-        node.environment
-            .insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
-    }
-    cluster
+    Cluster::unstarted(scenario, options)
 }
 
 /// Waits until the log of the active node no longer begins where it did.
@@ -80,7 +75,7 @@ fn learner_catches_up_by_snapshot_under_load() {
 /// Leaves a node behind until it has to be sent a snapshot, and waits until it dies at the
 /// failpoint. The leader may still have the log that it needs: then it is left behind again.
 fn die_installing(cluster: &mut Cluster, victim: usize, failpoint: &str) -> ExitStatus {
-    let planted = format!("{FEW_ENTRIES_KEPT};{failpoint}=panic");
+    let planted = format!("{failpoint}=panic");
     for _ in 0..8 {
         let had = cluster.nodes[victim].status().unwrap();
         cluster.kill(victim);
@@ -148,9 +143,7 @@ fn killed_while_a_snapshot_is_installed() {
                 "{failpoint}: {end}\n{}",
                 cluster.nodes[victim].log_tail()
             );
-            cluster.nodes[victim]
-                .environment
-                .insert("FAILPOINTS".into(), FEW_ENTRIES_KEPT.into());
+            cluster.nodes[victim].environment.remove("FAILPOINTS");
             cluster.restart(victim);
             cluster.wait_caught_up();
             let has = cluster.nodes[victim].status().unwrap();

@@ -31,6 +31,8 @@ pub struct ClusterOptions {
     pub nodes: usize,
     /// Log bytes after which a snapshot is built.
     pub snapshot_log_bytes: u64,
+    /// Log entries kept behind a snapshot.
+    pub entries_kept: u64,
     /// The disk of the lost-write library, when nodes run on it.
     pub disk: Option<Disk>,
 }
@@ -42,6 +44,7 @@ impl ClusterOptions {
             binary: PathBuf::from(binary),
             nodes,
             snapshot_log_bytes: 64 << 20,
+            entries_kept: 10_000,
             disk: None,
         }
     }
@@ -97,6 +100,7 @@ impl Node {
                 "--snapshot-log-bytes",
                 &options.snapshot_log_bytes.to_string(),
             ])
+            .args(["--entries-kept", &options.entries_kept.to_string()])
             .args(&self.arguments)
             .envs(&self.environment);
         if let Some(disk) = &options.disk {

@@ -1,7 +1,8 @@
 //! The fault-test harness: nodes as real processes, load with a ledger of what was
-//! acknowledged, faults (kill, pause, power cut, failpoints, wrong clocks), and the checks
-//! that must hold afterwards. It never looks inside a node: it judges by what clients were
-//! told, by what is on disk after a restart, and by the trace lines a node writes.
+//! acknowledged, faults (kill, pause, power cut, failpoints, wrong clocks, cut links, a disk
+//! that takes nothing), and the checks that must hold afterwards. It never looks inside a
+//! node: it judges by what clients were told, by what is on disk after a restart, and by the
+//! trace lines a node writes.
 //!
 //! Every run has a seed. A failing scenario prints it with the command that replays it, and
 //! keeps its folder. `TENURE_FAULT_SEED` sets the seed, `TENURE_FAULT_SCALE` (default 1)
@@ -10,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod clockshift;
 pub mod cluster;
 pub mod control;
 pub mod invariants;
@@ -18,6 +20,7 @@ pub mod linear;
 pub mod load;
 pub mod lostwrite;
 pub mod ports;
+pub mod preload;
 pub mod process;
 pub mod random;
 pub mod scenario;

@@ -1,56 +1,14 @@
-//! Power cuts: builds the `lostwrite` library (see `faults/lostwrite.c`), sets a process up
-//! to run on it, and makes the data folder that a power cut would have left behind.
+//! Power cuts: sets a process up to run on the `lostwrite` library (see `faults/lostwrite.c`),
+//! and makes the data folder that a power cut would have left behind.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
+use crate::preload::library;
 use crate::process::copy_dir;
 use crate::random::Random;
-
-/// The library, built with the system's C compiler when its source has changed, and kept
-/// beside the test binaries.
-pub fn library() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/lostwrite.c");
-        let text = fs::read(&source).expect("the library's source");
-        // FNV-1a: the name tells which source it was built from.
-        let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let beside = std::env::current_exe().expect("own path");
-        let place = beside.with_file_name(format!("liblostwrite-{hash:016x}.so"));
-        if place.exists() {
-            return place;
-        }
-        let fresh = place.with_extension(format!("{}.new", std::process::id()));
-        let output = Command::new("cc")
-            .args([
-                "-shared",
-                "-fPIC",
-                "-O2",
-                "-Wall",
-                "-Wno-format-truncation",
-                "-pthread",
-                "-o",
-            ])
-            .arg(&fresh)
-            .arg(&source)
-            .arg("-ldl")
-            .output()
-            .expect("a C compiler (cc) is needed for the lost-write tests");
-        assert!(
-            output.status.success(),
-            "cc: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        fs::rename(&fresh, &place).expect("keep the library");
-        place
-    })
-}
 
 /// How the disk behaves.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +24,7 @@ pub fn preload(command: &mut Command, root: &Path, mirror: &Path, disk: &Disk) {
     fs::create_dir_all(root).expect("data folder");
     fs::create_dir_all(mirror).expect("mirror");
     command
-        .env("LD_PRELOAD", library())
+        .env("LD_PRELOAD", library("lostwrite"))
         .env("LOSTWRITE_ROOT", root.canonicalize().expect("data folder"))
         .env("LOSTWRITE_MIRROR", mirror.canonicalize().expect("mirror"));
     if disk.sync_us > 0 {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::wait::try_eventually;
 
@@ -91,6 +91,21 @@ impl Process {
     /// SIGCONT: resumes it.
     pub fn resume(&mut self) {
         self.signal(Signal::CONT);
+    }
+
+    /// From now on no file of it can grow beyond `bytes`: with 0 its disk takes nothing any
+    /// more. It must ignore SIGXFSZ, or it dies of that.
+    pub fn limit_files(&mut self, bytes: u64) -> io::Result<()> {
+        let limit = Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        // As with signals: its pid is its own until it was waited for.
+        if self.exited().is_none() {
+            let pid = Pid::from_raw(self.child.id() as i32);
+            prlimit(pid, Resource::Fsize, limit)?;
+        }
+        Ok(())
     }
 
     /// SIGTERM: asks it to end.

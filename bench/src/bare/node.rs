@@ -36,6 +36,7 @@ const CALL_BOUND: Duration = Duration::from_secs(10);
 const TOKEN_TTL: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
+const ENTRIES_KEPT: u64 = 10_000;
 
 /// How a bare node runs.
 #[derive(Debug, clap::Args)]
@@ -93,6 +94,7 @@ pub async fn run(arguments: NodeArguments) -> ExitCode {
         api_address: format!("http://{}", arguments.api),
         timing: Timing::default(),
         snapshot_log_bytes: SNAPSHOT_LOG_BYTES,
+        entries_kept: ENTRIES_KEPT,
         clock: Arc::new(SystemClock),
         tls: PeerTlsOptions::default(),
     };

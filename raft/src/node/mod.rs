@@ -68,6 +68,8 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// Bytes of log after which a snapshot is made.
     pub snapshot_log_bytes: u64,
+    /// Log entries that stay behind a snapshot, for nodes that were away for a moment.
+    pub entries_kept: u64,
     /// The machine's clocks.
     pub clock: Arc<dyn WallClock>,
     /// Certificates of the peer port.
@@ -221,7 +223,7 @@ impl Node {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))??;
         shared.peers.set_cluster_id(cluster_id);
-        let config = raft_config(shared.config.timing)
+        let config = raft_config(shared.config.timing, shared.config.entries_kept)
             .map_err(|error| StartError::Timing(error.to_string()))?;
         let clock = Arc::new(ClusterClock::new(
             Arc::clone(&shared.config.clock),

@@ -198,7 +198,7 @@ impl TestNode {
         let state = State::open(dir, CLUSTER, Arc::new(Ignore)).unwrap();
         let raft = Raft::new(
             self.id,
-            raft_config(Timing::default()).unwrap(),
+            raft_config(Timing::default(), 10_000).unwrap(),
             NetworkFactory::new(self.peers.clone()),
             log,
             StateMachine::new(state.clone()),

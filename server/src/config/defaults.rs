@@ -29,6 +29,12 @@ pub const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
 pub const SNAPSHOT_THRESHOLD_BYTES: u64 = 64 << 20;
 /// Bounds of what the configuration accepts for it.
 pub const SNAPSHOT_THRESHOLD_BYTES_RANGE: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 30);
+/// Log entries kept behind a snapshot, as in Vault: a node that was away for a moment catches up
+/// by the log, and needs no snapshot.
+pub const TRAILING_LOGS: u64 = 10_000;
+/// Bounds of what the configuration accepts for it. Entries are small or a few MiB, and lie on
+/// disk.
+pub const TRAILING_LOGS_RANGE: std::ops::RangeInclusive<u64> = 100..=1_000_000;
 /// Most nodes that a configuration may name to join.
 pub const RETRY_JOIN_MAX: usize = 64;
 /// Most listeners.

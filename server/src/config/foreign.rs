@@ -228,7 +228,6 @@ pub(super) const LISTENER: ForeignKeys = &[
 /// `storage "raft"`.
 pub(super) const STORAGE: ForeignKeys = &[
     ("performance_multiplier", Ignored(RAFT_TUNING)),
-    ("trailing_logs", Ignored(RAFT_TUNING)),
     (
         "snapshot_threshold",
         Ignored("entries are not counted: set snapshot_threshold_bytes"),

@@ -131,6 +131,8 @@ pub struct StorageConfig {
     pub timing: RaftTiming,
     /// `snapshot_threshold_bytes`: log bytes between snapshots.
     pub snapshot_threshold_bytes: u64,
+    /// `trailing_logs`: log entries kept behind a snapshot.
+    pub trailing_logs: u64,
 }
 
 /// The clockwork of elections. All nodes of a cluster must have the same.
@@ -277,6 +279,7 @@ impl Config {
                 retry_join: Vec::new(),
                 timing: RaftTiming::default(),
                 snapshot_threshold_bytes: defaults::SNAPSHOT_THRESHOLD_BYTES,
+                trailing_logs: defaults::TRAILING_LOGS,
             },
             api_addr: ApiUrl::new(false, host(listen)?),
             cluster_addr: host(cluster_listen)?,

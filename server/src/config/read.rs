@@ -45,6 +45,7 @@ pub(super) struct StorageDraft {
     retry_join: Vec<RetryJoin>,
     timing: RaftTiming,
     snapshot_threshold_bytes: u64,
+    trailing_logs: u64,
 }
 
 impl Draft {
@@ -207,6 +208,7 @@ impl Draft {
             retry_join: draft.retry_join,
             timing: draft.timing,
             snapshot_threshold_bytes: draft.snapshot_threshold_bytes,
+            trailing_logs: draft.trailing_logs,
         })
     }
 }
@@ -320,6 +322,10 @@ fn read_storage(
     let bytes = section.parse("snapshot_threshold_bytes", |v| {
         as_number(v, *range.start(), *range.end())
     })?;
+    let range = defaults::TRAILING_LOGS_RANGE;
+    let trailing = section.parse("trailing_logs", |v| {
+        as_number(v, *range.start(), *range.end())
+    })?;
     let mut timing = RaftTiming::default();
     for (_, stanza) in section.stanzas("performance", false)? {
         timing = read_timing(stanza, warnings)?;
@@ -338,6 +344,7 @@ fn read_storage(
         retry_join,
         timing,
         snapshot_threshold_bytes: bytes.map_or(defaults::SNAPSHOT_THRESHOLD_BYTES, |set| set.value),
+        trailing_logs: trailing.map_or(defaults::TRAILING_LOGS, |set| set.value),
     })
 }
 

@@ -38,6 +38,7 @@ storage "raft" {
     election_max_ms = 1000
   }
   snapshot_threshold_bytes = 33554432
+  trailing_logs = 20000
   retry_join {
     leader_peer_addr = "tenure-1.tenure:8201"
     join_token_file  = "/run/join"
@@ -83,6 +84,7 @@ fn a_whole_configuration() {
     assert_eq!(storage.node_id.as_str(), "tenure-0");
     assert_eq!(storage.timing.election_max_ms, 1000);
     assert_eq!(storage.snapshot_threshold_bytes, 32 << 20);
+    assert_eq!(storage.trailing_logs, 20_000);
     assert_eq!(
         storage.retry_join[0].peer_addr.to_string(),
         "tenure-1.tenure:8201"
@@ -109,7 +111,7 @@ fn a_whole_configuration() {
         "127.0.0.1:9102"
     );
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-    assert!(config.warnings[0].contains("tenure.hcl:38: disable_mlock: ignored"));
+    assert!(config.warnings[0].contains("tenure.hcl:39: disable_mlock: ignored"));
 }
 
 #[test]
@@ -300,6 +302,7 @@ fn bad_input_is_refused_with_key_and_line() {
         (storage("retry_join \"x\" { }"), "too many labels"),
         (storage("retry_join = 5"), "must be a stanza"),
         (storage("snapshot_threshold_bytes = 1"), "is not between"),
+        (storage("trailing_logs = 99"), "is not between"),
     ];
     for (text, expected) in table {
         match load(&text) {

@@ -93,12 +93,7 @@ impl Manager<'_> {
             self.rounds.due.rewind(earliest);
         }
         let pinned = self.pipeline.pin(false, deadline).await?;
-        if let Some((earliest, revision)) = told
-            && pinned.state.revision() < revision
-        {
-            // Not to be read yet: the next step must look there again.
-            self.pipeline.due.written(earliest, revision);
-        }
+        self.pipeline.due.pinned(told, pinned.state.revision());
         for kind in self.rounds.order() {
             let step = match self.plan(kind, &keys, &pinned) {
                 Ok(step) => step,

@@ -80,6 +80,7 @@ struct Arguments {
     control: SocketAddr,
     sealed: bool,
     snapshot_log_bytes: u64,
+    entries_kept: u64,
     timing: Timing,
 }
 
@@ -88,7 +89,7 @@ impl Arguments {
         let mut all = std::env::args().skip(1);
         let (mut data, mut name, mut peer, mut control) = (None, None, None, None);
         let mut sealed = false;
-        let mut snapshot_log_bytes = 64 << 20;
+        let (mut snapshot_log_bytes, mut entries_kept) = (64 << 20, 10_000);
         // Two cores carry three nodes, their load and the checks.
         let mut timing = Timing {
             heartbeat_ms: 80,
@@ -107,6 +108,7 @@ impl Arguments {
                 "--peer" => peer = value.parse().ok(),
                 "--control" => control = value.parse().ok(),
                 "--snapshot-log-bytes" => snapshot_log_bytes = value.parse().ok()?,
+                "--entries-kept" => entries_kept = value.parse().ok()?,
                 "--heartbeat-ms" => timing.heartbeat_ms = value.parse().ok()?,
                 "--election-min-ms" => timing.election_min_ms = value.parse().ok()?,
                 "--election-max-ms" => timing.election_max_ms = value.parse().ok()?,
@@ -120,6 +122,7 @@ impl Arguments {
             control: control?,
             sealed,
             snapshot_log_bytes,
+            entries_kept,
             timing,
         })
     }
@@ -186,6 +189,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         api_address: format!("http://{}", arguments.control),
         timing: arguments.timing,
         snapshot_log_bytes: arguments.snapshot_log_bytes,
+        entries_kept: arguments.entries_kept,
         clock: Arc::clone(&clock) as Arc<dyn WallClock>,
         tls: PeerTlsOptions::default(),
     };

@@ -7,7 +7,7 @@ use tenure_client::proto::{GetClusterStatusResponse, Member, MemberRole};
 use tenure_client::{Client, Health, Secret};
 
 use super::node::builder;
-use super::{Authority, Outcome, SOON, ServerNode, tenure_binary, until};
+use super::{Authority, Host, Outcome, SOON, ServerNode, tenure_binary, until};
 
 /// How the nodes of a cluster run.
 #[derive(Clone, Debug)]
@@ -24,6 +24,12 @@ pub struct ServerOptions {
     pub listener: String,
     /// Further lines of the storage stanza.
     pub storage: String,
+    /// A command before the program, which must become it (`exec`).
+    pub launcher: Vec<String>,
+    /// Whether the nodes' wall clocks can be set (`ServerNode::shift_clock`).
+    pub clocks: bool,
+    /// Where the nodes run, one after the other; none: here.
+    pub hosts: Vec<Host>,
 }
 
 impl ServerOptions {
@@ -36,6 +42,9 @@ impl ServerOptions {
             log_level: "debug".to_owned(),
             listener: String::new(),
             storage: String::new(),
+            launcher: Vec::new(),
+            clocks: false,
+            hosts: Vec::new(),
         })
     }
 }
@@ -75,24 +84,18 @@ impl ServerCluster {
     /// Starts the nodes' processes, each knowing the others' addresses, and waits until they
     /// answer. Nothing is initialised.
     pub async fn spawn(dir: &Path, logs: &Path, options: ServerOptions) -> Outcome<Self> {
-        let authority = Authority::new()?;
-        let mut nodes = Vec::new();
-        for index in 0..options.nodes {
-            nodes.push(ServerNode::new(
-                dir,
-                &format!("node-{}", index + 1),
-                &authority,
-                options.tls,
-            )?);
-        }
         let mut cluster = Self {
-            nodes,
+            nodes: Vec::new(),
             options,
-            authority,
+            authority: Authority::new()?,
             dir: dir.to_owned(),
             logs: logs.to_owned(),
             keys: None,
         };
+        for _ in 0..cluster.options.nodes {
+            let node = cluster.new_node()?;
+            cluster.nodes.push(node);
+        }
         for index in 0..cluster.nodes.len() {
             cluster.launch(index)?;
         }
@@ -109,6 +112,18 @@ impl ServerCluster {
         cluster.unseal_all().await?;
         cluster.wait_complete().await?;
         Ok(cluster)
+    }
+
+    /// The next node, which has never run.
+    fn new_node(&self) -> Outcome<ServerNode> {
+        let index = self.nodes.len();
+        let (name, host) = (format!("node-{}", index + 1), self.options.hosts.get(index));
+        let node = ServerNode::new(&self.dir, &name, &self.authority, self.options.tls, host)?;
+        if self.options.clocks {
+            node.with_clock()
+        } else {
+            Ok(node)
+        }
     }
 
     fn launch(&mut self, index: usize) -> Outcome<()> {
@@ -148,8 +163,7 @@ impl ServerCluster {
     /// Adds a node that has never run: starts it and waits until it answers.
     pub async fn add_node(&mut self) -> Outcome<usize> {
         let index = self.nodes.len();
-        let name = format!("node-{}", index + 1);
-        let node = ServerNode::new(&self.dir, &name, &self.authority, self.options.tls)?;
+        let node = self.new_node()?;
         self.nodes.push(node);
         self.restart(index).await?;
         Ok(index)

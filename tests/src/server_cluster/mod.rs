@@ -7,6 +7,7 @@
 
 mod certificates;
 mod cluster;
+mod network;
 mod node;
 mod traffic;
 mod until;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 pub use certificates::Authority;
 pub use cluster::{Keys, ServerCluster, ServerOptions};
+pub use network::{Host, Network, may_make_networks};
 pub use node::{ServerNode, refused_token};
 pub use traffic::{Notes, Traffic};
 pub use until::{SOON, in_parallel, until};

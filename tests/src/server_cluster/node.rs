@@ -10,7 +10,8 @@ use std::time::Duration;
 use tenure_client::proto::SealStatus;
 use tenure_client::{Client, Code, Error, Health, Secret};
 
-use super::{Authority, Outcome, SOON, ServerOptions, until};
+use super::{Authority, Host, Outcome, SOON, ServerOptions, until};
+use crate::clockshift::ClockShift;
 use crate::ports::{free_address, loopback};
 use crate::process::Process;
 
@@ -36,6 +37,10 @@ pub struct ServerNode {
     /// Environment of its next start.
     pub environment: Vec<(String, String)>,
     tls: bool,
+    /// Its wall clock, if the cluster was asked for clocks that can be set.
+    pub clock: Option<ClockShift>,
+    /// What enters its network namespace, if it isn't the test's own.
+    launcher: Vec<String>,
     process: Option<Process>,
     client: Client,
     plain: Client,
@@ -44,10 +49,19 @@ pub struct ServerNode {
 
 impl ServerNode {
     /// A node that has not run yet, with free ports and a certificate of its own.
-    pub(super) fn new(dir: &Path, name: &str, authority: &Authority, tls: bool) -> Outcome<Self> {
+    pub(super) fn new(
+        dir: &Path,
+        name: &str,
+        authority: &Authority,
+        tls: bool,
+        host: Option<&Host>,
+    ) -> Outcome<Self> {
         let node = dir.join(name);
-        authority.server(&node, loopback())?;
-        let (api, health) = (free_address(), free_address());
+        authority.server(&node, host.map_or_else(loopback, |host| host.ip))?;
+        // A host of its own has all ports free.
+        let address = |port| host.map_or_else(free_address, |host| (host.ip, port).into());
+        let (api, peer, health) = (address(8200), address(8201), address(8202));
+        let metrics = address(9200);
         let client = builder(authority).address(url(tls, api)).build();
         let plain = Client::builder()
             .address(format!("http://{health}"))
@@ -58,16 +72,36 @@ impl ServerNode {
             data: node.join("data"),
             dir: node,
             api,
-            peer: free_address(),
+            peer,
             health,
-            metrics: free_address(),
+            metrics,
             tls,
             environment: Vec::new(),
+            clock: None,
+            launcher: host.map_or_else(Vec::new, Host::launcher),
             process: None,
             client: client.map_err(|error| error.to_string())?,
             plain: plain.map_err(|error| error.to_string())?,
             runs: 0,
         })
+    }
+
+    /// Lets its wall clock be set, from its next start on.
+    pub(super) fn with_clock(mut self) -> Outcome<Self> {
+        let clock = ClockShift::new(&self.dir.join("clock"));
+        let clock = clock.map_err(|error| format!("{}: a clock: {error}", self.name))?;
+        self.environment.extend(clock.environment());
+        self.clock = Some(clock);
+        Ok(self)
+    }
+
+    /// Sets its wall clock so far from true time, while it runs.
+    pub fn shift_clock(&self, milliseconds: i64) -> Outcome<()> {
+        let clock = self.clock.as_ref();
+        let clock = clock.ok_or_else(|| format!("{}: its clock can't be set", self.name))?;
+        clock
+            .set_ms(milliseconds)
+            .map_err(|error| format!("{}: set its clock: {error}", self.name))
     }
 
     /// The URL that clients use.
@@ -120,7 +154,11 @@ impl ServerNode {
 
     /// Starts its process; doesn't wait for it.
     pub fn spawn(&mut self, options: &ServerOptions, logs: &Path) -> Outcome<()> {
-        let mut command = Command::new(&options.binary);
+        let binary = options.binary.display().to_string();
+        let launchers = self.launcher.iter().chain(&options.launcher);
+        let mut words = launchers.chain([&binary]);
+        let mut command = Command::new(words.next().unwrap_or(&binary));
+        command.args(words);
         command
             .arg("server")
             .arg(format!("-config={}", self.config().display()))

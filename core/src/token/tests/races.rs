@@ -2,7 +2,10 @@
 //! resolver has to see it in what was read and written.
 
 use super::*;
-use crate::state::{Op, Reads, Txn};
+use crate::{
+    state::{Op, Reads, Txn},
+    types::limits::CLEANUP_ROWS_MAX,
+};
 
 /// What the resolver checks: whether any of these writes touches anything that was read.
 pub(crate) fn conflict(reads: &Reads, txn: Txn) -> bool {
@@ -153,4 +156,45 @@ fn a_renewal_and_the_end_of_the_same_token_collide() {
     });
     assert!(conflict(&renew_reads, end));
     assert!(conflict(&expire_reads, renewal));
+}
+
+/// A clean-up stands below a token. Meanwhile that token is cleared away from another side and
+/// made anew under its chosen id: the rest of the clean-up must leave the new one alone.
+#[test]
+fn a_token_made_anew_outlives_the_clean_up_of_the_old_one() {
+    let (mut world, root) = World::with_root(6);
+    let ask = |id, ttl| CreateRequest {
+        id,
+        ttl,
+        policies: policies(&["root"]),
+        ..CreateRequest::default()
+    };
+    let top = world.create(&root, ask(None, of("1000h"))).unwrap().id;
+    let chosen = || Some(TokenId::custom("chosen-id").unwrap());
+    let old = world.create(&top, ask(chosen(), of("1h"))).unwrap().id;
+    for _ in 0..CLEANUP_ROWS_MAX {
+        world.child(&old, "a");
+    }
+    world.revoke(&root, Target::Id(top.clone())).unwrap();
+    let hash = world.barrier.token_hash(&top);
+    let step = |world: &mut World, cursor| {
+        world
+            .commit(|context, _| clean_up(context, &hash, cursor))
+            .unwrap()
+    };
+    let Progress::More(mut cursor) = step(&mut world, Cursor::default()) else {
+        panic!("one step is not enough for so many children");
+    };
+    world.wait("2h");
+    while world.expire(64) {}
+    let again = world.create(&root, ask(chosen(), of("1h")));
+    assert!(again.is_err(), "the remains of the old one keep its id");
+    world.clean_up(&world.barrier.token_hash(&old));
+    world.create(&root, ask(chosen(), of("1h"))).unwrap();
+    while let Progress::More(next) = step(&mut world, cursor) {
+        cursor = next;
+    }
+    assert!(world.alive(&old));
+    // Nothing else is left: root and the new one.
+    assert_eq!(world.counts(), [2, 2, 1, 1]);
 }
