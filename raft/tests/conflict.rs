@@ -1,0 +1,125 @@
+//! A transaction that is sent back for a conflict is planned again on a newer state. It must
+//! get its answer only when there is one: else it conflicts again, and again.
+
+#![allow(clippy::expect_used)]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as Clock},
+};
+
+use bytes::Bytes;
+use tenure_raft::{
+    batch::SubmitError,
+    clock::SystemClock,
+    node::{JoinGate, Node, NodeConfig},
+    options::Timing,
+    state::{AppliedBatch, ApplyObserver, State},
+    tls::PeerTlsOptions,
+    txn::{Op, ReadSet, Txn},
+};
+use tokio::time::Instant;
+
+const ROUNDS: usize = 100;
+const WRITERS: usize = 4;
+const SOON: Duration = Duration::from_secs(20);
+
+struct Unobserved;
+
+impl ApplyObserver for Unobserved {
+    fn applied(&self, _: AppliedBatch<'_>) {}
+    fn reset(&self, _: &State) {}
+}
+
+struct Alone;
+
+impl JoinGate for Alone {
+    fn challenge(&self, _: &[u8], _: u64) -> Option<Bytes> {
+        None
+    }
+    fn verify(&self, _: &[u8], _: &[u8], _: &[u8], _: u64) -> bool {
+        false
+    }
+    fn prove(&self, _: &[u8], _: &[u8; 16], _: &[u8]) -> Option<Bytes> {
+        None
+    }
+}
+
+/// A node that is a cluster of its own, and active.
+async fn active_node(dir: &std::path::Path) -> Node {
+    let config = NodeConfig {
+        data_dir: dir.to_owned(),
+        name: "alone".to_owned(),
+        peer_listen: "127.0.0.1:0".parse().expect("an address"),
+        peer_address: "127.0.0.1:1".to_owned(),
+        api_address: "http://127.0.0.1:2".to_owned(),
+        timing: Timing::default(),
+        snapshot_log_bytes: 64 << 20,
+        entries_kept: 1_000,
+        clock: Arc::new(SystemClock),
+        tls: PeerTlsOptions::default(),
+    };
+    let routes = tonic::service::Routes::default();
+    let node = Node::start(config, Arc::new(Unobserved), Arc::new(Alone), routes);
+    let node = node.await.expect("a node");
+    node.bootstrap().await.expect("bootstrap");
+    node.set_unsealed(true).await;
+    let bound = Clock::now() + SOON;
+    while node.activate().await.is_err() {
+        assert!(Clock::now() < bound, "not active in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    node
+}
+
+/// Reads one key and writes it, on the state as it is now.
+async fn write(node: Node, key: Bytes) -> Result<u64, SubmitError> {
+    let revision = node.view().expect("a view").revision();
+    let txn = Txn {
+        read_revision: revision,
+        reads: ReadSet {
+            keys: vec![key.clone()],
+            ranges: Vec::new(),
+        },
+        ops: vec![Op::Put {
+            key,
+            value: Bytes::from_static(b"v"),
+            create_revision: None,
+        }],
+    };
+    node.submit(txn, Instant::now() + SOON).await
+}
+
+/// Planted bug: no wait after a conflict. Caught: the state was older than the change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_conflicts_is_told_when_the_change_can_be_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = active_node(dir.path()).await;
+    let key = Bytes::from_static(b"\x02key");
+    let (mut committed, mut conflicts) = (0, 0);
+    for _ in 0..ROUNDS {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let (node, key) = (node.clone(), key.clone());
+                tokio::spawn(async move {
+                    let written = write(node.clone(), key).await;
+                    if let Err(SubmitError::Conflict { changed }) = written {
+                        let shown = node.view().expect("a view").revision();
+                        assert!(shown >= changed, "{shown} shown, {changed} changed it");
+                    }
+                    written
+                })
+            })
+            .collect();
+        for writer in writers {
+            match writer.await.expect("a writer") {
+                Ok(_) => committed += 1,
+                Err(SubmitError::Conflict { .. }) => conflicts += 1,
+                Err(error) => assert_eq!(error, SubmitError::NotActive, "{error}"),
+            }
+        }
+    }
+    assert!(committed >= ROUNDS, "{committed} of {ROUNDS} rounds");
+    assert!(conflicts > 0, "no writer met another");
+    node.shutdown().await;
+}
