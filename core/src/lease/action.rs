@@ -1,14 +1,15 @@
-//! What a caller may ask to do with leases. Until policies arrive every token may grant
-//! leases and handle its own; root may handle all. Whose a lease is, the rules check
-//! themselves, where a foreign one and none at all look the same.
+//! What a caller may ask to do with leases, and the paths by which policies grant it. Who may
+//! act on a lease by its id is whoever knows the id and is granted the operation; whole
+//! prefixes need `sudo`.
 
 use crate::{
-    token::{Action, Caller},
+    policy::Operation,
+    token::{Action, Ask},
     types::{LeaseId, Path, TtlRequest},
 };
 
-/// Put something on lease.
-pub struct GrantLease;
+/// Put something on lease, at this path.
+pub struct GrantLease(pub Path);
 /// Look up a lease.
 pub struct LookupLease(pub LeaseId);
 /// Renew a lease, by this increment.
@@ -17,24 +18,55 @@ pub struct RenewLease(pub LeaseId, pub TtlRequest);
 pub struct RevokeLease(pub LeaseId);
 /// Revoke all leases under a prefix.
 pub struct RevokePrefix(pub Path);
-/// List or count the leases under a prefix; `None`: all.
+/// List the leases under a prefix; `None`: all.
 pub struct ListLeases(pub Option<Path>);
+/// Count the leases under a prefix; `None`: all.
+pub struct CountLeases(pub Option<Path>);
 
-macro_rules! every_token_may {
-    ($($action:ty),*) => {$(
-        impl Action for $action {
-            fn root_only(&self, _caller: &Caller) -> Option<&'static str> {
-                None
-            }
-        }
-    )*};
+impl Action for GrantLease {
+    fn ask(&self) -> Ask<'_> {
+        let path = format!("sys/leases/grant/{}", self.0.as_str());
+        Ask::new(Operation::Update, path)
+    }
 }
 
-every_token_may!(
-    GrantLease,
-    LookupLease,
-    RenewLease,
-    RevokeLease,
-    RevokePrefix,
-    ListLeases
-);
+impl Action for LookupLease {
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Update, "sys/leases/lookup")
+    }
+}
+
+impl Action for RenewLease {
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Update, "sys/leases/renew")
+    }
+}
+
+impl Action for RevokeLease {
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Update, "sys/leases/revoke")
+    }
+}
+
+impl Action for RevokePrefix {
+    fn ask(&self) -> Ask<'_> {
+        let path = format!("sys/leases/revoke-prefix/{}", self.0.as_str());
+        Ask::new(Operation::Update, path).root_protected()
+    }
+}
+
+impl Action for ListLeases {
+    fn ask(&self) -> Ask<'_> {
+        let path = match &self.0 {
+            Some(prefix) => format!("sys/leases/lookup/{}", prefix.as_str()),
+            None => "sys/leases/lookup".to_owned(),
+        };
+        Ask::new(Operation::List, path).root_protected()
+    }
+}
+
+impl Action for CountLeases {
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Read, "sys/leases/count")
+    }
+}

@@ -8,14 +8,12 @@ use crate::{
     random::Random,
     state::{Due, DueKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
     token::{self, Permit, Plan, Terms},
-    types::{LeaseId, Path, Secret, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
+    types::{LeaseId, Secret, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
 };
 
-/// What is to be put on lease.
+/// What is to be put on lease; at which path, the action says.
 #[derive(Clone, Debug)]
 pub struct GrantRequest {
-    /// Under which path.
-    pub path: Path,
     /// The resource: opaque.
     pub payload: Secret<Vec<u8>>,
     /// How long it lives.
@@ -59,7 +57,7 @@ pub fn grant(
     let (view, barrier) = (context.view, context.view.barrier());
     let owner = permit.caller.entry().clone();
     let record = LeaseRecord {
-        id: LeaseId::issue(request.path, random),
+        id: LeaseId::issue(permit.action.0.clone(), random),
         payload: request.payload,
         token: *owner.hash(),
         created: context.now,

@@ -19,6 +19,7 @@
 //! | 23 | [`Leases`] | hashes of the id's segments | until the lease is cleaned up |
 //! | 24 | [`LeasesByToken`] | token hash, key of the lease | as its lease |
 //! | 25 | [`PrefixTombstones`] | hashes of the prefix's segments | until nothing dead lies under it |
+//! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
 
 mod accessor;
 mod dedupe;
@@ -26,6 +27,7 @@ mod keyring;
 mod lease;
 mod lease_by_token;
 mod orphan_marker;
+mod policy;
 mod prefix_tombstone;
 mod root_key;
 mod seal_config;
@@ -44,6 +46,7 @@ pub use keyring::Keyrings;
 pub use lease::{LeaseRecord, Leases};
 pub use lease_by_token::LeasesByToken;
 pub use orphan_marker::OrphanMarkers;
+pub use policy::{Policies, PolicyRecord};
 pub use prefix_tombstone::PrefixTombstones;
 pub use root_key::RootKeys;
 pub use seal_config::{SealConfig, SealConfigs};

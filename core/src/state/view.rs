@@ -89,6 +89,15 @@ impl<'a> View<'a> {
         row
     }
 
+    /// Revision that wrote a row last; `None` if there is none. Reads no value: for what is
+    /// known from memory by its revision.
+    pub fn mod_revision<T: Table>(&self, key: &T::Key) -> Result<Option<u64>, ReadError> {
+        let raw = key_of::<T>(key);
+        let stored = self.store.get(&raw)?;
+        self.reads.borrow_mut().keys.insert(raw);
+        Ok(stored.map(|stored| stored.mod_revision))
+    }
+
     /// Notes a row as read without reading it: for what is known from memory.
     pub fn note<T: Table>(&self, key: &T::Key) {
         self.reads.borrow_mut().keys.insert(key_of::<T>(key));

@@ -1,10 +1,15 @@
-//! Who may do what, until policies arrive: root may do everything; others may look up,
-//! renew and revoke themselves, and create children within their own policies.
+//! Who may do what: the policies of a token decide, by the logical path of what it asks and
+//! by what it wants done there. A path means the same at every door.
 //!
 //! A [`Permit`] is the only way into an operation, and only [`authorize`] makes one.
 
+use std::borrow::Cow;
+
 use super::{Caller, Context, Denied, TokenError, entry::live};
-use crate::types::{Accessor, TokenId, TtlRequest};
+use crate::{
+    policy::{Operation, Parameters},
+    types::{Accessor, TokenId, TtlRequest},
+};
 
 /// The token that a request is about.
 #[derive(Clone, Debug)]
@@ -18,23 +23,66 @@ pub enum Target {
 }
 
 impl Target {
-    fn is_caller(&self, caller: &Caller) -> bool {
+    fn path(
+        &self,
+        own: &'static str,
+        id: &'static str,
+        accessor: &'static str,
+    ) -> Cow<'static, str> {
         match self {
-            Self::Caller => true,
-            Self::Id(id) => *id == caller.id,
-            Self::Accessor(accessor) => *accessor == caller.entry.record.accessor,
+            Self::Caller => own.into(),
+            Self::Id(_) => id.into(),
+            Self::Accessor(_) => accessor.into(),
         }
+    }
+}
+
+/// What policies are asked.
+pub struct Ask<'a> {
+    /// What is to be done.
+    pub operation: Operation,
+    /// The logical path that it is done to, without a leading slash.
+    pub path: Cow<'a, str>,
+    /// Whether it needs `sudo` on the path beside the operation.
+    pub root_protected: bool,
+    /// What it is done with; none of it counts as absent.
+    pub parameters: Parameters<'a>,
+}
+
+impl<'a> Ask<'a> {
+    /// To do something to a path.
+    pub fn new(operation: Operation, path: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            operation,
+            path: path.into(),
+            root_protected: false,
+            parameters: Parameters::default(),
+        }
+    }
+
+    /// The same with `sudo`.
+    pub fn root_protected(self) -> Self {
+        Self {
+            root_protected: true,
+            ..self
+        }
+    }
+
+    /// The same with parameters.
+    pub fn with(self, parameters: Parameters<'a>) -> Self {
+        Self { parameters, ..self }
     }
 }
 
 /// Something that a caller asks to do.
 pub trait Action {
-    /// What only root may do of it, in words; `None` if every token may do it.
-    fn root_only(&self, caller: &Caller) -> Option<&'static str>;
+    /// What policies are asked about it.
+    fn ask(&self) -> Ask<'_>;
 }
 
-/// Create a token. What is root's alone about it, `create` checks itself.
-pub struct Create;
+/// Create a token, with these parameters. What needs `sudo` about it, `create` checks itself.
+#[derive(Default)]
+pub struct Create<'a>(pub Parameters<'a>);
 /// Look up a token.
 pub struct Lookup(pub Target);
 /// Renew a token, by this increment.
@@ -45,48 +93,90 @@ pub struct Revoke(pub Target);
 pub struct RevokeOrphan(pub Target);
 /// List all tokens.
 pub struct ListTokens;
-/// Run the cluster: seal, rotate, rekey, step down, change the membership.
-pub struct Administer;
 
-impl Action for Create {
-    fn root_only(&self, _caller: &Caller) -> Option<&'static str> {
-        None
+/// Run the cluster or the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Administer {
+    /// Seal this node.
+    Seal,
+    /// Give up leadership.
+    StepDown,
+    /// See the members.
+    ShowMembers,
+    /// Mint a token with which a node may join.
+    MintJoinToken,
+    /// Remove a member.
+    RemoveMember,
+}
+
+impl Action for Create<'_> {
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Update, "auth/token/create").with(self.0.clone())
     }
 }
 
 impl Action for Lookup {
-    fn root_only(&self, caller: &Caller) -> Option<&'static str> {
-        (!self.0.is_caller(caller)).then_some("look up another token")
+    fn ask(&self) -> Ask<'_> {
+        let path = self.0.path(
+            "auth/token/lookup-self",
+            "auth/token/lookup",
+            "auth/token/lookup-accessor",
+        );
+        let operation = match self.0 {
+            Target::Caller => Operation::Read,
+            Target::Id(_) | Target::Accessor(_) => Operation::Update,
+        };
+        Ask::new(operation, path)
     }
 }
 
 impl Action for Renew {
-    fn root_only(&self, caller: &Caller) -> Option<&'static str> {
-        (!self.0.is_caller(caller)).then_some("renew another token")
+    fn ask(&self) -> Ask<'_> {
+        let path = self.0.path(
+            "auth/token/renew-self",
+            "auth/token/renew",
+            "auth/token/renew-accessor",
+        );
+        Ask::new(Operation::Update, path)
     }
 }
 
 impl Action for Revoke {
-    fn root_only(&self, caller: &Caller) -> Option<&'static str> {
-        (!self.0.is_caller(caller)).then_some("revoke another token")
+    fn ask(&self) -> Ask<'_> {
+        let path = self.0.path(
+            "auth/token/revoke-self",
+            "auth/token/revoke",
+            "auth/token/revoke-accessor",
+        );
+        Ask::new(Operation::Update, path)
     }
 }
 
 impl Action for RevokeOrphan {
-    fn root_only(&self, _caller: &Caller) -> Option<&'static str> {
-        Some("revoke a token and leave its children")
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Update, "auth/token/revoke-orphan").root_protected()
     }
 }
 
 impl Action for ListTokens {
-    fn root_only(&self, _caller: &Caller) -> Option<&'static str> {
-        Some("list tokens")
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::List, "auth/token/accessors").root_protected()
     }
 }
 
 impl Action for Administer {
-    fn root_only(&self, _caller: &Caller) -> Option<&'static str> {
-        Some("run the cluster")
+    fn ask(&self) -> Ask<'_> {
+        match self {
+            Self::Seal => Ask::new(Operation::Update, "sys/seal").root_protected(),
+            Self::StepDown => Ask::new(Operation::Update, "sys/step-down").root_protected(),
+            Self::ShowMembers => Ask::new(Operation::Read, "sys/storage/raft/configuration"),
+            Self::MintJoinToken => {
+                Ask::new(Operation::Update, "sys/storage/raft/join-token").root_protected()
+            }
+            Self::RemoveMember => {
+                Ask::new(Operation::Update, "sys/storage/raft/remove-peer").root_protected()
+            }
+        }
     }
 }
 
@@ -96,26 +186,40 @@ pub struct Permit<'a, A> {
     pub(crate) context: Context<'a>,
     pub(crate) action: A,
     pub(crate) caller: Caller,
+    sudo: bool,
 }
 
-impl<A> Permit<'_, A> {
+impl<'a, A> Permit<'a, A> {
     /// Whose right it is.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Refuses what only root may do.
-    pub(super) fn require_root(&self, what: &'static str) -> Result<(), Denied> {
-        if self.caller.is_root() {
+    /// What it was judged by.
+    pub fn context(&self) -> Context<'a> {
+        self.context
+    }
+
+    /// Whether it goes beyond what the operation itself needs.
+    pub(crate) fn has_sudo(&self) -> bool {
+        self.sudo
+    }
+
+    /// Refuses what needs `sudo` on the path.
+    pub(super) fn require_sudo(&self, what: &'static str) -> Result<(), Denied> {
+        if self.sudo {
             Ok(())
         } else {
-            Err(Denied::RootOnly(what))
+            Err(Denied::NoSudo(what))
         }
     }
 }
 
 /// Whether `caller` may do this. The caller is looked at again, in this view: it may have
-/// been revoked since, and a transaction must rest on its being alive.
+/// been revoked since, and a transaction must rest on its being alive and on its policies.
+///
+/// # Errors
+/// The token is not valid any more, its policies don't grant it, or the state can't be read.
 pub fn authorize<'a, A: Action>(
     context: Context<'a>,
     caller: &Caller,
@@ -126,12 +230,22 @@ pub fn authorize<'a, A: Action>(
     if !caller.paid {
         caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
     }
-    match action.root_only(&caller) {
-        Some(what) if !caller.is_root() => Err(Denied::RootOnly(what).into()),
-        _ => Ok(Permit {
-            context,
-            action,
-            caller,
-        }),
+    caller.acl = context
+        .acls
+        .of(context.view, &caller.entry.record.policies)?;
+    let ask = action.ask();
+    let decision = caller
+        .acl
+        .decide(&ask.path, ask.operation, Some(&ask.parameters));
+    let sudo = decision.sudo();
+    if !decision.allowed() || (ask.root_protected && !sudo) {
+        return Err(Denied::NoPolicy.into());
     }
+    drop(ask);
+    Ok(Permit {
+        context,
+        action,
+        caller,
+        sudo,
+    })
 }

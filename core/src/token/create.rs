@@ -3,11 +3,12 @@
 use std::num::NonZeroU32;
 
 use super::{
-    Caller, Context, Create, Denied, Entry, Permit, Plan, Precondition, TokenError, TokenInfo,
+    Context, Create, Denied, Entry, Permit, Plan, Precondition, TokenError, TokenInfo,
     ttl::{Terms, grant},
 };
 use crate::{
     barrier::TokenHash,
+    policy,
     random::Random,
     state::{
         AccessorRecord, Accessors, Due, DueKind, TimeIndex, TokenChildren, TokenRecord, Tokens, Txn,
@@ -92,7 +93,7 @@ pub struct CreatedToken {
 
 /// Creates a token for the caller.
 pub fn create(
-    permit: &Permit<'_, Create>,
+    permit: &Permit<'_, Create<'_>>,
     request: CreateRequest,
     random: &mut dyn Random,
 ) -> Result<Plan<CreatedToken>, TokenError> {
@@ -117,7 +118,13 @@ pub fn create(
             format!("at most {DISPLAY_NAME_BYTES_MAX} bytes"),
         )
     })?;
-    let policies = child_policies(&permit.caller, &request)?;
+    let policies = child_policies(permit, &request)?;
+    let mut unknown = Vec::new();
+    for name in policies.iter() {
+        if !policy::exists(context.view, name)? {
+            unknown.push(format!("policy \"{name}\" does not exist"));
+        }
+    }
     let terms = Terms {
         ttl: request.ttl,
         explicit_max: request.explicit_max_ttl,
@@ -144,7 +151,9 @@ pub fn create(
         renewable: request.renewable && grant.expiry != Expiry::Never,
         last_renewal: None,
     };
-    plan(context, request.id, record, grant.warnings, random)
+    let mut warnings = grant.warnings;
+    warnings.append(&mut unknown);
+    plan(context, request.id, record, warnings, random)
 }
 
 /// A root token without an end, for init and generate-root: they answer for who may ask.
@@ -172,38 +181,47 @@ pub fn create_root(
     plan(context, id, record, Vec::new(), random)
 }
 
-/// What only root may ask for.
+/// What needs `sudo` on the path.
 fn check_privileges(
-    permit: &Permit<'_, Create>,
+    permit: &Permit<'_, Create<'_>>,
     request: &CreateRequest,
 ) -> Result<(), TokenError> {
     if request.token_type == TokenType::Batch {
         return Err(TokenError::Unimplemented("batch tokens"));
     }
     if request.id.is_some() {
-        permit.require_root("choose a token id")?;
+        permit.require_sudo("choose a token id")?;
     }
     if request.no_parent {
-        permit.require_root("create a token without a parent")?;
+        permit.require_sudo("create a token without a parent")?;
     }
     if request.period.asked().is_some() {
-        permit.require_root("create a periodic token")?;
+        permit.require_sudo("create a periodic token")?;
     }
     Ok(())
 }
 
-fn child_policies(caller: &Caller, request: &CreateRequest) -> Result<PolicySet, TokenError> {
+/// Without `sudo` a child gets no policy that its parent hasn't; with it any but root, which
+/// only root gives.
+fn child_policies(
+    permit: &Permit<'_, Create<'_>>,
+    request: &CreateRequest,
+) -> Result<PolicySet, TokenError> {
+    let caller = &permit.caller;
     let own = &caller.entry.record.policies;
     let asked = if request.policies.is_empty() {
         own
     } else {
         &request.policies
     };
-    if !caller.is_root() && !asked.is_subset(own) {
+    if asked.is_root() && !caller.is_root() {
+        return Err(Denied::RootOnly.into());
+    }
+    if !permit.has_sudo() && !asked.is_subset(own) {
         return Err(Denied::PoliciesNotSubset.into());
     }
     // `default` is a right, too: a parent without it can't give it.
-    let may_default = caller.is_root() || own.contains(&PolicyName::default_policy());
+    let may_default = permit.has_sudo() || own.contains(&PolicyName::default_policy());
     if request.no_default_policy || !may_default {
         return Ok(asked.clone());
     }

@@ -40,9 +40,15 @@ pub enum TokenError {
 /// What the caller may not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Only root may.
-    #[error("only a root token may {0}")]
-    RootOnly(&'static str),
+    /// No policy of the caller's grants it.
+    #[error("permission denied")]
+    NoPolicy,
+    /// It needs `sudo` on its path.
+    #[error("permission denied: to {0} needs sudo")]
+    NoSudo(&'static str),
+    /// Only a root token makes root tokens.
+    #[error("only a root token may create a root token")]
+    RootOnly,
     /// A child can't have more rights than its parent.
     #[error("the policies of a child token must be among those of its parent")]
     PoliciesNotSubset,
@@ -116,7 +122,9 @@ impl TokenError {
         match self {
             Self::InvalidToken => "INVALID_TOKEN",
             Self::NotFound => "TOKEN_NOT_FOUND",
-            Self::PermissionDenied(Denied::RootOnly(_)) => "ROOT_REQUIRED",
+            Self::PermissionDenied(Denied::NoPolicy) => "PERMISSION_DENIED",
+            Self::PermissionDenied(Denied::NoSudo(_)) => "SUDO_REQUIRED",
+            Self::PermissionDenied(Denied::RootOnly) => "ROOT_REQUIRED",
             Self::PermissionDenied(Denied::PoliciesNotSubset) => "POLICIES_NOT_SUBSET",
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::FailedPrecondition(condition) => match condition {

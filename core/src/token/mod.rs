@@ -19,8 +19,8 @@ mod spend;
 mod ttl;
 
 pub use authorize::{
-    Action, Administer, Create, ListTokens, Lookup, Permit, Renew, Revoke, RevokeOrphan, Target,
-    authorize,
+    Action, Administer, Ask, Create, ListTokens, Lookup, Permit, Renew, Revoke, RevokeOrphan,
+    Target, authorize,
 };
 pub use cleanup::{Cursor, Progress, clean_up, sweep_marker};
 pub use create::{CreateRequest, CreatedToken, TokenType, create, create_root};
@@ -37,6 +37,7 @@ pub(crate) use ttl::{Terms, extend, grant};
 pub use ttl::{TtlConfig, TtlConfigError};
 
 use crate::{
+    policy::AclMemo,
     state::{Txn, View},
     types::UnixMillis,
 };
@@ -50,6 +51,8 @@ pub struct Context<'a> {
     pub revocations: &'a Revocations,
     /// The bounds of lifetimes.
     pub ttl: &'a TtlConfig,
+    /// Policies that were compiled before.
+    pub acls: &'a AclMemo,
     /// Cluster time.
     pub now: UnixMillis,
 }

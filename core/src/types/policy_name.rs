@@ -76,7 +76,7 @@ impl fmt::Display for PolicyName {
 }
 
 /// Policies of a token: sorted, each once, and `root` alone if it is among them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicySet(Vec<PolicyName>);
 
 /// Why a list of policies was refused.

@@ -1,0 +1,126 @@
+//! From the policies of a token, as they are kept, to what they grant. What was compiled
+//! before is found by the revisions of its policies, so that it can't be older than they are.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{Acl, DEFAULT_POLICY, Policy, parse};
+use crate::{
+    barrier::{Barrier, NameHash},
+    state::{Policies, ReadError, Table, View},
+    types::{PolicyName, PolicySet, limits::ACLS_KEPT_MAX},
+};
+
+/// The row of a policy.
+pub fn key_of_policy(barrier: &Barrier, name: &PolicyName) -> NameHash {
+    // No path has a segment with a control character: a policy and a path of the same name
+    // look different on disk.
+    let policies = barrier.name_hash(&NameHash::ROOT, "\0policy");
+    barrier.name_hash(&policies, name.as_str())
+}
+
+/// A policy's text: as it was written, or built in; `None` if there is none of this name.
+///
+/// # Errors
+/// The state can't be read.
+pub fn text(view: &View<'_>, name: &PolicyName) -> Result<Option<String>, ReadError> {
+    let row = view.get::<Policies>(&key_of_policy(view.barrier(), name))?;
+    Ok(match row {
+        Some(row) => Some(row.value.text),
+        None if *name == PolicyName::default_policy() => Some(DEFAULT_POLICY.to_owned()),
+        None => None,
+    })
+}
+
+/// Whether there is a policy of this name.
+///
+/// # Errors
+/// The state can't be read.
+pub fn exists(view: &View<'_>, name: &PolicyName) -> Result<bool, ReadError> {
+    if name.is_root() || *name == PolicyName::default_policy() {
+        return Ok(true);
+    }
+    let row = view.mod_revision::<Policies>(&key_of_policy(view.barrier(), name))?;
+    Ok(row.is_some())
+}
+
+/// What was compiled from which revisions.
+struct Compiled {
+    revisions: Vec<Option<u64>>,
+    acl: Arc<Acl>,
+}
+
+/// What was compiled lately. It saves work and decides nothing: an entry counts only for the
+/// revisions that it was compiled from. It holds policies in clear: it goes when the node is
+/// sealed.
+pub struct AclMemo {
+    root: Arc<Acl>,
+    compiled: Mutex<BTreeMap<PolicySet, Compiled>>,
+}
+
+impl Default for AclMemo {
+    fn default() -> Self {
+        Self {
+            root: Arc::new(Acl::compile(&[&Policy::root()], None)),
+            compiled: Mutex::default(),
+        }
+    }
+}
+
+impl fmt::Debug for AclMemo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AclMemo(..)")
+    }
+}
+
+impl AclMemo {
+    /// What these policies grant, as the view shows them. A policy that doesn't exist grants
+    /// nothing. The view notes each of them as read, those that don't exist too.
+    ///
+    /// # Errors
+    /// The state can't be read, or holds a text that isn't a policy.
+    pub fn of(&self, view: &View<'_>, policies: &PolicySet) -> Result<Arc<Acl>, ReadError> {
+        if policies.is_root() {
+            return Ok(Arc::clone(&self.root));
+        }
+        let revisions = policies.iter().map(|name| {
+            view.mod_revision::<Policies>(&key_of_policy(view.barrier(), name))
+        });
+        let revisions = revisions.collect::<Result<Vec<_>, _>>()?;
+        let kept = |known: &BTreeMap<PolicySet, Compiled>| {
+            let found = known.get(policies)?;
+            (found.revisions == revisions).then(|| Arc::clone(&found.acl))
+        };
+        if let Some(acl) = kept(&self.compiled.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(acl);
+        }
+        let acl = Arc::new(compile(view, policies)?);
+        let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody has so many sets of policies in use; whoever has pays by compiling again.
+        if known.len() >= ACLS_KEPT_MAX {
+            known.clear();
+        }
+        let entry = Compiled {
+            revisions,
+            acl: Arc::clone(&acl),
+        };
+        known.insert(policies.clone(), entry);
+        Ok(acl)
+    }
+}
+
+fn compile(view: &View<'_>, policies: &PolicySet) -> Result<Acl, ReadError> {
+    let mut parsed = Vec::new();
+    for name in policies.iter() {
+        if let Some(text) = text(view, name)? {
+            let policy = parse(&text).map_err(|_| ReadError::Malformed {
+                table: Policies::NAME,
+            })?;
+            parsed.push(policy);
+        }
+    }
+    Ok(Acl::compile(&parsed.iter().collect::<Vec<_>>(), None))
+}
