@@ -1,4 +1,4 @@
-//! The domain, pure: tokens, leases, the barrier, typed tables over opaque keys.
+//! The domain, pure: tokens, leases, policies, the barrier, typed tables over opaque keys.
 //!
 //! It never touches a file, a clock, a socket or the system's randomness: time
 //! ([`types::UnixMillis`]), random bytes ([`random::Random`]) and storage
@@ -10,6 +10,7 @@
 pub mod barrier;
 pub mod dedupe;
 pub mod lease;
+pub mod policy;
 pub mod random;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]

@@ -27,6 +27,16 @@ pub const TOKEN_USES_MAX: u32 = i32::MAX as u32;
 pub const POLICY_NAME_BYTES_MAX: usize = 256;
 /// Most policies of a token.
 pub const POLICIES_MAX: usize = 256;
+/// Longest text of a policy, in HCL or JSON.
+pub const POLICY_TEXT_BYTES_MAX: usize = 256 << 10;
+/// Most paths in a policy.
+pub const POLICY_PATHS_MAX: usize = 4096;
+/// Longest path in a policy, with its wildcards and templates.
+pub const POLICY_PATH_BYTES_MAX: usize = 1024;
+/// Most parameters that one rule allows, denies or requires, and most values in each.
+pub const POLICY_PARAMETERS_MAX: usize = 256;
+/// Deepest nesting of blocks, objects and lists in a text of a policy.
+pub const POLICY_NESTING_MAX: usize = 16;
 /// Longest display name that is asked for.
 pub const DISPLAY_NAME_BYTES_MAX: usize = 256;
 /// Most metadata entries of a token.
