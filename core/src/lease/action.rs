@@ -1,6 +1,6 @@
-//! What a caller may ask to do with leases, and the paths by which policies grant it. Who may
-//! act on a lease by its id is whoever knows the id and is granted the operation; whole
-//! prefixes need `sudo`.
+//! What a caller may ask to do with leases, and the paths by which policies grant it. Granted
+//! without `sudo`, it is about the caller's own leases; with `sudo`, about everybody's. Whose a
+//! lease is, the rules check themselves: a foreign one and none at all look the same.
 
 use crate::{
     policy::Operation,
@@ -18,11 +18,8 @@ pub struct RenewLease(pub LeaseId, pub TtlRequest);
 pub struct RevokeLease(pub LeaseId);
 /// Revoke all leases under a prefix.
 pub struct RevokePrefix(pub Path);
-/// List the leases under a prefix; `None`: all.
+/// List or count the leases under a prefix; `None`: all.
 pub struct ListLeases(pub Option<Path>);
-/// Count the leases under a prefix; `None`: all.
-pub struct CountLeases(pub Option<Path>);
-
 impl Action for GrantLease {
     fn ask(&self) -> Ask<'_> {
         let path = format!("sys/leases/grant/{}", self.0.as_str());
@@ -51,7 +48,7 @@ impl Action for RevokeLease {
 impl Action for RevokePrefix {
     fn ask(&self) -> Ask<'_> {
         let path = format!("sys/leases/revoke-prefix/{}", self.0.as_str());
-        Ask::new(Operation::Update, path).root_protected()
+        Ask::new(Operation::Update, path)
     }
 }
 
@@ -61,12 +58,6 @@ impl Action for ListLeases {
             Some(prefix) => format!("sys/leases/lookup/{}", prefix.as_str()),
             None => "sys/leases/lookup".to_owned(),
         };
-        Ask::new(Operation::List, path).root_protected()
-    }
-}
-
-impl Action for CountLeases {
-    fn ask(&self) -> Ask<'_> {
-        Ask::new(Operation::Read, "sys/leases/count")
+        Ask::new(Operation::List, path)
     }
 }

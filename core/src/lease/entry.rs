@@ -6,7 +6,7 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{Leases, PrefixTombstones, Row},
-    token::{Caller, Context, Entry, live},
+    token::{Caller, Context, Entry, Permit, live},
     types::LeaseId,
 };
 
@@ -24,14 +24,18 @@ impl Living {
     }
 }
 
-/// The living lease of this id: unknown and ended ones give the same error.
-pub(super) fn resolve(context: Context<'_>, id: &LeaseId) -> Result<Living, LeaseError> {
+/// The living lease of this id that the caller may handle: its own, with `sudo` any. Unknown,
+/// ended and foreign ones give the same error.
+pub(super) fn resolve<A>(permit: &Permit<'_, A>, id: &LeaseId) -> Result<Living, LeaseError> {
+    let context = permit.context;
     let key = context.view.barrier().name_chain(id.segments());
     let living = match context.view.get::<Leases>(&key)? {
         Some(row) => living(context, row)?,
         None => None,
     };
-    living.ok_or(LeaseError::NotFound)
+    living
+        .filter(|lease| permit.has_sudo() || lease.is_of(&permit.caller))
+        .ok_or(LeaseError::NotFound)
 }
 
 /// The lease of this row, if it lives. All that the answer depends on is noted in the view,

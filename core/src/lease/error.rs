@@ -4,12 +4,13 @@ use crate::{
     barrier::BarrierError,
     state::ReadError,
     token::{ErrorKind, TokenError},
+    types::limits::LEASES_REVOKED_AT_ONCE_MAX,
 };
 
 /// Why an operation on leases failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Unknown or ended: which of them isn't told.
+    /// Unknown, ended, or another token's: which of them isn't told.
     #[error("no such lease")]
     NotFound,
     /// The request is wrong.
@@ -40,6 +41,11 @@ pub enum LeasePrecondition {
     /// The token ends with this request, and its leases with it.
     #[error("a token at its last use can't hold a lease")]
     LastUse,
+    /// More than one commit can end.
+    #[error(
+        "more than {LEASES_REVOKED_AT_ONCE_MAX} leases lie under the prefix: name a longer one"
+    )]
+    TooMany,
 }
 
 impl LeaseError {
@@ -69,6 +75,7 @@ impl LeaseError {
                 LeasePrecondition::NotRenewable => "LEASE_NOT_RENEWABLE",
                 LeasePrecondition::MaxTtlReached => "LEASE_MAX_TTL_REACHED",
                 LeasePrecondition::LastUse => "LAST_USE",
+                LeasePrecondition::TooMany => "TOO_MANY_LEASES",
             },
             Self::Token(error) => error.reason(),
         }

@@ -55,7 +55,7 @@ impl LeaseInfo {
 
 /// Looks up a lease. Its payload is shown to the token that it belongs to, and to no other.
 pub fn lookup(permit: &Permit<'_, LookupLease>) -> Result<LeaseInfo, LeaseError> {
-    let lease = resolve(permit.context, &permit.action.0)?;
+    let lease = resolve(permit, &permit.action.0)?;
     let payload = lease
         .is_of(&permit.caller)
         .then(|| lease.row.value.payload.clone());

@@ -14,7 +14,7 @@ mod lookup;
 mod renew;
 mod revoke;
 
-pub use action::{CountLeases, GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
+pub use action::{GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
 pub(crate) use cleanup::{clear_owned, remove};
 pub use error::{LeaseError, LeasePrecondition};

@@ -23,7 +23,7 @@ pub fn renew(
 ) -> Result<Plan<Renewed>, LeaseError> {
     let context = permit.context;
     let RenewLease(id, increment) = &permit.action;
-    let mut lease = resolve(context, id)?;
+    let mut lease = resolve(permit, id)?;
     let record = &mut lease.row.value;
     if !record.renewable {
         return Err(LeasePrecondition::NotRenewable.into());

@@ -1,22 +1,28 @@
 //! Revocation: of one lease, or in one transaction of all under a prefix. From its commit on
 //! they are refused everywhere; what it leaves on disk, clean-up removes.
 
-use super::{LeaseError, RevokeLease, RevokePrefix, cleanup::remove, entry::resolve};
+use super::{
+    LeaseError, LeasePrecondition, RevokeLease, RevokePrefix, cleanup::remove, entry::resolve,
+};
 use crate::{
+    barrier::NameChain,
     random::Random,
-    state::{Leases, PrefixTombstones, Txn, range_of},
+    state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
     token::{Permit, Plan},
+    types::limits::LEASES_REVOKED_AT_ONCE_MAX,
 };
 
 /// Revokes a lease.
 pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> {
-    let lease = resolve(permit.context, &permit.action.0)?;
+    let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
     remove(&mut txn, &lease.row.key, &lease.row.value);
     Ok(Plan { txn, response: () })
 }
 
-/// Revokes the leases under a prefix: one tombstone, whatever their number.
+/// Revokes the leases under a prefix that the caller may handle. With `sudo` that is one
+/// tombstone, whatever their number. Without it the caller's own are deleted at once: a
+/// tombstone of every token's would fill the memory of every node, so their number is bounded.
 pub fn revoke_prefix(
     permit: &Permit<'_, RevokePrefix>,
     random: &mut dyn Random,
@@ -25,13 +31,40 @@ pub fn revoke_prefix(
     let barrier = context.view.barrier();
     let prefix = barrier.name_chain(permit.action.0.segments());
     let mut txn = Txn::default();
-    // Without a lease there is nothing to mark. One that is granted meanwhile sends the
-    // transaction back: the range counts as read.
-    let first = context
-        .view
-        .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
-    if !first.is_empty() {
-        txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+    if !permit.has_sudo() {
+        revoke_own(permit, &mut txn, &prefix)?;
+    } else {
+        // Without a lease there is nothing to mark. One that is granted meanwhile sends the
+        // transaction back: the range counts as read.
+        let first = context
+            .view
+            .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
+        if !first.is_empty() {
+            txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+        }
     }
     Ok(Plan { txn, response: () })
+}
+
+fn revoke_own(
+    permit: &Permit<'_, RevokePrefix>,
+    txn: &mut Txn,
+    prefix: &NameChain,
+) -> Result<(), LeaseError> {
+    let view = permit.context.view;
+    let own = [permit.caller.entry().hash().as_bytes(), prefix.as_bytes()].concat();
+    let rows = view.scan::<LeasesByToken>(
+        range_of::<LeasesByToken>(&own),
+        LEASES_REVOKED_AT_ONCE_MAX + 1,
+    )?;
+    if rows.len() > LEASES_REVOKED_AT_ONCE_MAX {
+        return Err(LeasePrecondition::TooMany.into());
+    }
+    for row in rows {
+        let (_, key) = row.key;
+        if let Some(lease) = view.get::<Leases>(&key)? {
+            remove(txn, &key, &lease.value);
+        }
+    }
+    Ok(())
 }

@@ -16,9 +16,8 @@ fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
 }
 
-fn request(under: &str, ttl: TtlRequest) -> GrantRequest {
+fn request(ttl: TtlRequest) -> GrantRequest {
     GrantRequest {
-        path: path(under),
         payload: Secret::new(b"the payload".to_vec()),
         ttl,
         renewable: true,
@@ -34,15 +33,21 @@ fn reason<T>(result: Result<T, LeaseError>) -> &'static str {
 
 /// The calls of leases, each by a caller.
 impl World {
-    fn grant(&mut self, caller: &TokenId, request: GrantRequest) -> Result<Granted, LeaseError> {
+    fn grant(
+        &mut self,
+        caller: &TokenId,
+        under: &str,
+        request: GrantRequest,
+    ) -> Result<Granted, LeaseError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            grant(&authorize(context, &caller, GrantLease)?, request, random)
+            let action = GrantLease(path(under));
+            grant(&authorize(context, &caller, action)?, request, random)
         })
     }
 
     fn granted(&mut self, caller: &TokenId, under: &str) -> LeaseId {
-        let granted = self.grant(caller, request(under, TtlRequest::Default));
+        let granted = self.grant(caller, under, request(TtlRequest::Default));
         granted.unwrap().info.id
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Acl, DEFAULT_POLICY, Policy, parse};
+use super::{Acl, DEFAULT_POLICY_TEXT, Policy, parse};
 use crate::{
     barrier::{Barrier, NameHash},
     state::{Policies, ReadError, Table, View},
@@ -30,7 +30,7 @@ pub fn text(view: &View<'_>, name: &PolicyName) -> Result<Option<String>, ReadEr
     let row = view.get::<Policies>(&key_of_policy(view.barrier(), name))?;
     Ok(match row {
         Some(row) => Some(row.value.text),
-        None if *name == PolicyName::default_policy() => Some(DEFAULT_POLICY.to_owned()),
+        None if *name == PolicyName::default_policy() => Some(DEFAULT_POLICY_TEXT.to_owned()),
         None => None,
     })
 }
@@ -86,9 +86,9 @@ impl AclMemo {
         if policies.is_root() {
             return Ok(Arc::clone(&self.root));
         }
-        let revisions = policies.iter().map(|name| {
-            view.mod_revision::<Policies>(&key_of_policy(view.barrier(), name))
-        });
+        let revisions = policies
+            .iter()
+            .map(|name| view.mod_revision::<Policies>(&key_of_policy(view.barrier(), name)));
         let revisions = revisions.collect::<Result<Vec<_>, _>>()?;
         let kept = |known: &BTreeMap<PolicySet, Compiled>| {
             let found = known.get(policies)?;

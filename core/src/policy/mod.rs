@@ -1,5 +1,5 @@
-//! Policies: text → [`Policy`] → [`Acl`] → [`Decision`]. Pure rules; nothing here reads a
-//! clock, a file or the state, and no rule or parameter shows in a `Debug`.
+//! Policies: text → [`Policy`] → [`Acl`] → [`Decision`]. Pure rules; only `kept` reads the
+//! state, and no rule or parameter shows in a `Debug`.
 //!
 //! ```text
 //! parse(text) ─▶ Policy ─┐
@@ -28,6 +28,7 @@ mod builtin;
 mod capability;
 mod decide;
 mod index;
+mod kept;
 mod parameters;
 mod parse;
 mod pattern;
@@ -42,6 +43,7 @@ pub use acl::Acl;
 pub use builtin::DEFAULT_POLICY_TEXT;
 pub use capability::{Capability, CapabilitySet, Operation};
 pub use decide::{Decision, Permit, Refusal, WrappingBounds};
+pub use kept::{AclMemo, exists, key_of_policy, text as policy_text};
 pub use parameters::{Number, Parameters, Value};
 pub use parse::{decode_base64, parse, parse_base64};
 pub use rule::Policy;

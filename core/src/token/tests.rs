@@ -8,12 +8,26 @@ mod scenes;
 use crate::{
     barrier::{Barrier, Keyring, NameChain},
     lease::{PrefixCursor, PrefixProgress, clean_up_prefix},
+    policy::{AclMemo, key_of_policy},
     random::Random,
-    state::{Accessors, DueCursor, Row, Table, TimeIndex, TokenChildren, Tokens, View, range_of},
+    state::{
+        Accessors, DueCursor, Policies, PolicyRecord, Row, Table, TimeIndex, TokenChildren, Tokens,
+        Txn, View, range_of,
+    },
     testing::{Change, MemoryStore, TestRandom},
     token::*,
-    types::{PolicySet, TokenId, Ttl, TtlRequest, UnixMillis},
+    types::{PolicyName, PolicySet, TokenId, Ttl, TtlRequest, UnixMillis},
 };
+
+/// What tokens other than root may in these tests: make children, handle themselves, put
+/// their own on lease.
+const SERVICES: &str = r#"
+    path "auth/token/create" { capabilities = ["update"] }
+    path "auth/token/lookup-self" { capabilities = ["read"] }
+    path "auth/token/renew-self" { capabilities = ["update"] }
+    path "auth/token/revoke-self" { capabilities = ["update"] }
+    path "sys/leases/*" { capabilities = ["update", "list"] }
+"#;
 
 /// A cluster in miniature: a store, a clock, and what apply maintains in memory.
 pub(crate) struct World {
@@ -21,6 +35,7 @@ pub(crate) struct World {
     pub(crate) barrier: Barrier,
     pub(crate) revocations: Revocations,
     pub(crate) ttl: TtlConfig,
+    pub(crate) acls: AclMemo,
     pub(crate) now: UnixMillis,
     pub(crate) random: TestRandom,
 }
@@ -34,6 +49,7 @@ impl World {
             barrier: Barrier::new(&keyring).unwrap(),
             revocations: Revocations::default(),
             ttl: TtlConfig::default(),
+            acls: AclMemo::default(),
             now: UnixMillis::new(1_700_000_000_000),
             random,
         }
@@ -42,10 +58,21 @@ impl World {
     /// With a root token.
     pub(crate) fn with_root(seed: u64) -> (Self, TokenId) {
         let mut world = Self::new(seed);
+        world.write_policy("default", SERVICES);
         let root = world
             .commit(|context, random| create_root(context, None, random))
             .unwrap();
         (world, root.id)
+    }
+
+    pub(crate) fn write_policy(&mut self, name: &str, text: &str) {
+        let name = PolicyName::parse(name).unwrap();
+        let key = key_of_policy(&self.barrier, &name);
+        let text = text.to_owned();
+        let (mut txn, record) = (Txn::default(), PolicyRecord { name, text });
+        txn.insert::<Policies>(&self.barrier, &key, &record, &mut self.random)
+            .unwrap();
+        self.apply(txn);
     }
 
     pub(crate) fn commit<T, E>(
@@ -57,6 +84,7 @@ impl World {
         let context = Context {
             view: &view,
             revocations: &self.revocations,
+            acls: &self.acls,
             ttl,
             now,
         };
@@ -89,6 +117,7 @@ impl World {
         operation(Context {
             view: &view,
             revocations: &self.revocations,
+            acls: &self.acls,
             ttl,
             now,
         })
@@ -109,7 +138,11 @@ impl World {
     ) -> Result<CreatedToken, TokenError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            create(&authorize(context, &caller, Create)?, request, random)
+            create(
+                &authorize(context, &caller, Create::default())?,
+                request,
+                random,
+            )
         })
     }
 

@@ -56,8 +56,10 @@ pub const PATH_BYTES_MAX: usize = 512;
 pub const LEASE_ID_RANDOM_CHARS: usize = 24;
 /// Most bytes that a client puts on lease.
 pub const LEASE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
-/// Most leases that a token other than root ends by one prefix.
-/*X*/
+/// Sets of policies whose compiled form is kept.
+pub const ACLS_KEPT_MAX: usize = 1_024;
+/// Most leases that a token without `sudo` ends by one prefix.
+pub const LEASES_REVOKED_AT_ONCE_MAX: usize = 256;
 /// Most leases that one call looks at to count them.
 pub const COUNT_ROWS_MAX: usize = 1_000;
 

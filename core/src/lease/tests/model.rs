@@ -167,8 +167,8 @@ impl Model {
             } => {
                 let owner = owner % self.tokens.len();
                 let id = self.tokens[owner].id.clone();
-                let asked = request(PATHS[path], TtlRequest::from(minutes(count)));
-                let granted = self.world.grant(&id, asked);
+                let asked = request(TtlRequest::from(minutes(count)));
+                let granted = self.world.grant(&id, PATHS[path], asked);
                 let expected = if self.token_lives(owner) {
                     "OK"
                 } else {

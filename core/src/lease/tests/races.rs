@@ -13,8 +13,8 @@ use crate::{
 fn plan_grant(world: &mut World, caller: &TokenId, under: &str) -> (Reads, Txn) {
     plan(world, |context, random| -> Result<_, LeaseError> {
         let caller = identify(context, caller)?;
-        let request = request(under, TtlRequest::Default);
-        grant(&authorize(context, &caller, GrantLease)?, request, random)
+        let permit = authorize(context, &caller, GrantLease(path(under)))?;
+        grant(&permit, request(TtlRequest::Default), random)
     })
 }
 

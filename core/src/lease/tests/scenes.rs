@@ -45,10 +45,10 @@ fn a_lease_is_shown_to_its_owner_alone_and_without_payload_to_root() {
 fn lifetimes_are_capped_and_renewal_counts_from_now() {
     let (mut world, _, ann, _) = three();
     world.ttl = TtlConfig::new(ttl("1h"), ttl("10h")).unwrap();
-    let granted = world.grant(&ann, request("a", of("11h"))).unwrap();
+    let granted = world.grant(&ann, "a", request(of("11h"))).unwrap();
     assert_eq!((granted.info.ttl, granted.warnings.len()), (ttl("10h"), 1));
     let granted = world
-        .grant(&ann, request("a", TtlRequest::Default))
+        .grant(&ann, "a", request(TtlRequest::Default))
         .unwrap();
     assert_eq!((granted.info.ttl, granted.warnings.len()), (ttl("1h"), 0));
     let id = granted.info.id;
@@ -72,9 +72,9 @@ fn lifetimes_are_capped_and_renewal_counts_from_now() {
     );
     let fixed = GrantRequest {
         renewable: false,
-        ..request("a", TtlRequest::Default)
+        ..request(TtlRequest::Default)
     };
-    let id = world.grant(&ann, fixed).unwrap().info.id;
+    let id = world.grant(&ann, "a", fixed).unwrap().info.id;
     assert_eq!(
         reason(world.renew_lease(&ann, &id, of("1h"))),
         "LEASE_NOT_RENEWABLE"
@@ -216,9 +216,9 @@ fn bad_grants_are_refused() {
     let (mut world, root, ann, _) = three();
     let large = GrantRequest {
         payload: Secret::new(vec![0; LEASE_PAYLOAD_BYTES_MAX + 1]),
-        ..request("a", TtlRequest::Default)
+        ..request(TtlRequest::Default)
     };
-    assert_eq!(reason(world.grant(&ann, large)), "INVALID_ARGUMENT");
+    assert_eq!(reason(world.grant(&ann, "a", large)), "INVALID_ARGUMENT");
     let limited = CreateRequest {
         num_uses: std::num::NonZeroU32::new(1),
         ..CreateRequest::default()
@@ -226,12 +226,12 @@ fn bad_grants_are_refused() {
     let limited = world.create(&root, limited).unwrap().id;
     let last = world.spend(&limited).unwrap();
     let granted = world.commit(|context, random| {
-        let permit = authorize(context, &last, GrantLease)?;
-        grant(&permit, request("a", TtlRequest::Default), random)
+        let permit = authorize(context, &last, GrantLease(path("a")))?;
+        grant(&permit, request(TtlRequest::Default), random)
     });
     assert_eq!(reason(granted), "LAST_USE");
     world.revoke(&root, Target::Id(ann.clone())).unwrap();
-    let dead = world.grant(&ann, request("a", TtlRequest::Default));
+    let dead = world.grant(&ann, "a", request(TtlRequest::Default));
     assert_eq!(reason(dead), "INVALID_TOKEN");
     assert_eq!(world.lease_rows(), (0, 0));
 }
@@ -254,7 +254,7 @@ fn a_page_token_of_another_prefix_is_refused() {
 #[test]
 fn an_old_row_of_the_time_index_never_ends_a_renewed_lease() {
     let (mut world, _, ann, _) = three();
-    let id = world.grant(&ann, request("a", of("10m"))).unwrap().info.id;
+    let id = world.grant(&ann, "a", request(of("10m"))).unwrap().info.id;
     let old = world.rows::<crate::state::TimeIndex>()[0].key.clone();
     world.wait("5m");
     world.renew_lease(&ann, &id, of("10m")).unwrap();

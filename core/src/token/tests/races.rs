@@ -32,6 +32,7 @@ pub(crate) fn plan<T, E: std::fmt::Debug>(
     let context = Context {
         view: &view,
         revocations: &world.revocations,
+        acls: &world.acls,
         ttl,
         now,
     };
@@ -43,7 +44,7 @@ fn plan_create(world: &mut World, caller: &TokenId) -> (Reads, Txn) {
     plan(world, |context, random| {
         let caller = identify(context, caller)?;
         create(
-            &authorize(context, &caller, Create)?,
+            &authorize(context, &caller, Create::default())?,
             CreateRequest::default(),
             random,
         )
@@ -124,7 +125,7 @@ fn one_chosen_id_is_given_once() {
             let caller = identify(context, &root)?;
             let id = Some(TokenId::custom("chosen-id").unwrap());
             create(
-                &authorize(context, &caller, Create)?,
+                &authorize(context, &caller, Create::default())?,
                 CreateRequest {
                     id,
                     ..CreateRequest::default()
