@@ -126,10 +126,10 @@ fn the_most_specific_rule_decides_alone() {
         // Longer.
         ("s/+/ba*", "s/+/b*", "s/x/bar"),
         ("s/+/longer/+", "s/+/+/z", "s/x/longer/z"),
+        ("s/+/+/longer", "s/+/b/+", "s/x/b/longer"),
         // Lexically larger.
         ("s/+/b/+/x", "s/+/+/c/x", "s/a/b/c/x"),
     ] {
-        // Two with as many + and as long: text decides, and "b" is greater than "+".
         for order in [false, true] {
             let both = |a: String, b: String| if order { a + &b } else { b + &a };
             assert!(

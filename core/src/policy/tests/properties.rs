@@ -45,13 +45,30 @@ fn pattern() -> impl Strategy<Value = String> {
         .prop_filter("+* is refused", |pattern| !pattern.contains("+*"))
 }
 
+/// A pattern that matches one certain path, so that many of a model meet on it.
+fn mask() -> impl Strategy<Value = String> {
+    let path = ["ab", "a", "b", "ab"];
+    let plus = proptest::array::uniform4(proptest::bool::weighted(0.4));
+    let end = prop_oneof![3 => Just(""), 1 => Just("*"), 1 => Just("/*")];
+    (plus, prop_oneof![2 => Just(4), 1 => 1..4_usize], end).prop_map(move |(plus, len, end)| {
+        let mask = |(segment, plus)| if plus { "+" } else { segment };
+        let segments: Vec<_> = path.into_iter().zip(plus).map(mask).take(len).collect();
+        let end = if end == "*" && segments.last() == Some(&"+") {
+            ""
+        } else {
+            end
+        };
+        segments.join("/") + end
+    })
+}
+
 fn models() -> impl Strategy<Value = Vec<Model>> {
     let capabilities = prop_oneof![
         9 => proptest::sample::subsequence(Capability::ALL.to_vec(), 0..=9)
             .prop_map(|all| all.into_iter().filter(|one| *one != Capability::Deny).collect()),
         1 => Just(vec![Capability::Deny, Capability::Read]),
     ];
-    let rule = (pattern(), capabilities);
+    let rule = (prop_oneof![pattern(), mask()], capabilities);
     proptest::collection::vec(proptest::collection::vec(rule, 0..8), 1..4)
 }
 
