@@ -7,6 +7,7 @@ use prost::Message;
 const PUBLIC: &[&str] = &[
     "tenure/v1/token.proto",
     "tenure/v1/lease.proto",
+    "tenure/v1/policy.proto",
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
 ];
@@ -37,6 +38,9 @@ const SECRET: &[&str] = &[
     ".tenure.v1.RevokeTokenRequest",
     ".tenure.v1.RevokeOrphanRequest",
     ".tenure.v1.LeaseInfo",
+    ".tenure.v1.WritePolicyRequest",
+    ".tenure.v1.ReadPolicyResponse",
+    ".tenure.v1.GetCapabilitiesRequest",
     ".tenure.v1.GrantLeaseRequest",
     ".tenure.v1.InitResponse",
     ".tenure.v1.UnsealRequest",

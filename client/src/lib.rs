@@ -30,6 +30,7 @@ mod error;
 mod health;
 mod leases;
 mod limits;
+mod policies;
 mod retry;
 mod seal;
 mod secret;
@@ -41,6 +42,7 @@ pub use cluster::{JoinToken, Peer};
 pub use error::{Applied, Error, ErrorKind};
 pub use health::Health;
 pub use limits::{CONNECT_TIMEOUT_MS, DEADLINE_MS, READ_ATTEMPT_MS};
+pub use policies::CapabilitiesOf;
 pub use seal::InitKeys;
 pub use secret::Secret;
 /// The messages of the contract.

@@ -44,6 +44,9 @@ redacted_debug! {
         owner_accessor, owner_display_name
     );
     GrantLeaseRequest: (payload) (path, ttl, renewable, request_id);
+    WritePolicyRequest: (policy) (name);
+    ReadPolicyResponse: (policy) (name);
+    GetCapabilitiesRequest: (target) (paths);
     InitResponse: (shares, root_token) ();
     UnsealRequest: (share) (reset);
     CreateJoinTokenResponse: (join_token) (expire_time);

@@ -6,6 +6,7 @@ use tenure_core::{
     barrier::BarrierError,
     dedupe::DedupeError,
     lease::LeaseError,
+    policy::ManageError,
     state,
     token::{ErrorKind, TokenError},
 };
@@ -120,6 +121,12 @@ impl From<Error> for Status {
 
 impl From<TokenError> for Error {
     fn from(error: TokenError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
+impl From<ManageError> for Error {
+    fn from(error: ManageError) -> Self {
         refused(error.kind(), error.reason(), &error)
     }
 }

@@ -13,6 +13,7 @@ mod lease;
 mod main_path;
 mod membership;
 mod partition;
+mod policies;
 mod program;
 mod races;
 mod raw;
@@ -57,14 +58,23 @@ async fn three(scenario: &Scenario) -> Outcome<ServerCluster> {
 
 async fn start(scenario: &Scenario, options: ServerOptions) -> Outcome<ServerCluster> {
     let cluster = ServerCluster::start(scenario.dir(), &scenario.logs(), options).await?;
+    let written = cluster.client()?.write_policy("service", SERVICE).await;
+    written.map_err(text)?;
     scenario.say("the cluster is complete");
     Ok(cluster)
 }
 
+/// What the tokens of most tests may do beside `default`: make children, and handle their own
+/// leases.
+const SERVICE: &str = r#"
+path "auth/token/create" { capabilities = ["update"] }
+path "sys/leases/*" { capabilities = ["update", "list", "read"] }
+"#;
+
 /// A wish for an ordinary token of an hour.
 fn wish(name: &str) -> CreateTokenRequest {
     CreateTokenRequest {
-        policies: vec!["default".to_owned()],
+        policies: vec!["service".to_owned()],
         display_name: name.to_owned(),
         ttl: seconds(3600),
         ..CreateTokenRequest::default()

@@ -35,7 +35,7 @@ async fn life(cluster: &ServerCluster, through: usize, next: usize) -> Outcome<(
     };
     let auth = root.create_token(request).await.map_err(text)?;
     ensure(
-        auth.policies == ["default"] && auth.renewable && !auth.orphan,
+        auth.policies == ["default", "service"] && auth.renewable && !auth.orphan,
         || format!("{auth:?}"),
     )?;
     let token = Secret::new(auth.client_token.clone());

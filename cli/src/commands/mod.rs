@@ -2,6 +2,7 @@
 
 mod lease;
 mod operator;
+mod policy;
 mod server;
 mod status;
 mod token;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Put resources on lease; show, renew, revoke, list and count leases
     #[command(subcommand, arg_required_else_help = true)]
     Lease(lease::LeaseCommand),
+    /// Write, show, list, delete and format policies
+    #[command(subcommand, arg_required_else_help = true)]
+    Policy(policy::PolicyCommand),
     /// Initialise, unseal, seal and change the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Operator(operator::OperatorCommand),
@@ -81,6 +85,7 @@ pub(crate) fn run(command: Command, env: &Env, console: &mut Console) -> Result<
         Command::Status(args) => interruptible(status::run(args, &mut context)),
         Command::Token(command) => interruptible(token::run(command, &mut context)),
         Command::Lease(command) => interruptible(lease::run(command, &mut context)),
+        Command::Policy(command) => interruptible(policy::run(command, &mut context)),
         Command::Operator(command) => interruptible(operator::run(command, &mut context)),
     }
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod envelope;
 mod lease;
+mod policy;
 mod table;
 mod token;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     auth::auth_report,
     envelope::Envelope,
     lease::{granted_report, lease_count_report, lease_report, leases_report},
+    policy::{capabilities_report, names_report, policy_report},
     table::{columns, key_values},
     token::token_report,
 };

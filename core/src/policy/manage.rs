@@ -225,7 +225,10 @@ pub fn list(
         Some(after) => start = successor(&key_of::<Policies>(after)),
         None => names.extend([PolicyName::default_policy(), PolicyName::root()]),
     }
-    let rows = permit.context().view.scan::<Policies>((start, end), limit)?;
+    let rows = permit
+        .context()
+        .view
+        .scan::<Policies>((start, end), limit)?;
     let next = rows.last().filter(|_| rows.len() == limit);
     let next = next.map(|row| row.key);
     let stored = rows.into_iter().map(|row| row.value.name);

@@ -29,6 +29,7 @@ mod capability;
 mod decide;
 mod index;
 mod kept;
+mod manage;
 mod parameters;
 mod parse;
 mod pattern;
@@ -43,7 +44,11 @@ pub use acl::Acl;
 pub use builtin::DEFAULT_POLICY_TEXT;
 pub use capability::{Capability, CapabilitySet, Operation};
 pub use decide::{Decision, Permit, Refusal, WrappingBounds};
-pub use kept::{AclMemo, exists, key_of_policy, text as policy_text};
+pub use kept::{AclMemo, exists, key_of_policy};
+pub use manage::{
+    DeletePolicy, ListPolicies, ManageError, Names, ReadPolicy, ShowCapabilities, WritePolicy,
+    capabilities, delete, list, read, write,
+};
 pub use parameters::{Number, Parameters, Value};
 pub use parse::{decode_base64, parse, parse_base64};
 pub use rule::Policy;

@@ -45,8 +45,8 @@ pub struct Ask<'a> {
     pub path: Cow<'a, str>,
     /// Whether it needs `sudo` on the path beside the operation.
     pub root_protected: bool,
-    /// What it is done with; none of it counts as absent.
-    pub parameters: Parameters<'a>,
+    /// What it is done with, if with anything.
+    pub parameters: Option<&'a Parameters<'a>>,
 }
 
 impl<'a> Ask<'a> {
@@ -56,7 +56,7 @@ impl<'a> Ask<'a> {
             operation,
             path: path.into(),
             root_protected: false,
-            parameters: Parameters::default(),
+            parameters: None,
         }
     }
 
@@ -69,8 +69,11 @@ impl<'a> Ask<'a> {
     }
 
     /// The same with parameters.
-    pub fn with(self, parameters: Parameters<'a>) -> Self {
-        Self { parameters, ..self }
+    pub fn with(self, parameters: &'a Parameters<'a>) -> Self {
+        Self {
+            parameters: Some(parameters),
+            ..self
+        }
     }
 }
 
@@ -111,7 +114,7 @@ pub enum Administer {
 
 impl Action for Create<'_> {
     fn ask(&self) -> Ask<'_> {
-        Ask::new(Operation::Update, "auth/token/create").with(self.0.clone())
+        Ask::new(Operation::Update, "auth/token/create").with(&self.0)
     }
 }
 
@@ -195,6 +198,11 @@ impl<'a, A> Permit<'a, A> {
         &self.caller
     }
 
+    /// What it is for.
+    pub fn action(&self) -> &A {
+        &self.action
+    }
+
     /// What it was judged by.
     pub fn context(&self) -> Context<'a> {
         self.context
@@ -230,13 +238,9 @@ pub fn authorize<'a, A: Action>(
     if !caller.paid {
         caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
     }
-    caller.acl = context
-        .acls
-        .of(context.view, &caller.entry.record.policies)?;
+    let acl = context.acls.of(context.view, caller.policies())?;
     let ask = action.ask();
-    let decision = caller
-        .acl
-        .decide(&ask.path, ask.operation, Some(&ask.parameters));
+    let decision = acl.decide(&ask.path, ask.operation, ask.parameters);
     let sudo = decision.sudo();
     if !decision.allowed() || (ask.root_protected && !sudo) {
         return Err(Denied::NoPolicy.into());

@@ -1,13 +1,10 @@
 //! From a token id to a living token. The one place that decides whether a token lives.
 
-use std::sync::Arc;
-
 use super::{Context, TokenError};
 use crate::{
     barrier::TokenHash,
-    policy::Acl,
     state::{Row, TokenRecord, Tokens, Tombstones},
-    types::TokenId,
+    types::{PolicySet, TokenId},
 };
 
 /// A token that lives.
@@ -54,12 +51,10 @@ impl Entry {
 }
 
 /// The token that a request was made with, alive when it was looked at.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     pub(super) id: TokenId,
     pub(super) entry: Entry,
-    /// What its policies grant.
-    pub(super) acl: Arc<Acl>,
     /// This request has paid a use: the entry counts it already, though nothing is written
     /// yet.
     pub(super) paid: bool,
@@ -73,9 +68,9 @@ impl Caller {
         &self.entry
     }
 
-    /// What its policies grant.
-    pub fn acl(&self) -> &Acl {
-        &self.acl
+    /// Its policies.
+    pub fn policies(&self) -> &PolicySet {
+        &self.entry.record.policies
     }
 
     /// Whether it may do everything.
@@ -98,11 +93,9 @@ impl Caller {
 pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError> {
     let hash = context.view.barrier().token_hash(id);
     let entry = live(context, &hash)?.ok_or(TokenError::InvalidToken)?;
-    let acl = context.acls.of(context.view, &entry.record.policies)?;
     Ok(Caller {
         id: id.clone(),
         entry,
-        acl,
         paid: false,
         spent: false,
     })

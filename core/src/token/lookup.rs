@@ -100,6 +100,18 @@ pub fn lookup(permit: &Permit<'_, Lookup>) -> Result<TokenInfo, TokenError> {
     Ok(TokenInfo::new(&entry, id, context.now))
 }
 
+/// The living token that a request is about.
+///
+/// # Errors
+/// There is no such token, or the state can't be read.
+pub(crate) fn lookup_target<A>(
+    permit: &Permit<'_, A>,
+    target: &Target,
+) -> Result<Entry, TokenError> {
+    let found = resolve(permit.context, &permit.caller, target)?;
+    Ok(found.ok_or(TokenError::NotFound)?.0)
+}
+
 /// The living token that a request is about, and its id if the caller knows it.
 pub(super) fn resolve(
     context: Context<'_>,

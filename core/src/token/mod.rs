@@ -28,6 +28,7 @@ pub(crate) use entry::live;
 pub use entry::{Caller, Entry, identify};
 pub use error::{Denied, ErrorKind, Precondition, TokenError};
 pub use expire::{Expired, due, expire, next_due, trim};
+pub(crate) use lookup::lookup_target;
 pub use lookup::{Listing, TokenInfo, list, lookup};
 pub use renew::{Renewed, renew};
 pub use revocations::Revocations;

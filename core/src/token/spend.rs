@@ -2,7 +2,7 @@
 //! last one removes the token. The count is part of the replicated state, so that N uses
 //! are N across nodes and failovers.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::num::NonZeroU32;
 
 use super::{Caller, Context, Plan, TokenError, entry::live, revoke::end_tree};
 use crate::{
@@ -27,7 +27,6 @@ pub fn spend_use(
             response: Caller {
                 id: caller.id.clone(),
                 entry,
-                acl: Arc::clone(&caller.acl),
                 paid: false,
                 spent: false,
             },
@@ -49,7 +48,6 @@ pub fn spend_use(
         response: Caller {
             id: caller.id.clone(),
             entry,
-            acl: Arc::clone(&caller.acl),
             paid: true,
             spent,
         },

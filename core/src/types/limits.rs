@@ -56,6 +56,8 @@ pub const PATH_BYTES_MAX: usize = 512;
 pub const LEASE_ID_RANDOM_CHARS: usize = 24;
 /// Most bytes that a client puts on lease.
 pub const LEASE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Paths that one call asks the capabilities of.
+pub const CAPABILITY_PATHS_MAX: usize = 256;
 /// Sets of policies whose compiled form is kept.
 pub const ACLS_KEPT_MAX: usize = 1_024;
 /// Most leases that a token without `sudo` ends by one prefix.

@@ -135,6 +135,7 @@ impl Manager<'_> {
         let context = token::Context {
             view: &view,
             revocations: &pinned.revocations,
+            acls: &keys.acls,
             ttl: &self.pipeline.ttl,
             now: pinned.now,
         };

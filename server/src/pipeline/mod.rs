@@ -258,6 +258,7 @@ impl Pipeline {
         let judged_by = token::Context {
             view: &view,
             revocations: &pinned.revocations,
+            acls: &keys.acls,
             ttl: &self.ttl,
             now: pinned.now,
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tenure_core::{
     barrier::{Barrier, Keyring, RootKey, shamir},
+    policy::AclMemo,
     state::{Keyrings, RootKeys, SealConfig, SealConfigs, Txn, View, read_plain},
     token::{self, Revocations, TtlConfig},
     types::{Secret, TokenId, UnixMillis},
@@ -123,6 +124,7 @@ impl Sealer {
             let context = token::Context {
                 view: &view,
                 revocations: &Revocations::default(),
+                acls: &AclMemo::default(),
                 ttl: &TtlConfig::default(),
                 now,
             };

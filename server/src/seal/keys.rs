@@ -10,6 +10,7 @@ use tenure_core::{
         Barrier, BarrierError, Keyring, RootKey,
         join::{Answer, JoinError, JoinKey},
     },
+    policy::AclMemo,
     types::{Secret, UnixMillis, limits::CHALLENGE_WINDOW_MS},
 };
 use tenure_raft::node::{ChallengeSolver, JoinGate};
@@ -20,6 +21,8 @@ use crate::random::SystemRandom;
 pub struct Unsealed {
     /// Opens and seals values, hashes names.
     pub barrier: Barrier,
+    /// Policies that were compiled since.
+    pub acls: AclMemo,
     join: JoinKey,
     shares: u8,
     threshold: u8,
@@ -49,6 +52,7 @@ impl Unsealed {
     ) -> Result<Self, KeysError> {
         Ok(Self {
             barrier: Barrier::new(keyring)?,
+            acls: AclMemo::default(),
             join: JoinKey::derive(root)?,
             shares,
             threshold,

@@ -1,5 +1,6 @@
 //! `tenure token …`.
 
+mod capabilities;
 mod create;
 mod lookup;
 mod renew;
@@ -25,6 +26,9 @@ pub(crate) enum TokenCommand {
     /// End a token and its descendants: your own, another one, or that of an accessor
     #[command(after_help = SECRETS)]
     Revoke(revoke::RevokeArgs),
+    /// Show what a token may do with paths
+    #[command(after_help = SECRETS)]
+    Capabilities(capabilities::CapabilitiesArgs),
 }
 
 /// How this differs from Vault's command line.
@@ -40,6 +44,7 @@ pub(crate) async fn run(command: TokenCommand, context: &mut Context<'_>) -> Res
         TokenCommand::Lookup(args) => lookup::run(args, context).await,
         TokenCommand::Renew(args) => renew::run(args, context).await,
         TokenCommand::Revoke(args) => revoke::run(args, context).await,
+        TokenCommand::Capabilities(args) => capabilities::run(args, context).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! ClusterService. All but Join need root; Join is of a node that belongs to no cluster.
+//! ClusterService. What each asks of policies, `core::token::Administer` says; Join is of a node that belongs to no cluster.
 
 use std::time::Duration;
 
@@ -96,9 +96,9 @@ pub fn join_error(error: &JoinError) -> Error {
     Error::new(code, reason, error.to_string())
 }
 
-/// What only root may ask; the answer is made beside the state.
-fn administer<A: Default>(scope: &Scope<'_>) -> Result<Planned<A>, Error> {
-    authorize(scope.context, scope.caller, Administer)?;
+/// What is allowed here is done beside the state, and answered there.
+fn administer<A: Default>(scope: &Scope<'_>, action: Administer) -> Result<Planned<A>, Error> {
+    authorize(scope.context, scope.caller, action)?;
     Ok(Planned::answer(A::default()))
 }
 
@@ -108,7 +108,7 @@ impl Call for v1::GetClusterStatusRequest {
     type Answer = v1::GetClusterStatusResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        administer(scope)
+        administer(scope, Administer::ShowMembers)
     }
 
     async fn act(
@@ -161,7 +161,7 @@ impl Call for v1::CreateJoinTokenRequest {
     type Answer = v1::CreateJoinTokenResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        administer(scope)
+        administer(scope, Administer::MintJoinToken)
     }
 
     async fn act(
@@ -193,7 +193,7 @@ impl Call for v1::RemovePeerRequest {
     type Answer = v1::RemovePeerResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        administer(scope)
+        administer(scope, Administer::RemoveMember)
     }
 
     async fn act(
@@ -243,7 +243,7 @@ impl Call for v1::StepDownRequest {
     type Answer = v1::StepDownResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        administer(scope)
+        administer(scope, Administer::StepDown)
     }
 
     async fn act(

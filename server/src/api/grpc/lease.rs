@@ -55,9 +55,9 @@ impl Call for v1::GrantLeaseRequest {
     type Answer = v1::GrantLeaseResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let permit = authorize(scope.context, scope.caller, GrantLease)?;
+        let action = GrantLease(path("path", &self.path)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
         let request = GrantRequest {
-            path: path("path", &self.path)?,
             payload: Secret::new(self.payload.clone()),
             ttl: ttl("ttl", self.ttl.as_ref())?,
             renewable: self.renewable.unwrap_or(true),

@@ -4,6 +4,7 @@ mod cluster;
 pub use cluster::join_error;
 mod convert;
 mod lease;
+mod policy;
 mod seal;
 mod token;
 
@@ -41,18 +42,22 @@ impl Services {
             .build_v1()?;
         use v1::{
             cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
-            seal_service_server::SealServiceServer, token_service_server::TokenServiceServer,
+            policy_service_server::PolicyServiceServer, seal_service_server::SealServiceServer,
+            token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let leases =
             LeaseServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let policies =
+            PolicyServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let seal =
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
             .add_service(leases)
+            .add_service(policies)
             .add_service(seal)
             .add_service(cluster)
             .add_service(reflection))
@@ -102,6 +107,11 @@ forwardable! {
     v1::RevokePrefixRequest,
     v1::ListLeasesRequest,
     v1::CountLeasesRequest,
+    v1::WritePolicyRequest,
+    v1::ReadPolicyRequest,
+    v1::ListPoliciesRequest,
+    v1::DeletePolicyRequest,
+    v1::GetCapabilitiesRequest,
     v1::GetClusterStatusRequest,
     v1::CreateJoinTokenRequest,
     v1::RemovePeerRequest,

@@ -100,7 +100,7 @@ impl Call for v1::SealRequest {
     type Answer = v1::SealResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        authorize(scope.context, scope.caller, Administer)?;
+        authorize(scope.context, scope.caller, Administer::Seal)?;
         Ok(Planned::answer(v1::SealResponse {}))
     }
 

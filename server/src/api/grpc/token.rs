@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use tenure_core::{
     barrier::AccessorHash,
+    policy::{Number, Parameters, Value},
     token::{
         self, Create, CreateRequest, ListTokens, Lookup, Renew, Revoke, RevokeOrphan, Target,
         TokenInfo, authorize,
@@ -62,7 +63,8 @@ impl Call for v1::CreateTokenRequest {
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         // Authorize before validate: a stranger learns nothing about its request.
-        let permit = authorize(scope.context, scope.caller, Create)?;
+        let action = Create(parameters(self));
+        let permit = authorize(scope.context, scope.caller, action)?;
         let plan = token::create(&permit, create_request(self)?, &mut scope.random())?;
         let created = plan.response;
         let auth = v1::Auth {
@@ -79,6 +81,62 @@ impl Call for v1::CreateTokenRequest {
     fn request_id(&self) -> &str {
         &self.request_id
     }
+}
+
+fn text(text: &str) -> Value<'_> {
+    Value::Text(text.into())
+}
+
+/// What policies see of a request: its fields that are set, times in whole seconds.
+fn parameters(wire: &v1::CreateTokenRequest) -> Parameters<'_> {
+    let mut parameters = Parameters::default();
+    let seconds = |time: &prost_types::Duration| Value::Number(Number::whole(time.seconds.into()));
+    if let Some(id) = &wire.id {
+        parameters.push("id", text(id));
+    }
+    if !wire.policies.is_empty() {
+        parameters.push(
+            "policies",
+            Value::List(wire.policies.iter().map(|name| text(name)).collect()),
+        );
+    }
+    if !wire.meta.is_empty() {
+        let meta = wire.meta.iter();
+        let meta = meta.map(|(name, value)| (name.as_str().into(), text(value)));
+        parameters.push("meta", Value::Map(meta.collect()));
+    }
+    if !wire.display_name.is_empty() {
+        parameters.push("display_name", text(&wire.display_name));
+    }
+    if let Some(uses) = wire.num_uses {
+        parameters.push("num_uses", Value::Number(Number::whole(uses.into())));
+    }
+    for (name, set) in [
+        ("no_parent", wire.no_parent),
+        ("no_default_policy", wire.no_default_policy),
+    ] {
+        if set {
+            parameters.push(name, Value::Bool(true));
+        }
+    }
+    if let Some(renewable) = wire.renewable {
+        parameters.push("renewable", Value::Bool(renewable));
+    }
+    for (name, time) in [
+        ("ttl", &wire.ttl),
+        ("explicit_max_ttl", &wire.explicit_max_ttl),
+        ("period", &wire.period),
+    ] {
+        if let Some(time) = time {
+            parameters.push(name, seconds(time));
+        }
+    }
+    match v1::TokenType::try_from(wire.r#type) {
+        Ok(v1::TokenType::Unspecified) | Err(_) => {}
+        Ok(v1::TokenType::Service) => parameters.push("type", text("service")),
+        Ok(v1::TokenType::Batch) => parameters.push("type", text("batch")),
+    }
+    parameters
 }
 
 fn create_request(wire: &v1::CreateTokenRequest) -> Result<CreateRequest, Error> {
@@ -239,7 +297,7 @@ fn page_start(text: &str) -> Result<AccessorHash, Error> {
         .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
 }
 
-fn by_id(text: &str) -> Result<Target, Error> {
+pub(super) fn by_id(text: &str) -> Result<Target, Error> {
     if text.is_empty() {
         return Err(Error::invalid_argument("token: missing"));
     }
@@ -249,7 +307,7 @@ fn by_id(text: &str) -> Result<Target, Error> {
         .map_err(|_| Error::invalid_argument("token: not a token"))
 }
 
-fn by_accessor(text: &str) -> Result<Target, Error> {
+pub(super) fn by_accessor(text: &str) -> Result<Target, Error> {
     if text.is_empty() {
         return Err(Error::invalid_argument("accessor: missing"));
     }

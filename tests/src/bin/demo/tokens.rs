@@ -21,6 +21,7 @@ pub struct Tree {
 impl Tree {
     pub async fn plant(stage: &mut Stage, cluster: &mut ServerCluster) -> Outcome<Self> {
         let standby = cluster.standby().await?;
+        write_policy(stage, cluster).await?;
         stage.step(&format!(
             "Make a small tree of tokens, through server {}, a standby",
             standby + 1
@@ -60,14 +61,27 @@ impl Tree {
     }
 }
 
+/// What the tree's tokens may do, beside what every token may do with itself.
+const POLICY: &str = r#"path "auth/token/create" { capabilities = ["update"] }"#;
+
+async fn write_policy(stage: &mut Stage, cluster: &ServerCluster) -> Outcome<()> {
+    stage.step("Write a policy");
+    let client = cluster.client()?;
+    let written = client.write_policy("builder", POLICY).await;
+    written.map_err(|error| format!("write a policy: {error}"))?;
+    say(format!("\"builder\" is {POLICY}"));
+    say("whoever has it may make tokens with no more policies than its own; what no policy");
+    say("grants is denied");
+    Ok(())
+}
+
 async fn create(client: &Client, name: &str, seconds: i64) -> Outcome<Auth> {
     let request = CreateTokenRequest {
-        policies: vec!["default".to_owned()],
+        policies: vec!["builder".to_owned()],
         display_name: name.to_owned(),
         ttl: Some(prost_types::Duration { seconds, nanos: 0 }),
         ..CreateTokenRequest::default()
     };
-    // The first token of a client is root; it gives all its children "default" alone.
     client
         .create_token(request)
         .await

@@ -1,0 +1,154 @@
+//! PolicyService.
+
+use tenure_core::{
+    barrier::NameHash,
+    policy::{self, DeletePolicy, ListPolicies, ReadPolicy, ShowCapabilities, WritePolicy},
+    token::{Target, authorize},
+    types::{
+        PolicyName,
+        limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
+    },
+};
+use tenure_proto::v1::{self, get_capabilities_request};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Services,
+    token::{by_accessor, by_id},
+};
+use crate::{
+    error::Error,
+    pipeline::{Access, Call, Planned, Scope},
+};
+
+/// Each method hands its message to the pipeline.
+macro_rules! serve {
+    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl v1::policy_service_server::PolicyService for Services {
+            $(async fn $method(
+                &self,
+                request: Request<v1::$request>,
+            ) -> Result<Response<v1::$response>, Status> {
+                self.pipeline.call(request).await
+            })*
+        }
+    };
+}
+
+serve! {
+    write_policy: WritePolicyRequest -> WritePolicyResponse,
+    read_policy: ReadPolicyRequest -> ReadPolicyResponse,
+    list_policies: ListPoliciesRequest -> ListPoliciesResponse,
+    delete_policy: DeletePolicyRequest -> DeletePolicyResponse,
+    get_capabilities: GetCapabilitiesRequest -> GetCapabilitiesResponse,
+}
+
+fn name(text: &str) -> Result<PolicyName, Error> {
+    PolicyName::parse(text).map_err(|error| Error::invalid_argument(format!("name: {error}")))
+}
+
+impl Call for v1::WritePolicyRequest {
+    const METHOD: &'static str = "/tenure.v1.PolicyService/WritePolicy";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::WritePolicyResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = WritePolicy(name(&self.name)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let plan = policy::write(&permit, &self.policy, &mut scope.random())?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::WritePolicyResponse {},
+        })
+    }
+}
+
+impl Call for v1::ReadPolicyRequest {
+    const METHOD: &'static str = "/tenure.v1.PolicyService/ReadPolicy";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::ReadPolicyResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let name = name(&self.name)?;
+        let permit = authorize(scope.context, scope.caller, ReadPolicy(name.clone()))?;
+        Ok(Planned::answer(v1::ReadPolicyResponse {
+            name: name.as_str().to_owned(),
+            policy: policy::read(&permit)?,
+        }))
+    }
+}
+
+impl Call for v1::ListPoliciesRequest {
+    const METHOD: &'static str = "/tenure.v1.PolicyService/ListPolicies";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::ListPoliciesResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let permit = authorize(scope.context, scope.caller, ListPolicies)?;
+        let after = match self.page_token.as_str() {
+            "" => None,
+            text => Some(page_start(text)?),
+        };
+        let limit = match self.page_size {
+            0 => PAGE_ROWS_DEFAULT,
+            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
+        };
+        let page = policy::list(&permit, after.as_ref(), limit)?;
+        let names = page.names.iter().map(|name| name.as_str().to_owned());
+        Ok(Planned::answer(v1::ListPoliciesResponse {
+            names: names.collect(),
+            next_page_token: page
+                .next
+                .map_or_else(String::new, |next| hex::encode(next.as_bytes())),
+        }))
+    }
+}
+
+fn page_start(text: &str) -> Result<NameHash, Error> {
+    let bytes = hex::decode(text).ok();
+    bytes
+        .and_then(|bytes| NameHash::from_slice(&bytes))
+        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
+}
+
+impl Call for v1::DeletePolicyRequest {
+    const METHOD: &'static str = "/tenure.v1.PolicyService/DeletePolicy";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::DeletePolicyResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let action = DeletePolicy(name(&self.name)?);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let plan = policy::delete(&permit)?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::DeletePolicyResponse {},
+        })
+    }
+}
+
+impl Call for v1::GetCapabilitiesRequest {
+    const METHOD: &'static str = "/tenure.v1.PolicyService/GetCapabilities";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::GetCapabilitiesResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        use get_capabilities_request::Target as Asked;
+        let target = match &self.target {
+            None => Target::Caller,
+            Some(Asked::Token(id)) => by_id(id)?,
+            Some(Asked::Accessor(accessor)) => by_accessor(accessor)?,
+        };
+        let permit = authorize(scope.context, scope.caller, ShowCapabilities(target))?;
+        let shown = policy::capabilities(&permit, &self.paths)?;
+        let paths = self.paths.iter().zip(shown);
+        let paths = paths.map(|(path, capabilities)| v1::PathCapabilities {
+            path: path.clone(),
+            capabilities: capabilities.into_iter().map(str::to_owned).collect(),
+        });
+        Ok(Planned::answer(v1::GetCapabilitiesResponse {
+            paths: paths.collect(),
+        }))
+    }
+}
