@@ -2,6 +2,7 @@
 
 mod decide;
 mod format;
+mod manage;
 mod parameters;
 mod parse;
 mod properties;

@@ -7,11 +7,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    barrier::{AccessorHash, Barrier, Keyring, NameChain, RequestHash, RootKey, TokenHash},
+    barrier::{
+        AccessorHash, Barrier, Keyring, NameChain, NameHash, RequestHash, RootKey, TokenHash,
+    },
     random::Random,
     testing::{MemoryStore, TestRandom},
     types::{
-        Accessor, DisplayName, Expiry, LeaseId, Meta, Path, PolicySet, Secret, Ttl, UnixMillis,
+        Accessor, DisplayName, Expiry, LeaseId, Meta, Path, PolicyName, PolicySet, Secret, Ttl,
+        UnixMillis,
     },
 };
 
@@ -540,6 +543,16 @@ fn the_bytes_on_disk_are_frozen() {
     assert_eq!(
         hex::encode(key_of::<PrefixTombstones>(&chain)),
         format!("0219{names}")
+    );
+    let policy = PolicyRecord {
+        name: PolicyName::parse("a").unwrap(),
+        text: "b".into(),
+    };
+    assert_eq!(hex::encode(Policies::encode(&policy)), "08011201611a0162");
+    let name = NameHash::from_slice(&[7; 16]).unwrap();
+    assert_eq!(
+        hex::encode(key_of::<Policies>(&name)),
+        format!("0230{}", "07".repeat(16))
     );
     assert_eq!(
         hex::encode(PrefixTombstones::encode(&UnixMillis::new(9))),
