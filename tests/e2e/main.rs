@@ -58,10 +58,14 @@ async fn three(scenario: &Scenario) -> Outcome<ServerCluster> {
 
 async fn start(scenario: &Scenario, options: ServerOptions) -> Outcome<ServerCluster> {
     let cluster = ServerCluster::start(scenario.dir(), &scenario.logs(), options).await?;
-    let written = cluster.client()?.write_policy("service", SERVICE).await;
-    written.map_err(text)?;
+    write_service_policy(&cluster).await?;
     scenario.say("the cluster is complete");
     Ok(cluster)
+}
+
+async fn write_service_policy(cluster: &ServerCluster) -> Outcome<()> {
+    let written = cluster.client()?.write_policy("service", SERVICE).await;
+    written.map_err(text)
 }
 
 /// What the tokens of most tests may do beside `default`: make children, and handle their own

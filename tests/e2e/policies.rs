@@ -34,8 +34,8 @@ async fn denied<T>(
 
 /// Every change shows on all nodes from its answer on: a grant, its loss, another text.
 ///
-/// Planted bug: what was compiled is kept whatever its revisions. Caught: a token could read
-/// on after its policy was emptied.
+/// Planted bug: what was compiled is kept whatever its revisions. Caught: a token still
+/// read what its policy granted after that was deleted.
 #[test]
 fn a_change_acts_on_living_tokens_at_once_on_every_node() {
     run(

@@ -13,7 +13,7 @@ use tenure_tests::server_cluster::{
     until,
 };
 
-use crate::{ensure, make, run, text, three, wish};
+use crate::{ensure, make, run, text, three, wish, write_service_policy};
 
 const ALL: [usize; 3] = [0, 1, 2];
 /// Calls under way at once while tokens are made or checked.
@@ -40,6 +40,7 @@ fn revocations_survive_a_restart() {
             let (dir, logs) = (scenario.dir().join(&name), scenario.logs().join(&name));
             let options = ServerOptions::new(nodes)?;
             let mut cluster = ServerCluster::start(&dir, &logs, options).await?;
+            write_service_policy(&cluster).await?;
             let tokens = revoke_some(&cluster).await?;
             for index in 0..nodes {
                 cluster.node_mut(index)?.process()?.terminate();

@@ -112,7 +112,7 @@ async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>
         );
         let request = CreateTokenRequest {
             id: Some(id.clone()),
-            policies: vec![format!("qzjxkpolicy{index}vwptgh")],
+            policies: vec![format!("qzjxkpolicy{index}vwptgh"), "service".to_owned()],
             meta: [(
                 format!("QZJXKkey{index}VWPTGH"),
                 format!("QZJXKvalue{index}VWPTGH"),
@@ -122,6 +122,19 @@ async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>
             request_id: format!("QZJXKrequest{index}VWPTGH"),
             ..wish("")
         };
+        let rule = format!(r#"path "sys/QZJXKrule{index}VWPTGH/*" {{ capabilities = ["read"] }}"#);
+        let policy = format!("qzjxkpolicy{index}vwptgh");
+        root.write_policy(&policy, &rule).await.map_err(text)?;
+        ensure(
+            root.read_policy(&policy).await.map_err(text)? == rule,
+            || "another policy is shown".into(),
+        )?;
+        ensure(
+            root.write_policy(&policy, &format!("{rule} QZJXKrule{index}VWPTGH"))
+                .await
+                .is_err(),
+            || "a malformed policy was written".into(),
+        )?;
         let (token, accessor) = make(&root, request.clone()).await?;
         make(&root, request).await?;
         let (made, made_accessor) = make(&cluster.node(index)?.client_of(&token), wish("")).await?;
