@@ -1,5 +1,5 @@
 //! The size limit of one message. gRPC announces each message's length, so a too large one is
-//! refused before it is read, in unary calls and in streams alike.
+//! refused before it is read, in unary calls and in streams alike. An HTTP body is one message.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::super::door::Door;
 use super::super::refusal::{Applied, refusal};
 use super::{Next, Step, pass};
 use crate::limits::EdgeLimits;
@@ -32,6 +33,21 @@ impl LimitMessages {
 
 impl Step for LimitMessages {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+        if Door::of(&request) == Door::Http {
+            let announced = http_body::Body::size_hint(request.body()).lower();
+            if announced > self.message_bytes_max as u64 {
+                return too_large(self.message_bytes_max, Applied::No).into_http();
+            }
+            let left = self.message_bytes_max;
+            let whole = |inner| {
+                Body::new(Whole {
+                    inner,
+                    left,
+                    max: left,
+                })
+            };
+            return pass(next, request.map(whole)).await;
+        }
         let frames = Framing {
             message_bytes_max: self.message_bytes_max,
             ..Framing::default()
@@ -87,13 +103,53 @@ impl Framing {
         } else {
             Applied::Maybe
         };
-        let message = format!("a message is larger than {} bytes", self.message_bytes_max);
-        refusal(
-            Code::ResourceExhausted,
-            "MESSAGE_TOO_LARGE",
-            &message,
-            applied,
-        )
+        too_large(self.message_bytes_max, applied)
+    }
+}
+
+fn too_large(max: usize, applied: Applied) -> Status {
+    let message = format!("a message is larger than {max} bytes");
+    refusal(
+        Code::ResourceExhausted,
+        "MESSAGE_TOO_LARGE",
+        &message,
+        applied,
+    )
+}
+
+/// The body of an HTTP request: one message, whose length may not be known before its end.
+struct Whole {
+    inner: Body,
+    left: usize,
+    max: usize,
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            match self.left.checked_sub(data.len()) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(too_large(self.max, Applied::No)))),
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
