@@ -84,6 +84,9 @@ pub const HTTP_PATH_BYTES_MAX: usize = 4 << 10;
 pub const HTTP_QUERY_BYTES_MAX: usize = 8 << 10;
 /// Most parameters in a query: every route knows a handful.
 pub const HTTP_QUERY_PAIRS_MAX: usize = 64;
+/// Most bytes of a too large HTTP body that are read and thrown away, so that a client that sends all
+/// before it reads learns why it was refused. Vault's limit of a body.
+pub const HTTP_DRAIN_BYTES_MAX: usize = 32 << 20;
 /// Deepest nesting of a JSON body. Each level costs stack while it is read; no field of ours nests
 /// deeper than three, and secrets that people keep rarely deeper than ten.
 pub const HTTP_JSON_DEPTH_MAX: usize = 64;

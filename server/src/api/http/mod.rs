@@ -14,6 +14,7 @@ mod token;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tenure_proto::v1;
 use tonic::{Code, Extensions, Status, body::Body, metadata::MetadataMap};
@@ -195,6 +196,11 @@ async fn dispatch(
         metadata: MetadataMap::from_headers(parts.headers.clone()),
         extensions: parts.extensions,
     };
+    // All of it, whatever becomes of it: many clients send the whole body before they read.
+    let bytes = match operation {
+        Operation::Write | Operation::Patch => body::read(body).await?,
+        _ => Bytes::new(),
+    };
     if operation == Operation::Write && path.ends_with('/') {
         let error = Error::invalid_argument("a path that is written to can't end in a slash");
         return refuse(&services, &caller, Refused::with(&error)).await;
@@ -209,13 +215,7 @@ async fn dispatch(
         }
         Found::Logical => return logical(&services, &caller).await,
     };
-    let fields = match operation {
-        Operation::Write => {
-            let bytes = body::read(body).await?;
-            Fields::of_body(&parts.headers, &bytes)
-        }
-        _ => Ok(Fields::default()),
-    };
+    let fields = Fields::of_body(&parts.headers, &bytes);
     let input = |fields| Input {
         pattern,
         captures,

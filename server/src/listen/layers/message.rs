@@ -2,10 +2,10 @@
 //! refused before it is read, in unary calls and in streams alike. An HTTP body is one message.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{Request, Response, header::EXPECT};
 use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use super::super::door::Door;
 use super::super::refusal::{Applied, refusal};
 use super::{Next, Step, pass};
-use crate::limits::EdgeLimits;
+use crate::limits::{EdgeLimits, HTTP_DRAIN_BYTES_MAX};
 
 /// One byte of flags and four of length, before each message.
 const PREFIX_BYTES: usize = 5;
@@ -34,19 +34,7 @@ impl LimitMessages {
 impl Step for LimitMessages {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
         if Door::of(&request) == Door::Http {
-            let announced = http_body::Body::size_hint(request.body()).lower();
-            if announced > self.message_bytes_max as u64 {
-                return too_large(self.message_bytes_max, Applied::No).into_http();
-            }
-            let left = self.message_bytes_max;
-            let whole = |inner| {
-                Body::new(Whole {
-                    inner,
-                    left,
-                    max: left,
-                })
-            };
-            return pass(next, request.map(whole)).await;
+            return self.whole(request, next).await;
         }
         let frames = Framing {
             message_bytes_max: self.message_bytes_max,
@@ -57,6 +45,27 @@ impl Step for LimitMessages {
             request.map(|inner| Body::new(Limited { inner, frames })),
         )
         .await
+    }
+}
+
+impl LimitMessages {
+    /// The same for HTTP, where a request is one message.
+    async fn whole<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+        let max = self.message_bytes_max;
+        let announced = http_body::Body::size_hint(request.body()).lower();
+        let waits = request.headers().contains_key(EXPECT);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        if announced > max.saturating_add(HTTP_DRAIN_BYTES_MAX) || (announced > max && waits) {
+            return too_large(max, Applied::No).into_http();
+        }
+        let whole = |inner| {
+            Body::new(Whole {
+                inner,
+                read: 0,
+                max,
+            })
+        };
+        pass(next, request.map(whole)).await
     }
 }
 
@@ -120,7 +129,7 @@ fn too_large(max: usize, applied: Applied) -> Status {
 /// The body of an HTTP request: one message, whose length may not be known before its end.
 struct Whole {
     inner: Body,
-    left: usize,
+    read: usize,
     max: usize,
 }
 
@@ -132,20 +141,27 @@ impl http_body::Body for Whole {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            match self.left.checked_sub(data.len()) {
-                Some(left) => self.left = left,
-                None => return Poll::Ready(Some(Err(too_large(self.max, Applied::No)))),
+        loop {
+            let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+            let length = match &frame {
+                Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+                _ => 0,
+            };
+            self.read = self.read.saturating_add(length);
+            let over = self.read.saturating_sub(self.max);
+            if over == 0 || matches!(frame, Some(Err(_))) {
+                return Poll::Ready(frame);
             }
+            if frame.is_none() || over > HTTP_DRAIN_BYTES_MAX {
+                return Poll::Ready(Some(Err(too_large(self.max, Applied::No))));
+            }
+            // Thrown away.
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        // The end of a too large body is its refusal.
+        self.read <= self.max && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
