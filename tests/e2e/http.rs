@@ -9,8 +9,7 @@ use tonic::client::GrpcService;
 use crate::http_client::Http;
 use crate::{ensure, make, raw, run, text, three, wish};
 
-/// Planted bugs: a standby whose adapter answered from its own state without the pipeline, so that
-/// a revoked token lived on there; a lookup without a token that looked up nothing. Caught.
+/// Planted bug: a lookup that names no token looks up none, and not the caller's own. Caught.
 #[test]
 fn tokens_are_the_same_at_both_doors_of_every_node() {
     run(
@@ -215,6 +214,8 @@ fn leases_live_at_the_http_door() {
     });
 }
 
+/// Planted bug: a path that nothing serves is refused without the pipeline, so that a sealed node
+/// doesn't say that it is sealed and a stranger learns what there is. Caught, and by the test below.
 #[test]
 fn a_node_says_over_http_what_it_is() {
     run("http::a_node_says_over_http_what_it_is", async |scenario| {
@@ -290,7 +291,6 @@ fn a_node_says_over_http_what_it_is() {
 }
 
 /// Requests that are no good: what they are told, with a good token and without one.
-/// Planted bug: a path that was decoded twice. Caught.
 #[test]
 fn bad_requests_are_told_so() {
     run("http::bad_requests_are_told_so", async |scenario| {

@@ -14,7 +14,8 @@ use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 use crate::http_client::Http;
 use crate::{ensure, make, run, start, text, wish};
 
-/// Planted bug: the token of a forwarded call in a TRACE line. Caught. The scan itself is
+/// Planted bugs: the token of a forwarded call in a TRACE line; the URI of an HTTP request in one.
+/// Caught. The scan itself is
 /// tested on planted canaries in each run.
 #[test]
 fn no_name_and_no_secret_on_disk_or_in_logs() {

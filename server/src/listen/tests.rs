@@ -384,8 +384,12 @@ async fn http1_clients_are_answered_in_json_and_bounded() {
         ..EdgeLimits::default()
     };
     let server = plain(limits).await;
-    // A short request isn't silence: shorter than the preface of HTTP/2, and answered twice over
-    // one connection, which ends when it has been idle.
+    // A request may be shorter than the preface of HTTP/2: it isn't silence.
+    let answer = http1(server.address, b"GET /a HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let silent = "tenure_connections_ended_total{listener=\"client\",reason=\"silent\"} 1";
+    assert!(!server.metric(silent));
+    // Answered twice over one connection, which ends when it has been idle.
     let twice = "GET /a HTTP/1.1\r\n\r\n".repeat(2);
     let answer = http1(server.address, twice.as_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 2, "{answer}");

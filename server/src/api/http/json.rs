@@ -329,6 +329,7 @@ mod tests {
         assert!(refused(&r#"{"a":"#.repeat(100_000)).contains("levels"));
     }
 
+    /// Planted bug: values weren't counted. Caught.
     #[test]
     fn values_strings_and_digits_are_bounded() {
         let list = |n: usize, what: &str| format!("[{}]", vec![what; n].join(","));

