@@ -253,7 +253,10 @@ fn a_node_says_over_http_what_it_is() {
         http.ask("GET", "auth/token/lookup-self", "")
             .await?
             .must_be(503)?;
-        http.ask("GET", "sys/leader", "").await?.must_be(503)?;
+        let leader = http.ask("GET", "sys/leader", "").await?.must_be(503)?;
+        ensure(leader.text("/errors/0")? == "Vault is sealed", || {
+            leader.body.clone()
+        })?;
         http.ask("POST", "sys/unseal", r#"{"key":"no share"}"#)
             .await?
             .must_be(400)?;

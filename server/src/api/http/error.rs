@@ -63,6 +63,9 @@ pub fn refused(refusal: &Status, pattern: &str) -> Reply {
         StatusCode::NO_CONTENT => return Reply::done(),
         // Nobody learns whether a token was unknown, expired, revoked or too weak.
         StatusCode::FORBIDDEN => "permission denied",
+        // The peers' command lines look for these words, to show the status of a sealed node.
+        _ if reason == "SEALED" => "Vault is sealed",
+        _ if reason == "NOT_INITIALIZED" => "Vault is sealed: this node is not initialized",
         _ => refusal.message(),
     };
     Reply::error(status, refusal.code(), message)

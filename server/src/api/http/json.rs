@@ -300,6 +300,40 @@ mod tests {
         assert!(parse(b"\"\xff\"").is_err());
     }
 
+    /// Texts that were changed at random are read, or refused, as another reader does.
+    #[test]
+    fn changed_texts_are_judged_as_another_reader_judges_them() {
+        const BYTES: &[u8] = b"{}[]:,\"\\ \n-+.01289aeEnulltrfs\x00\x7f\xc3\xa4\xff";
+        let base: &[u8] = br#"{"a":[1,-2.5,"x\u00e4\\",{"b":null}],"c":true,"d":{"e":[[]]},"f":0}"#;
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        let mut good = 0;
+        for _ in 0..50_000 {
+            let mut text = base.to_vec();
+            for _ in 0..=next(3) {
+                let (at, byte) = (next(text.len()), BYTES[next(BYTES.len())]);
+                match next(3) {
+                    0 => text[at] = byte,
+                    1 => text.insert(at, byte),
+                    _ => drop(text.remove(at)),
+                }
+            }
+            let other = serde_json::from_slice::<serde_json::Value>(&text);
+            let shown = String::from_utf8_lossy(&text);
+            assert_eq!(parse(&text).is_ok(), other.is_ok(), "{shown}");
+            good += usize::from(other.is_ok());
+        }
+        assert!(
+            good > 1_000,
+            "only {good} were good: the test proves little"
+        );
+    }
+
     #[test]
     fn numbers_keep_their_digits() {
         for digits in [
