@@ -3,7 +3,7 @@
 CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy lint fmt check build bench bench-quick bench-failover \
+.PHONY: help demo test test-deploy lint fmt check build bench bench-quick conformance bench-failover \
 	bench-ready bench-steady bench-build faults-full snapshot-memory-full
 
 help: ## list the targets
@@ -19,6 +19,11 @@ demo: ## the main job on three real nodes: seal, tokens, revocation, failover
 test: test-deploy ## all tests: units, properties, crash tests, clusters of real processes
 	$(CARGO) build --locked --workspace --all-targets --features tenure-raft/failpoints
 	$(CARGO) test --locked --workspace --features tenure-raft/failpoints
+
+PROBES ?= ../shared/probes
+conformance: ## the HTTP API against the suite of cases in $(PROBES), with totals
+	$(CARGO) build --locked -p tenure-cli
+	tests/conformance/run --tenure "$${CARGO_TARGET_DIR:-target}/debug/tenure" --probes "$(PROBES)"
 
 test-deploy: ## the manifests of deploy/ against the Kubernetes schemas
 	.ci/kubernetes-validate

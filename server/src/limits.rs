@@ -55,6 +55,13 @@ pub const RUNTIME_END_MS_MAX: u64 = 1_000;
 pub const HTTP2_PING_INTERVAL_MS: u64 = 30_000;
 /// A ping must be answered within so long.
 pub const HTTP2_PING_TIMEOUT_MS: u64 = 10_000;
+/// The head of an HTTP/1.1 request must be complete within so long. It counts from the end of the
+/// request before it, so that an idle connection that is kept alive ends after so long, too.
+pub const HTTP1_HEAD_MS_MAX: u64 = 60_000;
+/// Most headers of one HTTP/1.1 request. Vault's clients send a dozen.
+pub const HTTP1_HEADERS_MAX: usize = 100;
+/// Smallest buffer for the head of an HTTP/1.1 request: the HTTP library takes no less.
+pub const HTTP1_BUFFER_BYTES_MIN: usize = 8 << 10;
 /// What a stream may send before we read it.
 pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// What a connection may send before we read it: this, not streams times their window, is what a
@@ -69,6 +76,32 @@ pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 << 10;
 pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
 /// Streams that *we* had to reset because of the client's errors: above this it is ended.
 pub const HTTP2_ERROR_RESETS_MAX: usize = 256;
+
+/// Most bytes of the path of an HTTP request, still encoded. The longest lease id, every byte of it
+/// percent-encoded, fits.
+pub const HTTP_PATH_BYTES_MAX: usize = 4 << 10;
+/// Most bytes of the query of an HTTP request: a token of the longest kind fits.
+pub const HTTP_QUERY_BYTES_MAX: usize = 8 << 10;
+/// Most parameters in a query: every route knows a handful.
+pub const HTTP_QUERY_PAIRS_MAX: usize = 64;
+/// Most bytes of a too large HTTP body that are read and thrown away, so that a client that sends all
+/// before it reads learns why it was refused. Vault's limit of a body.
+pub const HTTP_DRAIN_BYTES_MAX: usize = 32 << 20;
+/// Deepest nesting of a JSON body. Each level costs stack while it is read; no field of ours nests
+/// deeper than three, and secrets that people keep rarely deeper than ten.
+pub const HTTP_JSON_DEPTH_MAX: usize = 64;
+/// Most values (of objects and arrays together) in a JSON body. `[[],[],…]` costs three bytes a
+/// value on the wire and some thirty in memory: this bounds what one body can grow to.
+pub const HTTP_JSON_VALUES_MAX: usize = 20_000;
+/// Most strings in a JSON body, keys included: each is an allocation. Well above the 1,000 that
+/// users of OpenBao run into.
+pub const HTTP_JSON_STRINGS_MAX: usize = 10_000;
+/// Most bytes of one number in a JSON body: numbers keep their digits, so digits are bounded.
+pub const HTTP_JSON_NUMBER_BYTES_MAX: usize = 256;
+/// Most rows that an HTTP list gathers from pages before it is refused: it can't be paged.
+pub const HTTP_LIST_ROWS_MAX: usize = 10_000;
+/// Most pages of a count over HTTP; each looks at 1,000 leases.
+pub const HTTP_PAGES_MAX: usize = 1_000;
 
 /// Most connections of the health-only listener: an orchestrator needs a handful.
 pub const HEALTH_CONNECTIONS_MAX: usize = 64;

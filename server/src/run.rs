@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::grpc::Services,
+    api::{Doors, grpc::Services, http},
     config::{Config, ConfigError, DevOptions, Environment},
     error::Error,
     expiration::{self, DueHead},
@@ -316,6 +316,7 @@ async fn listen(
             .add_descriptors(set)
             .map_err(|error| build(&error))?;
     }
+    methods.add_patterns(http::patterns(), http::pattern_of);
     let edge = Edge {
         metrics: Arc::clone(metrics),
         methods: Arc::new(methods),
@@ -331,11 +332,12 @@ async fn listen(
         let bound = ClientListener::bind(listener).await?;
         tracing::info!(address = %bound.address(), "clients are served here");
         reloads.extend(bound.tls_reload());
-        let routes = services
+        let grpc = services
             .routes()
             .map_err(|error| build(&error))?
             .add_service(health.clone().into_server());
-        let serving = serve_clients(bound, routes, edge.clone(), stop.clone());
+        let doors = Doors::new(grpc, services.clone());
+        let serving = serve_clients(bound, doors, edge.clone(), stop.clone());
         tasks.spawn(async move {
             let drained = serving.await;
             tracing::info!(cut = drained.cut, "a client listener has ended");

@@ -8,6 +8,8 @@ mod deploy;
 mod disk;
 mod failover;
 mod health;
+mod http;
+mod http_client;
 mod input;
 mod lease;
 mod main_path;

@@ -11,9 +11,11 @@ use tenure_client::proto::{CreateTokenRequest, GrantLeaseRequest};
 use tenure_tests::Scenario;
 use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 
+use crate::http_client::Http;
 use crate::{ensure, make, run, start, text, wish};
 
-/// Planted bug: the token of a forwarded call in a TRACE line. Caught. The scan itself is
+/// Planted bugs: the token of a forwarded call in a TRACE line; the URI of an HTTP request in one.
+/// Caught. The scan itself is
 /// tested on planted canaries in each run.
 #[test]
 fn no_name_and_no_secret_on_disk_or_in_logs() {
@@ -101,6 +103,65 @@ async fn leases(cluster: &ServerCluster, index: usize) -> Outcome<()> {
     root.revoke_prefix(&path).await.map_err(text)
 }
 
+/// The same at the HTTP door: in the path, the query, the headers and the body, well and badly.
+async fn over_http(cluster: &ServerCluster, index: usize) -> Outcome<()> {
+    let name = |what: &str| format!("QZJXKhttp{what}{index}VWPTGH");
+    let root = cluster.root();
+    let mut http = Http::to(cluster, index, root.expose()).await?;
+    let grant = format!("sys/leases/grant/{}", name("path"));
+    let granted = http.ask("PUT", &grant, "").await?.must_be(200)?;
+    let renew = format!("sys/leases/renew/{}", granted.text("/lease_id")?);
+    http.ask("PUT", &renew, "").await?.must_be(200)?;
+    let body = format!(
+        r#"{{"id":"{}","meta":{{"{}":"{}"}},"{}":1}}"#,
+        name("id"),
+        name("key"),
+        name("value"),
+        name("unknown")
+    );
+    let made = http.ask("POST", "auth/token/create", &body).await?;
+    made.must_be(200)?;
+    let query = format!("auth/token/lookup?token={}&{}=1", name("id"), name("query"));
+    http.ask("GET", &query, "").await?.must_be(200)?;
+    for (verb, path, body, status) in [
+        ("GET", name("mount"), String::new(), 404),
+        ("GET", format!("a/../{}", name("dots")), String::new(), 400),
+        (
+            "POST",
+            "auth/token/create".to_owned(),
+            format!(r#"{{"ttl":"{}""#, name("broken")),
+            400,
+        ),
+        (
+            "POST",
+            "auth/token/create".to_owned(),
+            format!(r#"{{"ttl":"{}"}}"#, name("ttl")),
+            400,
+        ),
+        (
+            "POST",
+            "sys/unseal".to_owned(),
+            format!(r#"{{"key":"{}"}}"#, name("share")),
+            400,
+        ),
+    ] {
+        http.ask(verb, &path, &body).await?.must_be(status)?;
+    }
+    let headers = format!(
+        "x-vault-token: {}\r\nx-vault-namespace: {}\r\n",
+        name("token"),
+        name("namespace")
+    );
+    let target = "/v1/auth/token/lookup-self";
+    http.send("GET", target, &headers, "").await?.must_be(404)?;
+    let wrong = name("wrong");
+    http.with(&wrong)
+        .ask("GET", "auth/token/lookup-self", "")
+        .await?
+        .must_be(403)?;
+    Ok(())
+}
+
 /// Uses every field that holds text, through every node, well and badly.
 async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>)>> {
     let mut canaries: Vec<(&'static str, Vec<u8>)> = Vec::new();
@@ -143,6 +204,7 @@ async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>
             root.renew_token(token, None).await.map_err(text)?;
         }
         leases(cluster, index).await?;
+        over_http(cluster, index).await?;
         let (dead, dead_accessor) = make(&root, wish("")).await?;
         root.revoke_accessor(&dead_accessor).await.map_err(text)?;
         // What is wrong must not be written down either.

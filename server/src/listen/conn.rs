@@ -1,5 +1,5 @@
-//! One connection: preface in time, age, idleness, the polite end and the hard one. Knows HTTP/2
-//! and nothing of what is asked.
+//! One connection: preface in time, age, idleness, the polite end and the hard one. Knows HTTP/1.1
+//! and HTTP/2, and nothing of what is asked.
 
 use std::convert::Infallible;
 use std::hash::BuildHasher;
@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub struct ConnInfo {
 pub(super) struct Activity {
     since: Instant,
     bytes_read: AtomicU64,
+    called: AtomicBool,
     open_calls: AtomicUsize,
     last_call_ended_ms: AtomicU64,
 }
@@ -59,6 +60,7 @@ impl Activity {
         Self {
             since,
             bytes_read: AtomicU64::new(0),
+            called: AtomicBool::new(false),
             open_calls: AtomicUsize::new(0),
             last_call_ended_ms: AtomicU64::new(0),
         }
@@ -66,8 +68,16 @@ impl Activity {
 
     /// Counts a call until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> OpenCall {
+        self.called.store(true, Ordering::Relaxed);
         self.open_calls.fetch_add(1, Ordering::Relaxed);
         OpenCall(self.clone())
+    }
+
+    /// Whether nothing came yet that looks like HTTP. A request of HTTP/1.1 may be shorter than
+    /// the preface of HTTP/2.
+    fn is_silent(&self) -> bool {
+        self.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES
+            && !self.called.load(Ordering::Relaxed)
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -146,10 +156,17 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
     }
 }
 
-/// The HTTP settings of a listener. HTTP/2 alone for now: dropping `http2_only` is all that HTTP/1
-/// on the same port needs here.
+/// The HTTP settings of a listener: both versions on one port, told apart by how a client begins.
 fn http(limits: &EdgeLimits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let head_bytes = usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX);
+    let head_wait = Duration::from_millis(limits::HTTP1_HEAD_MS_MAX);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_wait.min(limits.connection_idle_max))
+        .max_headers(limits::HTTP1_HEADERS_MAX)
+        .max_buf_size(head_bytes.max(limits::HTTP1_BUFFER_BYTES_MIN));
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -173,7 +190,7 @@ pub(super) enum End {
     Closed,
     /// By us, with calls or bytes still on the way.
     Cut,
-    /// By us: nothing that looks like HTTP/2 came in time.
+    /// By us: nothing that looks like HTTP came in time.
     NoPreface,
 }
 
@@ -236,7 +253,7 @@ where
                 if cut_at.is_some() {
                     return End::Cut;
                 }
-                if activity.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES {
+                if activity.is_silent() {
                     if now >= preface_by {
                         return End::NoPreface;
                     }
@@ -262,7 +279,7 @@ fn next_look(
     let now = Instant::now();
     let idle_at = activity.idle_since().unwrap_or(now) + limits.connection_idle_max;
     let next = idle_at.min(old_at);
-    if activity.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES && now < preface_by {
+    if activity.is_silent() && now < preface_by {
         // It may say something meanwhile; while it doesn't, only the preface's time counts.
         return if next > now {
             next.min(preface_by)

@@ -3,6 +3,7 @@
 
 mod accept;
 mod conn;
+mod door;
 mod layers;
 mod methods;
 mod refusal;
@@ -21,6 +22,7 @@ use tower::Service;
 
 pub use accept::Drained;
 pub use conn::ConnInfo;
+pub use door::Door;
 pub use layers::{Deadline, RequestId};
 pub use methods::{MethodName, Methods};
 pub use refusal::{APPLIED_KEY, Applied, ERROR_DOMAIN, refusal};
@@ -122,7 +124,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
 /// Serves clients until `stop` is cancelled: then no new connection is accepted, the open ones get
 /// a GOAWAY, calls in flight have the drain time to end, and what is left is cut.
 ///
-/// `service` is any gRPC service, such as `tonic::service::Routes`; the stack of `stack.rs` is put
+/// `service` is any HTTP service, such as `tonic::service::Routes` or both doors; the stack of `stack.rs` is put
 /// around it. When a deadline passes or a client goes away, the future of its call is dropped: what
 /// must not stop half-way has to run in a task of its own.
 pub async fn serve_clients<S>(

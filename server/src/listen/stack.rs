@@ -7,7 +7,9 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
 use super::Edge;
-use super::layers::{Admit, EnforceDeadline, LimitMessages, Observe, Rescue, Scrub, StepLayer};
+use super::layers::{
+    Admit, EnforceDeadline, LimitMessages, Observe, Rescue, Scrub, Speak, StepLayer,
+};
 use crate::limits::EdgeLimits;
 
 /// Puts the layers around `service`. A request passes them from the first to the last.
@@ -35,6 +37,8 @@ where
     ServiceBuilder::new()
         // Names, times and counts everything below, refusals too: first, so that nothing escapes it.
         .layer(StepLayer(Observe::new(edge)))
+        // Says in JSON what the layers below refuse, to those who speak HTTP.
+        .layer(StepLayer(Speak))
         // Takes away what only nodes may say, before anything can believe it.
         .layer(StepLayer(Scrub))
         // Refuses what is too much, at once, before it costs anything.

@@ -364,6 +364,54 @@ async fn silent_and_slow_clients_are_cut() {
     .await;
 }
 
+/// Sends bytes of HTTP/1.1 and reads until the server hangs up, or has nothing more to say.
+async fn http1(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(PATIENCE, read).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn http1_clients_are_answered_in_json_and_bounded() {
+    let limits = EdgeLimits {
+        connection_idle_max: Duration::from_millis(300),
+        handshake_max: Duration::from_millis(100),
+        request_bytes_max: 64,
+        header_bytes_max: 8 << 10,
+        ..EdgeLimits::default()
+    };
+    let server = plain(limits).await;
+    // A request may be shorter than the preface of HTTP/2: it isn't silence.
+    let answer = http1(server.address, b"GET /a HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let silent = "tenure_connections_ended_total{listener=\"client\",reason=\"silent\"} 1";
+    assert!(!server.metric(silent));
+    // Answered twice over one connection, which ends when it has been idle.
+    let twice = "GET /a HTTP/1.1\r\n\r\n".repeat(2);
+    let answer = http1(server.address, twice.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 2, "{answer}");
+    assert!(answer.contains("{\"errors\":["), "{answer}");
+    // Half a head doesn't hold a connection.
+    http1(server.address, b"GET /a HTTP/1.1\r\nhost: a\r\nx-half").await;
+    // A body above the limit: by its announced length, and by what comes.
+    let waits = "POST /a HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 65\r\n\r\n";
+    let answer = http1(server.address, waits.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let long = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 50000000\r\n\r\n";
+    let answer = http1(server.address, long.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    // A head above the limit.
+    let head = format!("GET /a HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(9 << 10));
+    let answer = http1(server.address, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let many = format!("GET /a HTTP/1.1\r\n{}\r\n", "x: a\r\n".repeat(101));
+    let answer = http1(server.address, many.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
 #[tokio::test]
 async fn idle_and_old_connections_end() {
     let idle = EdgeLimits {
@@ -712,6 +760,15 @@ async fn no_metadata_value_reaches_the_log_at_trace() {
             metadata.insert("x-request-id", "hvs.canary".parse().unwrap());
             let _ = call_path(channel.clone(), path, request).await;
         }
+    }
+    // The same at the other door: in the path, the query, the headers and the body.
+    for verb in ["GET", "POST", "hvs.canary"] {
+        let request = format!(
+            "{verb} /v1/hvs.canary?token=hvs.canary HTTP/1.1\r\nhost: hvs.canary\r\nconnection: \
+             close\r\nx-vault-token: hvs.canary\r\nauthorization: Bearer hvs.canary\r\nx-other: \
+             hvs.canary\r\ncontent-length: 12\r\n\r\n\"hvs.canary\""
+        );
+        http1(server.address, request.as_bytes()).await;
     }
     server.stop.cancel();
     server.done.await.unwrap();

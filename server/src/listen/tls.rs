@@ -18,7 +18,7 @@ use crate::limits::FILE_BYTES_MAX;
 
 /// What is spoken inside TLS. `http/1.1` joins when something answers it: offering it now would
 /// turn a clear handshake error into a broken connection.
-const ALPN: [&[u8]; 1] = [b"h2"];
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -55,7 +55,7 @@ pub enum Access {
     Here,
 }
 
-/// A call: a message that can be planned. What may be forwarded stands in one list (`api::grpc`).
+/// A call: a message that can be planned. All of them stand in one list (`api::calls`).
 pub trait Call: Message + Default + Clone + 'static {
     /// Full name, "/tenure.v1.TokenService/CreateToken".
     const METHOD: &'static str;

@@ -1,4 +1,4 @@
-//! The gRPC services, one file each, and the one list of calls that a standby may pass on.
+//! The gRPC services, one file each, and the dispatch of calls that a standby passed on.
 
 mod cluster;
 pub use cluster::join_error;
@@ -15,9 +15,10 @@ use tenure_proto::v1;
 use tonic::{Status, service::Routes};
 
 use crate::{
+    api::calls::calls,
     error::Error,
     limits::REQUEST_BYTES_CEILING,
-    pipeline::{Call, Context, Pipeline},
+    pipeline::{Access, Call, Context, Pipeline},
     seal::Sealer,
 };
 
@@ -64,7 +65,7 @@ impl Services {
     }
 }
 
-/// Dispatches a forwarded call by its method: the visible list of what may be forwarded.
+/// Dispatches a forwarded call by its method. What is about one node is never passed on.
 macro_rules! forwardable {
     ($($call:ty),* $(,)?) => {
         impl Pipeline {
@@ -78,7 +79,7 @@ macro_rules! forwardable {
                 body: Bytes,
                 context: Context,
             ) -> Result<Bytes, Status> {
-                $(if method == <$call as Call>::METHOD {
+                $(if method == <$call as Call>::METHOD && <$call as Call>::ACCESS != Access::Here {
                     return self.call_encoded::<$call>(body, &context).await;
                 })*
                 Err(Error::invalid_argument("no call of this name is forwarded").into())
@@ -87,33 +88,4 @@ macro_rules! forwardable {
     };
 }
 
-forwardable! {
-    v1::CreateTokenRequest,
-    v1::LookupTokenRequest,
-    v1::LookupSelfRequest,
-    v1::LookupAccessorRequest,
-    v1::RenewTokenRequest,
-    v1::RenewSelfRequest,
-    v1::RenewAccessorRequest,
-    v1::RevokeTokenRequest,
-    v1::RevokeSelfRequest,
-    v1::RevokeOrphanRequest,
-    v1::RevokeAccessorRequest,
-    v1::ListAccessorsRequest,
-    v1::GrantLeaseRequest,
-    v1::LookupLeaseRequest,
-    v1::RenewLeaseRequest,
-    v1::RevokeLeaseRequest,
-    v1::RevokePrefixRequest,
-    v1::ListLeasesRequest,
-    v1::CountLeasesRequest,
-    v1::WritePolicyRequest,
-    v1::ReadPolicyRequest,
-    v1::ListPoliciesRequest,
-    v1::DeletePolicyRequest,
-    v1::GetCapabilitiesRequest,
-    v1::GetClusterStatusRequest,
-    v1::CreateJoinTokenRequest,
-    v1::RemovePeerRequest,
-    v1::StepDownRequest,
-}
+calls!(forwardable);

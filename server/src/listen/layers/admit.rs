@@ -17,8 +17,9 @@ use super::{Next, Step, pass};
 use crate::limits::EdgeLimits;
 use crate::telemetry::Metrics;
 
-/// Health is never shed: a busy node must not look like a dead one. It has bounds of its own.
-const NEVER_SHED: &str = "/grpc.health.v1.Health/";
+/// Health is never shed: a busy node must not look like a dead one. Both have bounds of their own:
+/// watches are counted, and the answer over HTTP comes from memory.
+const NEVER_SHED: [&str; 2] = ["/grpc.health.v1.Health/", "/v1/sys/health"];
 
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct Admit {
@@ -39,7 +40,8 @@ impl Admit {
 
 impl Step for Admit {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
-        if request.uri().path().starts_with(NEVER_SHED) {
+        let path = request.uri().path();
+        if path.starts_with(NEVER_SHED[0]) || path == NEVER_SHED[1] {
             return pass(next, request).await;
         }
         // `running` is given back with the head of the answer, `open` with its last byte: a stream

@@ -1,18 +1,19 @@
 //! The size limit of one message. gRPC announces each message's length, so a too large one is
-//! refused before it is read, in unary calls and in streams alike.
+//! refused before it is read, in unary calls and in streams alike. An HTTP body is one message.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{Request, Response, header::EXPECT};
 use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::super::door::Door;
 use super::super::refusal::{Applied, refusal};
 use super::{Next, Step, pass};
-use crate::limits::EdgeLimits;
+use crate::limits::{EdgeLimits, HTTP_DRAIN_BYTES_MAX};
 
 /// One byte of flags and four of length, before each message.
 const PREFIX_BYTES: usize = 5;
@@ -32,6 +33,9 @@ impl LimitMessages {
 
 impl Step for LimitMessages {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+        if Door::of(&request) == Door::Http {
+            return self.whole(request, next).await;
+        }
         let frames = Framing {
             message_bytes_max: self.message_bytes_max,
             ..Framing::default()
@@ -41,6 +45,27 @@ impl Step for LimitMessages {
             request.map(|inner| Body::new(Limited { inner, frames })),
         )
         .await
+    }
+}
+
+impl LimitMessages {
+    /// The same for HTTP, where a request is one message.
+    async fn whole<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+        let max = self.message_bytes_max;
+        let announced = http_body::Body::size_hint(request.body()).lower();
+        let waits = request.headers().contains_key(EXPECT);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        if announced > max.saturating_add(HTTP_DRAIN_BYTES_MAX) || (announced > max && waits) {
+            return too_large(max, Applied::No).into_http();
+        }
+        let whole = |inner| {
+            Body::new(Whole {
+                inner,
+                read: 0,
+                max,
+            })
+        };
+        pass(next, request.map(whole)).await
     }
 }
 
@@ -87,13 +112,60 @@ impl Framing {
         } else {
             Applied::Maybe
         };
-        let message = format!("a message is larger than {} bytes", self.message_bytes_max);
-        refusal(
-            Code::ResourceExhausted,
-            "MESSAGE_TOO_LARGE",
-            &message,
-            applied,
-        )
+        too_large(self.message_bytes_max, applied)
+    }
+}
+
+fn too_large(max: usize, applied: Applied) -> Status {
+    let message = format!("a message is larger than {max} bytes");
+    refusal(
+        Code::ResourceExhausted,
+        "MESSAGE_TOO_LARGE",
+        &message,
+        applied,
+    )
+}
+
+/// The body of an HTTP request: one message, whose length may not be known before its end.
+struct Whole {
+    inner: Body,
+    read: usize,
+    max: usize,
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        loop {
+            let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+            let length = match &frame {
+                Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+                _ => 0,
+            };
+            self.read = self.read.saturating_add(length);
+            let over = self.read.saturating_sub(self.max);
+            if over == 0 || matches!(frame, Some(Err(_))) {
+                return Poll::Ready(frame);
+            }
+            if frame.is_none() || over > HTTP_DRAIN_BYTES_MAX {
+                return Poll::Ready(Some(Err(too_large(self.max, Applied::No))));
+            }
+            // Thrown away.
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // The end of a too large body is its refusal.
+        self.read <= self.max && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
@@ -170,5 +242,35 @@ mod tests {
                 .unwrap();
             assert_eq!(frames.messages, 4);
         }
+    }
+
+    /// Reads a body of `pieces` pieces of `length` bytes, of unknown length, under a limit of 100.
+    async fn read_whole(pieces: usize, length: usize) -> (Result<usize, Status>, usize) {
+        use http_body_util::{BodyExt, StreamBody};
+        let given = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = given.clone();
+        let frames = (0..pieces).map(move |_| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, Status>(Frame::data(Bytes::from(vec![7; length])))
+        });
+        let whole = Whole {
+            inner: Body::new(StreamBody::new(tokio_stream::iter(frames))),
+            read: 0,
+            max: 100,
+        };
+        let read = whole.collect().await.map(|all| all.to_bytes().len());
+        (read, given.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn an_http_body_of_unknown_length_is_bounded_and_thrown_away_in_bounds() {
+        assert_eq!(read_whole(10, 10).await.0.unwrap(), 100);
+        assert_eq!(read_whole(0, 0).await.0.unwrap(), 0);
+        let (read, given) = read_whole(11, 10).await;
+        assert_eq!(read.unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(given, 11, "all of it was read");
+        let (read, given) = read_whole(100, 1 << 20).await;
+        assert_eq!(read.unwrap_err().code(), Code::ResourceExhausted);
+        assert!(given < 40, "{given} pieces of it were read");
     }
 }

@@ -6,6 +6,7 @@ mod message;
 mod observe;
 mod rescue;
 mod scrub;
+mod speak;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ pub(super) use observe::Observe;
 pub use observe::RequestId;
 pub(super) use rescue::Rescue;
 pub(super) use scrub::Scrub;
+pub(super) use speak::Speak;
 
 /// What comes after a layer.
 pub(super) trait Next:

@@ -53,7 +53,17 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:08x}", self.process, self.number)
+        // In the shape of a UUID, which clients of Vault expect.
+        let (p, n) = (self.process, self.number);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            p >> 32,
+            p >> 16 & 0xffff,
+            p & 0xffff,
+            n >> 48,
+            n & 0xffff_ffff_ffff
+        )
     }
 }
 
@@ -75,7 +85,7 @@ impl Observe {
 impl Step for Observe {
     async fn run<N: Next>(self, mut request: Request<Body>, next: N) -> Response<Body> {
         let id = RequestId::next();
-        let method = self.methods.name(request.uri().path());
+        let method = self.methods.name_of(&request);
         let conn = request.extensions().get::<ConnInfo>();
         let span = match conn {
             Some(conn) => {
@@ -97,7 +107,9 @@ impl Step for Observe {
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(ID_HEADER, value);
         }
-        let head_code = code_of(response.headers());
+        // The HTTP door says it beside its answer: its status holds less.
+        let said = response.extensions().get::<Code>().copied();
+        let head_code = said.or_else(|| code_of(response.headers()));
         if http_body::Body::is_end_stream(response.body()) {
             record.finish(head_code.unwrap_or(Code::Unknown));
         }
@@ -172,7 +184,12 @@ impl<O: Unpin> http_body::Body for Observed<O> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(code) = frame.trailers_ref().and_then(code_of) {
+                let code = match frame.trailers_ref() {
+                    Some(trailers) => code_of(trailers),
+                    // A body of known length is not asked again after its last byte.
+                    None => self.head_code.filter(|_| self.inner.is_end_stream()),
+                };
+                if let Some(code) = code {
                     self.record.finish(code);
                 }
             }

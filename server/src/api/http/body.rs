@@ -1,0 +1,310 @@
+//! What an HTTP request carries: captures, query and body fields, with the lenience of the peers
+//! about types. Each field is taken once; what nobody took is told in a warning.
+
+use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use http_body_util::BodyExt;
+use prost_types::Duration;
+use tenure_core::types::Ttl;
+use tonic::{Code, Status, body::Body};
+
+use super::{
+    json::{self, Json},
+    route::percent_decode,
+};
+use crate::{
+    error::Error,
+    limits::{HTTP_QUERY_BYTES_MAX, HTTP_QUERY_PAIRS_MAX},
+};
+
+/// A request, ready to become a call. It has no `Debug`: it may hold secrets.
+pub struct Input {
+    /// The pattern of its route.
+    pub pattern: &'static str,
+    /// What the pattern captured.
+    pub captures: Vec<String>,
+    /// The query.
+    pub query: Pairs,
+    /// The fields of the body.
+    pub fields: Fields,
+    /// The token in its headers, for calls that mean it when they name none.
+    pub own_token: Option<String>,
+}
+
+impl Input {
+    /// The first capture of the pattern.
+    pub fn capture(&self) -> Option<&str> {
+        self.captures.first().map(String::as_str)
+    }
+
+    /// A text of the path, or else of the body.
+    ///
+    /// # Errors
+    /// The field is no text.
+    pub fn capture_or_text(&mut self, field: &'static str) -> Result<String, Error> {
+        // Taken in either case: it is a known field.
+        let text = self.fields.text(field)?;
+        Ok(self.capture().map_or(text, str::to_owned))
+    }
+}
+
+/// Parameters of a query or a form, decoded.
+#[derive(Default)]
+pub struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// Too long, too many, or broken.
+    pub fn of_query(query: &str) -> Result<Self, Error> {
+        if query.len() > HTTP_QUERY_BYTES_MAX {
+            let message = format!("the query has more than {HTTP_QUERY_BYTES_MAX} bytes");
+            return Err(Error::invalid_argument(message));
+        }
+        let pairs = Self::parse(query, "the query is not valid")?;
+        if pairs.0.len() > HTTP_QUERY_PAIRS_MAX {
+            let message = format!("the query has more than {HTTP_QUERY_PAIRS_MAX} parameters");
+            return Err(Error::invalid_argument(message));
+        }
+        Ok(pairs)
+    }
+
+    fn parse(text: &str, otherwise: &str) -> Result<Self, Error> {
+        let decode = |text| percent_decode(text, true);
+        text.split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Some((decode(key)?, decode(value)?))
+            })
+            .collect::<Option<_>>()
+            .map(Self)
+            .ok_or_else(|| Error::invalid_argument(otherwise))
+    }
+
+    /// The first value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a parameter says yes.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name)
+            .is_some_and(|value| truth(value) == Some(true))
+    }
+}
+
+/// Reads a body to its end. The edge bounds its size and its time.
+///
+/// # Errors
+/// What the edge refused, or INVALID_ARGUMENT if it broke off.
+pub async fn read(body: Body) -> Result<Bytes, Status> {
+    match body.collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(status) if !status.details().is_empty() => Err(status),
+        Err(_) => Err(Error::invalid_argument("the body could not be read").into()),
+    }
+}
+
+/// The fields of a body.
+#[derive(Default)]
+pub struct Fields(Vec<(String, Json)>);
+
+impl Fields {
+    /// Reads a body: JSON, or a form if it says so and doesn't look like JSON (`curl -d` says so
+    /// of everything).
+    ///
+    /// # Errors
+    /// Broken, beyond a bound, or no object.
+    pub fn of_body(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Error> {
+        let bytes = bytes.trim_ascii();
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
+        let is_form =
+            kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"));
+        if is_form && !matches!(bytes.first(), Some(b'{' | b'[')) {
+            return Self::of_form(bytes);
+        }
+        match json::parse(bytes)? {
+            Json::Null => Ok(Self::default()),
+            Json::Object(fields) => Ok(Self(fields)),
+            _ => Err(Error::invalid_argument("the body must be a JSON object")),
+        }
+    }
+
+    fn of_form(bytes: &[u8]) -> Result<Self, Error> {
+        let broken = "the form is not valid";
+        let text = std::str::from_utf8(bytes).map_err(|_| Error::invalid_argument(broken))?;
+        let pairs = text.split('&').count();
+        if pairs > crate::limits::HTTP_JSON_STRINGS_MAX / 2 {
+            return Err(Error::invalid_argument("the form has too many fields"));
+        }
+        let mut fields: Vec<(String, Json)> = Vec::new();
+        for (key, value) in Pairs::parse(text, broken)?.0 {
+            let value = Json::String(value);
+            // A field that is given more than once is a list.
+            match fields.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, Json::Array(items))) => items.push(value),
+                Some((_, first)) => *first = Json::Array(vec![first.clone(), value]),
+                None => fields.push((key, value)),
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// Takes a field; `null` is as good as none.
+    pub fn take(&mut self, name: &str) -> Option<Json> {
+        let at = self.0.iter().position(|(key, _)| key == name)?;
+        let (_, value) = self.0.swap_remove(at);
+        (!matches!(value, Json::Null)).then_some(value)
+    }
+
+    /// What nobody took, for a warning.
+    pub fn left(&self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut names: Vec<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
+        names.sort_unstable();
+        let names = names.join(", ");
+        Some(format!(
+            "these fields are not known and were ignored: {names}"
+        ))
+    }
+
+    /// A text; numbers and truths become one. Empty if there is none.
+    ///
+    /// # Errors
+    /// It is a list or an object.
+    pub fn text(&mut self, name: &'static str) -> Result<String, Error> {
+        self.take(name).map_or_else(
+            || Ok(String::new()),
+            |value| text(value).ok_or_else(|| wrong(name, "must be a string")),
+        )
+    }
+
+    /// A truth, also as a text or a number.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Error> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let flag = match value {
+            Json::Bool(flag) => Some(flag),
+            other => text(other).and_then(|text| truth(&text)),
+        };
+        flag.map(Some)
+            .ok_or_else(|| wrong(name, "must be true or false"))
+    }
+
+    /// A whole number, also as a text.
+    ///
+    /// # Errors
+    /// It is none, or too large.
+    pub fn integer(&mut self, name: &'static str) -> Result<Option<i64>, Error> {
+        let number = match self.take(name) {
+            None => return Ok(None),
+            Some(Json::Number(digits) | Json::String(digits)) => digits.parse().ok(),
+            Some(_) => None,
+        };
+        number
+            .map(Some)
+            .ok_or_else(|| wrong(name, "must be a whole number"))
+    }
+
+    /// A whole number that can't be negative.
+    ///
+    /// # Errors
+    /// It is none, negative, or too large.
+    pub fn count(&mut self, name: &'static str) -> Result<Option<u32>, Error> {
+        let number = self.integer(name)?.map(u32::try_from).transpose();
+        number.map_err(|_| wrong(name, "must be between 0 and 4294967295"))
+    }
+
+    /// A duration: seconds, or a text such as "90", "1h30m" or "2d".
+    ///
+    /// # Errors
+    /// It is none, or negative.
+    pub fn duration(&mut self, name: &'static str) -> Result<Option<Duration>, Error> {
+        let text = match self.take(name) {
+            None => return Ok(None),
+            Some(Json::Number(text) | Json::String(text)) => text,
+            Some(_) => return Err(wrong(name, "must be a duration")),
+        };
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let ttl: Ttl = text.parse().map_err(|error| wrong(name, error))?;
+        Ok(Some(Duration {
+            seconds: i64::try_from(ttl.as_seconds()).unwrap_or(i64::MAX),
+            nanos: 0,
+        }))
+    }
+
+    /// Texts: a list, or one text, which is one item whatever it holds.
+    ///
+    /// # Errors
+    /// Something in it is no text.
+    pub fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Error> {
+        let items = match self.take(name) {
+            None => return Ok(Vec::new()),
+            Some(Json::Array(items)) => items,
+            Some(one) => vec![one],
+        };
+        let texts: Option<Vec<String>> = items.into_iter().map(text).collect();
+        texts.ok_or_else(|| wrong(name, "must be a list of strings"))
+    }
+
+    /// Named texts; numbers and truths become texts.
+    ///
+    /// # Errors
+    /// It is no object, or something in it is no text.
+    pub fn text_map(&mut self, name: &'static str) -> Result<Vec<(String, String)>, Error> {
+        let fields = match self.take(name) {
+            None => return Ok(Vec::new()),
+            Some(Json::Object(fields)) => fields,
+            Some(_) => return Err(wrong(name, "must be an object of strings")),
+        };
+        let texts: Option<Vec<_>> = fields
+            .into_iter()
+            .map(|(key, value)| Some((key, text(value)?)))
+            .collect();
+        texts.ok_or_else(|| wrong(name, "must be an object of strings"))
+    }
+}
+
+fn wrong(field: &str, problem: impl std::fmt::Display) -> Error {
+    Error::invalid_argument(format!("{field}: {problem}"))
+}
+
+/// Refuses a field that asks for what isn't built.
+pub fn not_offered(what: &str) -> Error {
+    let message = format!("{what} are not offered yet");
+    Error::new(Code::Unimplemented, "NOT_OFFERED", message)
+}
+
+fn text(value: Json) -> Option<String> {
+    match value {
+        Json::String(text) | Json::Number(text) => Some(text),
+        Json::Bool(flag) => Some(flag.to_string()),
+        Json::Null => Some(String::new()),
+        Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

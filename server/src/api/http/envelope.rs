@@ -1,0 +1,255 @@
+//! What goes back to an HTTP client: the envelope of Vault, bare JSON, or nothing. Decides nothing.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+use tonic::{Code, body::Body};
+
+use crate::listen::RequestId;
+
+/// An answer, before it is bytes.
+pub struct Reply {
+    status: StatusCode,
+    code: Code,
+    content: Content,
+}
+
+enum Content {
+    /// No body at all.
+    Nothing,
+    /// The envelope.
+    Enveloped(Box<Envelope>),
+    /// JSON of its own shape.
+    Bare(Value),
+}
+
+#[derive(Default)]
+struct Envelope {
+    lease: Option<(String, bool, i64)>,
+    data: Value,
+    beside: Map<String, Value>,
+    auth: Value,
+    warnings: Vec<String>,
+}
+
+impl Reply {
+    fn enveloped(envelope: Envelope) -> Self {
+        Self {
+            status: StatusCode::OK,
+            code: Code::Ok,
+            content: Content::Enveloped(Box::new(envelope)),
+        }
+    }
+
+    /// 204: done, and nothing to say.
+    pub fn done() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            code: Code::Ok,
+            content: Content::Nothing,
+        }
+    }
+
+    /// 200 with `data`.
+    pub fn data(data: Value) -> Self {
+        Self::enveloped(Envelope {
+            data,
+            ..Envelope::default()
+        })
+    }
+
+    /// 200 with fields that some `sys` paths show both in `data` and beside it. None of them can
+    /// take the place of the envelope's own.
+    pub fn data_and_fields(fields: Map<String, Value>) -> Self {
+        Self::enveloped(Envelope {
+            beside: fields.clone(),
+            data: fields.into(),
+            ..Envelope::default()
+        })
+    }
+
+    /// 200 with `auth`.
+    pub fn auth(auth: Value, warnings: Vec<String>) -> Self {
+        Self::enveloped(Envelope {
+            auth,
+            warnings,
+            ..Envelope::default()
+        })
+    }
+
+    /// 200 about a lease: seconds that it has, and whether it can be renewed.
+    pub fn lease(id: String, seconds: i64, renewable: bool, warnings: Vec<String>) -> Self {
+        Self::enveloped(Envelope {
+            lease: Some((id, renewable, seconds)),
+            warnings,
+            ..Envelope::default()
+        })
+    }
+
+    /// 204, or 200 with warnings if there are any.
+    pub fn done_with(warnings: Vec<String>) -> Self {
+        if warnings.is_empty() {
+            return Self::done();
+        }
+        Self::enveloped(Envelope {
+            warnings,
+            ..Envelope::default()
+        })
+    }
+
+    /// 200 with `data.keys`, sorted; 404 without a word when there are none.
+    pub fn list(keys: impl IntoIterator<Item = String>) -> Self {
+        let mut keys: Vec<String> = keys.into_iter().collect();
+        if keys.is_empty() {
+            return Self {
+                code: Code::NotFound,
+                ..Self::bare(StatusCode::NOT_FOUND, json!({ "errors": [] }))
+            };
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Self::data(json!({ "keys": keys }))
+    }
+
+    /// JSON without an envelope.
+    pub fn bare(status: StatusCode, body: Value) -> Self {
+        Self {
+            status,
+            code: Code::Ok,
+            content: Content::Bare(body),
+        }
+    }
+
+    /// A refusal.
+    pub fn error(status: StatusCode, code: Code, message: &str) -> Self {
+        let body = match message {
+            "" => json!({ "errors": [] }),
+            message => json!({ "errors": [message] }),
+        };
+        Self {
+            code,
+            ..Self::bare(status, body)
+        }
+    }
+
+    /// Adds a warning to an answer with an envelope; others have no place for one.
+    pub fn warn(&mut self, warning: String) {
+        if let Content::Enveloped(envelope) = &mut self.content {
+            envelope.warnings.push(warning);
+        }
+    }
+
+    /// Takes the body away, for HEAD.
+    pub fn without_body(mut self) -> Self {
+        self.content = Content::Nothing;
+        self
+    }
+
+    /// The answer as it goes out. `id` names the request.
+    pub fn into_response(self, id: Option<RequestId>) -> Response<Body> {
+        let body = match self.content {
+            Content::Nothing => None,
+            Content::Bare(value) => Some(value),
+            Content::Enveloped(envelope) => Some(envelope.into_json(id)),
+        };
+        let mut bytes = body.map(|body| body.to_string().into_bytes());
+        if let Some(bytes) = &mut bytes {
+            bytes.push(b'\n');
+        }
+        let has_body = bytes.is_some();
+        let full = |bytes: Vec<u8>| Body::new(http_body_util::Full::new(Bytes::from(bytes)));
+        let mut response = Response::new(bytes.map_or_else(Body::empty, full));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let set = HeaderValue::from_static;
+        headers.insert(header::CACHE_CONTROL, set("no-store"));
+        if has_body {
+            headers.insert(header::CONTENT_TYPE, set("application/json"));
+        }
+        response.extensions_mut().insert(self.code);
+        response
+    }
+}
+
+impl Envelope {
+    fn into_json(self, id: Option<RequestId>) -> Value {
+        let (lease_id, renewable, seconds) = self.lease.unwrap_or_default();
+        let warnings = match self.warnings.is_empty() {
+            true => Value::Null,
+            false => self.warnings.into(),
+        };
+        let mut fields = self.beside;
+        fields.extend([
+            (
+                "request_id".to_owned(),
+                id.map_or_else(String::new, |id| id.to_string()).into(),
+            ),
+            ("lease_id".to_owned(), lease_id.into()),
+            ("renewable".to_owned(), renewable.into()),
+            ("lease_duration".to_owned(), seconds.into()),
+            ("data".to_owned(), self.data),
+            ("wrap_info".to_owned(), Value::Null),
+            ("warnings".to_owned(), warnings),
+            ("auth".to_owned(), self.auth),
+        ]);
+        fields.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn body(reply: Reply) -> (StatusCode, Option<Value>) {
+        let response = reply.into_response(None);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).ok())
+    }
+
+    #[tokio::test]
+    async fn the_envelope_has_these_keys_and_no_other() {
+        let (status, value) = body(Reply::data(json!({"a": 1}))).await;
+        assert_eq!(status, StatusCode::OK);
+        let mut keys: Vec<String> = value
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        keys.sort();
+        let wanted = [
+            "auth",
+            "data",
+            "lease_duration",
+            "lease_id",
+            "renewable",
+            "request_id",
+            "warnings",
+            "wrap_info",
+        ];
+        assert_eq!(keys, wanted);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_204_and_an_empty_list_is_404_without_a_word() {
+        assert_eq!(body(Reply::done()).await, (StatusCode::NO_CONTENT, None));
+        let empty = body(Reply::list([])).await;
+        assert_eq!(
+            empty,
+            (StatusCode::NOT_FOUND, Some(json!({ "errors": [] })))
+        );
+        let (status, full) = body(Reply::list(["b".into(), "a".into(), "b".into()])).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(full.unwrap()["data"], json!({ "keys": ["a", "b"] }));
+        let (status, warned) = body(Reply::done_with(vec!["careful".into()])).await;
+        assert_eq!(
+            (status, warned.unwrap()["warnings"].clone()),
+            (StatusCode::OK, json!(["careful"]))
+        );
+    }
+}

@@ -1,0 +1,287 @@
+//! What needs no token: health, seal status, leader, init and unseal. They answer without an
+//! envelope, and go through the same services as over gRPC.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tenure_proto::v1::{self, seal_service_server::SealService};
+use tonic::{Request, Status};
+
+use super::{
+    Caller, Replying,
+    body::{Input, Pairs, not_offered},
+    cluster::url,
+    envelope::Reply,
+    route::{Operation, Route, read, write},
+};
+use crate::{api::grpc::Services, error::Error};
+
+type Open = fn(Arc<Services>, Caller, Input) -> Replying;
+
+/// The routes that need no token.
+pub const OPEN: [(Route, Open); 7] = [
+    (read("/v1/sys/health"), |services, _, input| {
+        Box::pin(health(services, input))
+    }),
+    (
+        Route {
+            operation: Operation::Head,
+            pattern: "/v1/sys/health",
+        },
+        |services, _, input| Box::pin(health(services, input)),
+    ),
+    (read("/v1/sys/seal-status"), |services, _, _| {
+        Box::pin(seal_status(services))
+    }),
+    (read("/v1/sys/leader"), |services, _, _| {
+        Box::pin(leader(services))
+    }),
+    (read("/v1/sys/init"), |services, _, _| {
+        Box::pin(init_status(services))
+    }),
+    (write("/v1/sys/init"), |services, _, input| {
+        Box::pin(init(services, input))
+    }),
+    (write("/v1/sys/unseal"), |services, _, input| {
+        Box::pin(unseal(services, input))
+    }),
+];
+
+async fn status(services: &Services) -> Result<v1::SealStatus, Status> {
+    let request = Request::new(v1::GetSealStatusRequest {});
+    let answer = services.get_seal_status(request).await?;
+    Ok(answer.into_inner().status.unwrap_or_default())
+}
+
+/// What a node is to a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Uninitialized,
+    Sealed,
+    Standby,
+    Active,
+}
+
+impl Standing {
+    fn of(status: &v1::SealStatus) -> Self {
+        let active = status.ha.as_ref().is_some_and(|ha| ha.active);
+        match (status.initialized, status.sealed) {
+            (false, _) => Self::Uninitialized,
+            (true, true) => Self::Sealed,
+            (true, false) if active => Self::Active,
+            (true, false) => Self::Standby,
+        }
+    }
+
+    /// The status of its health, with what the caller wants instead.
+    fn code(self, query: &Pairs) -> Result<StatusCode, Error> {
+        // All are read: a mistake shows before the day that its code is needed.
+        let asked = |name: &str, otherwise: u16| match query.get(name) {
+            None | Some("") => Ok(otherwise),
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|code| (200..1000).contains(code))
+                .ok_or_else(|| Error::invalid_argument(format!("{name}: not a status"))),
+        };
+        let (active, standby) = (asked("activecode", 200)?, asked("standbycode", 429)?);
+        let (sealed, none) = (asked("sealedcode", 503)?, asked("uninitcode", 501)?);
+        let code = match self {
+            Self::Uninitialized => none,
+            Self::Sealed => sealed,
+            Self::Standby if query.is_true("standbyok") => active,
+            Self::Standby => standby,
+            Self::Active => active,
+        };
+        StatusCode::from_u16(code).map_err(|_| Error::invalid_argument("not a status"))
+    }
+}
+
+async fn health(services: Arc<Services>, input: Input) -> Result<Reply, Status> {
+    let status = status(&services).await?;
+    let standing = Standing::of(&status);
+    let code = standing.code(&input.query)?;
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH);
+    let mut body = json!({
+        "initialized": status.initialized,
+        "sealed": status.sealed,
+        "standby": standing != Standing::Active,
+        "performance_standby": false,
+        "replication_performance_mode": "disabled",
+        "replication_dr_mode": "disabled",
+        "server_time_utc": now.map_or(0, |since| since.as_secs()),
+        "version": status.version,
+    });
+    names(&mut body, &status);
+    let reply = Reply::bare(code, body);
+    // A status without a body has none, whoever asked for it.
+    Ok(if code == StatusCode::NO_CONTENT {
+        reply.without_body()
+    } else {
+        reply
+    })
+}
+
+/// The cluster's name and id, which only an open node shows.
+fn names(body: &mut Value, status: &v1::SealStatus) {
+    if !status.cluster_id.is_empty() {
+        body["cluster_name"] = status.cluster_name.clone().into();
+        body["cluster_id"] = status.cluster_id.clone().into();
+    }
+}
+
+fn seal_status_of(status: &v1::SealStatus) -> Reply {
+    let mut body = json!({
+        "type": status.r#type,
+        "initialized": status.initialized,
+        "sealed": status.sealed,
+        "t": status.threshold,
+        "n": status.shares,
+        "progress": status.progress,
+        "nonce": status.nonce,
+        "version": status.version,
+        "migration": false,
+        "recovery_seal": false,
+        "storage_type": status.storage_type,
+    });
+    names(&mut body, status);
+    Reply::bare(StatusCode::OK, body)
+}
+
+async fn seal_status(services: Arc<Services>) -> Result<Reply, Status> {
+    Ok(seal_status_of(&status(&services).await?))
+}
+
+async fn leader(services: Arc<Services>) -> Result<Reply, Status> {
+    let status = status(&services).await?;
+    match Standing::of(&status) {
+        Standing::Uninitialized => return Err(Error::not_initialized().into()),
+        Standing::Sealed => return Err(Error::sealed().into()),
+        Standing::Standby | Standing::Active => {}
+    }
+    let ha = status.ha.unwrap_or_default();
+    let body = json!({
+        "ha_enabled": true,
+        "is_self": ha.active,
+        "leader_address": ha.leader_address,
+        "leader_cluster_address": url(&ha.leader_cluster_address),
+        "performance_standby": false,
+        "performance_standby_last_remote_wal": 0,
+        "raft_committed_index": ha.committed_index,
+        "raft_applied_index": ha.applied_index,
+    });
+    Ok(Reply::bare(StatusCode::OK, body))
+}
+
+async fn init_status(services: Arc<Services>) -> Result<Reply, Status> {
+    let initialized = status(&services).await?.initialized;
+    let body = json!({ "initialized": initialized });
+    Ok(Reply::bare(StatusCode::OK, body))
+}
+
+fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
+    let fields = &mut input.fields;
+    let call = v1::InitRequest {
+        secret_shares: fields.count("secret_shares")?.unwrap_or(0),
+        secret_threshold: fields.count("secret_threshold")?.unwrap_or(0),
+    };
+    let keys = fields.texts("pgp_keys")?.len();
+    if keys > 0 && u32::try_from(keys) != Ok(call.secret_shares) {
+        let message = "pgp_keys: there must be one for each share";
+        return Err(Error::invalid_argument(message));
+    }
+    // Nobody must get bare shares who asked for encrypted ones.
+    if keys > 0 || !fields.text("root_token_pgp_key")?.is_empty() {
+        return Err(not_offered("shares encrypted with PGP"));
+    }
+    for field in ["stored_shares", "recovery_shares", "recovery_threshold"] {
+        if fields.count(field)?.is_some_and(|count| count > 0) {
+            return Err(not_offered("stored shares and recovery shares"));
+        }
+    }
+    if !fields.texts("recovery_pgp_keys")?.is_empty() {
+        return Err(not_offered("stored shares and recovery shares"));
+    }
+    Ok(call)
+}
+
+async fn init(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
+    let call = init_request(&mut input)?;
+    let made = services.init(Request::new(call)).await?.into_inner();
+    let hex: Vec<String> = made.shares.iter().map(hex::encode).collect();
+    let base64: Vec<String> = made.shares.iter().map(|s| STANDARD.encode(s)).collect();
+    let body = json!({
+        "keys": hex,
+        "keys_base64": base64,
+        "root_token": made.root_token,
+    });
+    Ok(Reply::bare(StatusCode::OK, body))
+}
+
+fn unseal_request(input: &mut Input) -> Result<v1::UnsealRequest, Error> {
+    let fields = &mut input.fields;
+    let reset = fields.flag("reset")?.unwrap_or(false);
+    if fields.flag("migrate")?.unwrap_or(false) {
+        return Err(not_offered("seal migrations"));
+    }
+    let key = fields.text("key")?;
+    if reset {
+        return Ok(v1::UnsealRequest {
+            share: Vec::new(),
+            reset,
+        });
+    }
+    if key.is_empty() {
+        return Err(Error::invalid_argument("key: missing"));
+    }
+    let share = hex::decode(&key)
+        .ok()
+        .or_else(|| STANDARD.decode(&key).ok());
+    let share = share.ok_or_else(|| Error::invalid_argument("key: neither hex nor base64"))?;
+    Ok(v1::UnsealRequest { share, reset })
+}
+
+async fn unseal(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
+    let call = unseal_request(&mut input)?;
+    let answer = services.unseal(Request::new(call)).await?.into_inner();
+    Ok(seal_status_of(&answer.status.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(standing: Standing, query: &str) -> Option<u16> {
+        let query = Pairs::of_query(query).ok()?;
+        standing.code(&query).ok().map(|code| code.as_u16())
+    }
+
+    #[test]
+    fn health_has_the_codes_of_the_peers() {
+        use Standing::{Active, Sealed, Standby, Uninitialized};
+        for (standing, query, wanted) in [
+            (Active, "", Some(200)),
+            (Standby, "", Some(429)),
+            (Sealed, "", Some(503)),
+            (Uninitialized, "", Some(501)),
+            (Active, "activecode=299", Some(299)),
+            (Standby, "standbyok=true", Some(200)),
+            (Standby, "standbyok=true&activecode=203", Some(203)),
+            (Standby, "perfstandbyok=true", Some(429)),
+            (Standby, "standbycode=299", Some(299)),
+            (Sealed, "sealedcode=203", Some(203)),
+            (Uninitialized, "uninitcode=202", Some(202)),
+            (Uninitialized, "sealedcode=204", Some(501)),
+            (Active, "activecode=abc", None),
+            (Active, "sealedcode=abc", None),
+            (Active, "activecode=99", None),
+            (Active, "activecode=1000", None),
+            (Active, "activecode=-200", None),
+        ] {
+            assert_eq!(code(standing, query), wanted, "{standing:?} {query}");
+        }
+    }
+}

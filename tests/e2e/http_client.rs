@@ -1,0 +1,188 @@
+//! HTTP/1.1 as plain clients speak it: one connection, kept alive, every byte as the test wants it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tenure_tests::server_cluster::{Outcome, ServerCluster};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::text;
+
+/// An answer takes longer than this only from a node that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// No answer of these tests is longer.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A connection, with the token that its requests show.
+pub struct Http {
+    stream: Box<dyn Stream>,
+    token: Option<String>,
+    left: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// Its body as JSON; `null` if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// A text in its JSON, by pointer.
+    pub fn text(&self, pointer: &str) -> Outcome<String> {
+        let found = self.json();
+        let found = found.pointer(pointer).and_then(Value::as_str);
+        found
+            .map(str::to_owned)
+            .ok_or_else(|| format!("no {pointer} in {self:?}"))
+    }
+
+    /// Fails unless it has this status.
+    pub fn must_be(self, status: u16) -> Outcome<Self> {
+        if self.status == status {
+            Ok(self)
+        } else {
+            Err(format!("not {status}: {self:?}"))
+        }
+    }
+}
+
+impl Http {
+    /// Connects to a node over TLS, as clients of HTTP/1.1 do.
+    pub async fn to(cluster: &ServerCluster, index: usize, token: &str) -> Outcome<Self> {
+        let address = cluster.node(index)?.api;
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(cluster.authority.pem().as_bytes());
+        roots.add(ca.map_err(text)?).map_err(text)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(text)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tcp = TcpStream::connect(address).await.map_err(text)?;
+        let name = ServerName::IpAddress(address.ip().into());
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let tls = connector.connect(name, tcp).await.map_err(text)?;
+        let spoken = tls.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        if spoken.as_deref() != Some(b"http/1.1") {
+            return Err(format!("ALPN chose {spoken:?}"));
+        }
+        Ok(Self::over(tls, token))
+    }
+
+    /// Connects in plain text.
+    pub async fn plain(address: SocketAddr, token: &str) -> Outcome<Self> {
+        let tcp = TcpStream::connect(address).await.map_err(text)?;
+        Ok(Self::over(tcp, token))
+    }
+
+    fn over(stream: impl Stream + 'static, token: &str) -> Self {
+        Self {
+            stream: Box::new(stream),
+            token: (!token.is_empty()).then(|| token.to_owned()),
+            left: Vec::new(),
+        }
+    }
+
+    /// Changes the token.
+    pub fn with(&mut self, token: &str) -> &mut Self {
+        self.token = (!token.is_empty()).then(|| token.to_owned());
+        self
+    }
+
+    /// A request under `/v1/`, on this connection.
+    pub async fn ask(&mut self, verb: &str, path: &str, body: &str) -> Outcome<Answer> {
+        let token = match &self.token {
+            Some(token) => format!("x-vault-token: {token}\r\n"),
+            None => String::new(),
+        };
+        self.send(verb, &format!("/v1/{path}"), &token, body).await
+    }
+
+    /// A request with headers of its own, each ended with CRLF.
+    pub async fn send(
+        &mut self,
+        verb: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> Outcome<Answer> {
+        let length = match body {
+            "" => String::new(),
+            body => format!("content-length: {}\r\n", body.len()),
+        };
+        let request = format!("{verb} {target} HTTP/1.1\r\nhost: a\r\n{headers}{length}\r\n{body}");
+        self.raw(request.as_bytes(), verb == "HEAD").await
+    }
+
+    /// These bytes, and the answer to them.
+    pub async fn raw(&mut self, bytes: &[u8], without_body: bool) -> Outcome<Answer> {
+        let exchange = async {
+            self.stream.write_all(bytes).await.map_err(text)?;
+            self.stream.flush().await.map_err(text)?;
+            self.read(without_body).await
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await;
+        answer.map_err(|_| "no answer in time".to_owned())?
+    }
+
+    async fn read(&mut self, without_body: bool) -> Outcome<Answer> {
+        let head = loop {
+            let end = self.left.windows(4).position(|w| w == b"\r\n\r\n");
+            if let Some(end) = end {
+                break self.left.drain(..end + 4).collect::<Vec<u8>>();
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8(head).map_err(text)?.to_lowercase();
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| format!("no status: {head}"))?;
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.map_or(Ok(0), |length| length.trim().parse::<usize>());
+        let length = if without_body {
+            0
+        } else {
+            length.map_err(text)?
+        };
+        while self.left.len() < length {
+            self.more().await?;
+        }
+        let body = self.left.drain(..length).collect();
+        Ok(Answer {
+            status,
+            head,
+            body: String::from_utf8(body).map_err(text)?,
+        })
+    }
+
+    async fn more(&mut self) -> Outcome<()> {
+        let mut buffer = vec![0; 16 << 10];
+        let count = self.stream.read(&mut buffer).await.map_err(text)?;
+        if count == 0 {
+            return Err("the connection ended".to_owned());
+        }
+        self.left.extend_from_slice(&buffer[..count]);
+        if self.left.len() > ANSWER_BYTES_MAX {
+            return Err("the answer has no end".to_owned());
+        }
+        Ok(())
+    }
+}
