@@ -3,13 +3,13 @@
 //! lease is, the rules check themselves: a foreign one and none at all look the same.
 
 use crate::{
-    policy::Operation,
+    policy::{Operation, Parameters, Value},
     token::{Action, Ask},
     types::{LeaseId, Path, TtlRequest},
 };
 
-/// Put something on lease, at this path.
-pub struct GrantLease(pub Path);
+/// Put something on lease, at this path, with these parameters.
+pub struct GrantLease<'a>(pub Path, pub Parameters<'a>);
 /// Look up a lease.
 pub struct LookupLease(pub LeaseId);
 /// Renew a lease, by this increment.
@@ -20,28 +20,35 @@ pub struct RevokeLease(pub LeaseId);
 pub struct RevokePrefix(pub Path);
 /// List or count the leases under a prefix; `None`: all.
 pub struct ListLeases(pub Option<Path>);
-impl Action for GrantLease {
+impl Action for GrantLease<'_> {
     fn ask(&self) -> Ask<'_> {
         let path = format!("sys/leases/grant/{}", self.0.as_str());
-        Ask::new(Operation::Update, path)
+        Ask {
+            parameters: self.1.clone(),
+            ..Ask::new(Operation::Update, path)
+        }
     }
 }
 
 impl Action for LookupLease {
     fn ask(&self) -> Ask<'_> {
         Ask::new(Operation::Update, "sys/leases/lookup")
+            .with("lease_id", Value::Text(self.0.text().into()))
     }
 }
 
 impl Action for RenewLease {
     fn ask(&self) -> Ask<'_> {
         Ask::new(Operation::Update, "sys/leases/renew")
+            .with("lease_id", Value::Text(self.0.text().into()))
+            .with_time("increment", self.1)
     }
 }
 
 impl Action for RevokeLease {
     fn ask(&self) -> Ask<'_> {
         Ask::new(Operation::Update, "sys/leases/revoke")
+            .with("lease_id", Value::Text(self.0.text().into()))
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Granted {
 /// Puts something on lease. It lives at most as long as the caller's token, however that
 /// ends; its own TTL isn't cut to that, since the token can be renewed.
 pub fn grant(
-    permit: &Permit<'_, GrantLease>,
+    permit: &Permit<'_, GrantLease<'_>>,
     request: GrantRequest,
     random: &mut dyn Random,
 ) -> Result<Plan<Granted>, LeaseError> {

@@ -41,7 +41,7 @@ impl World {
     ) -> Result<Granted, LeaseError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            let action = GrantLease(path(under));
+            let action = GrantLease(path(under), Default::default());
             grant(&authorize(context, &caller, action)?, request, random)
         })
     }

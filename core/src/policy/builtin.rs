@@ -33,9 +33,9 @@ path "identity/entity/name/{{identity.entity.name}}" {
   capabilities = ["read"]
 }
 
-# It may look up and renew a lease whose id it knows.
+# It may list its own leases, and look up and renew one of them by its id.
 path "sys/leases/lookup" {
-  capabilities = ["update"]
+  capabilities = ["list", "update"]
 }
 
 path "sys/leases/renew" {

@@ -2,7 +2,7 @@
 //! living tokens at once: what they may is looked up in the state that their call is judged by.
 
 use super::{
-    Operation, PolicyError, decode_base64,
+    Operation, PolicyError, Value, decode_base64,
     kept::{key_of_policy, text},
     parse,
 };
@@ -17,16 +17,16 @@ use crate::{
     },
 };
 
-/// Write a policy.
-pub struct WritePolicy(pub PolicyName);
+/// Write a policy, with this text: HCL or JSON, plain or in base64.
+pub struct WritePolicy(pub PolicyName, pub String);
 /// Read a policy.
 pub struct ReadPolicy(pub PolicyName);
 /// Delete a policy.
 pub struct DeletePolicy(pub PolicyName);
 /// List the names of all policies.
 pub struct ListPolicies;
-/// See what a token may do with paths.
-pub struct ShowCapabilities(pub Target);
+/// See what a token may do with these paths.
+pub struct ShowCapabilities(pub Target, pub Vec<String>);
 
 fn path_of(name: &PolicyName) -> String {
     format!("sys/policies/acl/{name}")
@@ -34,7 +34,7 @@ fn path_of(name: &PolicyName) -> String {
 
 impl Action for WritePolicy {
     fn ask(&self) -> Ask<'_> {
-        Ask::new(Operation::Update, path_of(&self.0))
+        Ask::new(Operation::Update, path_of(&self.0)).with("policy", self.1.as_str().into())
     }
 }
 
@@ -63,7 +63,10 @@ impl Action for ShowCapabilities {
             Target::Id(_) => "sys/capabilities",
             Target::Accessor(_) => "sys/capabilities-accessor",
         };
+        let paths = self.1.iter().map(|path| path.as_str().into()).collect();
         Ask::new(Operation::Update, path)
+            .about(&self.0)
+            .with("paths", Value::List(paths))
     }
 }
 
@@ -82,7 +85,7 @@ pub enum ManageError {
     /// The text is empty.
     #[error("the policy is empty")]
     Empty,
-    /// Too many paths, none, or one that isn't a path.
+    /// Too many paths, or none.
     #[error("paths: 1 to {CAPABILITY_PATHS_MAX} of them")]
     Paths,
     /// The caller's token, or its right; or the token that was asked about.
@@ -132,18 +135,17 @@ impl ManageError {
 /// The text isn't a policy, or the name is `root`.
 pub fn write(
     permit: &Permit<'_, WritePolicy>,
-    text: &str,
     random: &mut dyn Random,
 ) -> Result<Plan<()>, ManageError> {
-    let WritePolicy(name) = permit.action();
+    let WritePolicy(name, text) = permit.action();
     if name.is_root() {
         return Err(ManageError::BuiltIn("root", "written"));
     }
+    // No policy in HCL or JSON is base64: both have braces or spaces.
+    let text = decode_base64(text).unwrap_or_else(|_| text.clone());
     if text.trim().is_empty() {
         return Err(ManageError::Empty);
     }
-    // No policy in HCL or JSON is base64: both have braces or spaces.
-    let text = decode_base64(text).unwrap_or_else(|_| text.to_owned());
     parse(&text)?;
     let view = permit.context().view;
     let barrier = view.barrier();
@@ -225,12 +227,18 @@ pub fn list(
         Some(after) => start = successor(&key_of::<Policies>(after)),
         None => names.extend([PolicyName::default_policy(), PolicyName::root()]),
     }
-    let rows = permit
-        .context()
-        .view
-        .scan::<Policies>((start, end), limit)?;
-    let next = rows.last().filter(|_| rows.len() == limit);
-    let next = next.map(|row| row.key);
+    let view = permit.context().view;
+    let rows = view.scan::<Policies>((start, end.clone()), limit)?;
+    // A page may be shorter than asked for where texts are large: only an empty rest tells the
+    // end.
+    let next = match rows.last() {
+        None => None,
+        Some(last) => {
+            let rest = (successor(&key_of::<Policies>(&last.key)), end);
+            let more = !view.scan::<Policies>(rest, 1)?.is_empty();
+            Some(last.key).filter(|_| more)
+        }
+    };
     let stored = rows.into_iter().map(|row| row.value.name);
     names.extend(stored.filter(|name| *name != PolicyName::default_policy()));
     Ok(Names { names, next })
@@ -239,15 +247,14 @@ pub fn list(
 /// What a token may do with each path, sorted; `["deny"]` for nothing, `["root"]` for all.
 ///
 /// # Errors
-/// There is no such token, or the paths aren't paths.
+/// There is no such token, or there are too many paths or none.
 pub fn capabilities(
     permit: &Permit<'_, ShowCapabilities>,
-    paths: &[String],
 ) -> Result<Vec<Vec<&'static str>>, ManageError> {
+    let ShowCapabilities(target, paths) = permit.action();
     if paths.is_empty() || paths.len() > CAPABILITY_PATHS_MAX {
         return Err(ManageError::Paths);
     }
-    let ShowCapabilities(target) = permit.action();
     let entry = lookup_target(permit, target)?;
     let context = permit.context();
     let acl = context.acls.of(context.view, &entry.record().policies)?;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::{Caller, Context, Denied, TokenError, entry::live};
 use crate::{
-    policy::{Operation, Parameters},
+    policy::{Number, Operation, Parameters, Value},
     types::{Accessor, TokenId, TtlRequest},
 };
 
@@ -45,8 +45,8 @@ pub struct Ask<'a> {
     pub path: Cow<'a, str>,
     /// Whether it needs `sudo` on the path beside the operation.
     pub root_protected: bool,
-    /// What it is done with, if with anything.
-    pub parameters: Option<&'a Parameters<'a>>,
+    /// What it is done with: all that rules on parameters may speak of.
+    pub parameters: Parameters<'a>,
 }
 
 impl<'a> Ask<'a> {
@@ -56,7 +56,7 @@ impl<'a> Ask<'a> {
             operation,
             path: path.into(),
             root_protected: false,
-            parameters: None,
+            parameters: Parameters::default(),
         }
     }
 
@@ -68,11 +68,26 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// The same with parameters.
-    pub fn with(self, parameters: &'a Parameters<'a>) -> Self {
-        Self {
-            parameters: Some(parameters),
-            ..self
+    /// The same with a parameter.
+    pub fn with(mut self, name: &'static str, value: Value<'a>) -> Self {
+        self.parameters.push(name, value);
+        self
+    }
+
+    /// The same with the token that it is about.
+    pub fn about(self, target: &'a Target) -> Self {
+        match target {
+            Target::Caller => self,
+            Target::Id(id) => self.with("token", id.expose().into()),
+            Target::Accessor(accessor) => self.with("accessor", accessor.as_str().into()),
+        }
+    }
+
+    /// The same with the time that is asked for, if one is.
+    pub fn with_time(self, name: &'static str, asked: TtlRequest) -> Self {
+        match asked.asked() {
+            None => self,
+            Some(ttl) => self.with(name, Value::Number(Number::whole(ttl.as_seconds().into()))),
         }
     }
 }
@@ -114,7 +129,10 @@ pub enum Administer {
 
 impl Action for Create<'_> {
     fn ask(&self) -> Ask<'_> {
-        Ask::new(Operation::Update, "auth/token/create").with(&self.0)
+        Ask {
+            parameters: self.0.clone(),
+            ..Ask::new(Operation::Update, "auth/token/create")
+        }
     }
 }
 
@@ -129,7 +147,7 @@ impl Action for Lookup {
             Target::Caller => Operation::Read,
             Target::Id(_) | Target::Accessor(_) => Operation::Update,
         };
-        Ask::new(operation, path)
+        Ask::new(operation, path).about(&self.0)
     }
 }
 
@@ -141,6 +159,8 @@ impl Action for Renew {
             "auth/token/renew-accessor",
         );
         Ask::new(Operation::Update, path)
+            .about(&self.0)
+            .with_time("increment", self.1)
     }
 }
 
@@ -151,13 +171,15 @@ impl Action for Revoke {
             "auth/token/revoke",
             "auth/token/revoke-accessor",
         );
-        Ask::new(Operation::Update, path)
+        Ask::new(Operation::Update, path).about(&self.0)
     }
 }
 
 impl Action for RevokeOrphan {
     fn ask(&self) -> Ask<'_> {
-        Ask::new(Operation::Update, "auth/token/revoke-orphan").root_protected()
+        Ask::new(Operation::Update, "auth/token/revoke-orphan")
+            .root_protected()
+            .about(&self.0)
     }
 }
 
@@ -240,9 +262,11 @@ pub fn authorize<'a, A: Action>(
     }
     let acl = context.acls.of(context.view, caller.policies())?;
     let ask = action.ask();
-    let decision = acl.decide(&ask.path, ask.operation, ask.parameters);
+    let decision = acl.decide(&ask.path, ask.operation, Some(&ask.parameters));
     let sudo = decision.sudo();
-    if !decision.allowed() || (ask.root_protected && !sudo) {
+    let decided = decision.into_permit().map_err(|_| Denied::NoPolicy)?;
+    // Answers can't be wrapped yet: what may only be given wrapped isn't given.
+    if !decided.wrapping().admit(None) || (ask.root_protected && !sudo) {
         return Err(Denied::NoPolicy.into());
     }
     drop(ask);

@@ -25,7 +25,7 @@ use tenure_raft::{
     reads::{Consistency, ReadError},
 };
 use tokio::time::{Instant, sleep};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 pub use self::{
     context::Context,
@@ -304,9 +304,17 @@ impl Pipeline {
         let request_key = match call.request_id() {
             "" => None,
             id => {
-                let (hash, body) = (caller.entry().hash(), call.encode_to_vec());
-                let key = RequestKey::new(view, hash, id, C::METHOD, &body)?;
+                let (entry, mut body) = (caller.entry(), call.encode_to_vec());
+                // A token that was made anew under the id of an old one is another caller.
+                body.extend_from_slice(&entry.created_revision().to_be_bytes());
+                let key = RequestKey::new(view, entry.hash(), id, C::METHOD, &body)?;
                 if let Some(kept) = key.answer(view, judged_by.now)? {
+                    // Who may not do it any more is not told what came of it.
+                    if let Err(error) = call.plan(&scope)
+                        && error.code == Code::PermissionDenied
+                    {
+                        return Err(error);
+                    }
                     let answer = C::Answer::decode(kept.expose().as_slice())
                         .map_err(|_| Error::internal("a kept answer can't be decoded"))?;
                     return Ok(Planned::answer(answer));

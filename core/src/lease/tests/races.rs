@@ -13,7 +13,11 @@ use crate::{
 fn plan_grant(world: &mut World, caller: &TokenId, under: &str) -> (Reads, Txn) {
     plan(world, |context, random| -> Result<_, LeaseError> {
         let caller = identify(context, caller)?;
-        let permit = authorize(context, &caller, GrantLease(path(under)))?;
+        let permit = authorize(
+            context,
+            &caller,
+            GrantLease(path(under), Default::default()),
+        )?;
         grant(&permit, request(TtlRequest::Default), random)
     })
 }

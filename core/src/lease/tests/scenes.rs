@@ -226,7 +226,7 @@ fn bad_grants_are_refused() {
     let limited = world.create(&root, limited).unwrap().id;
     let last = world.spend(&limited).unwrap();
     let granted = world.commit(|context, random| {
-        let permit = authorize(context, &last, GrantLease(path("a")))?;
+        let permit = authorize(context, &last, GrantLease(path("a"), Default::default()))?;
         grant(&permit, request(TtlRequest::Default), random)
     });
     assert_eq!(reason(granted), "LAST_USE");

@@ -29,8 +29,8 @@ fn reason<T>(result: Result<T, ManageError>) -> &'static str {
 fn written(world: &mut World, by: &TokenId, policy: &str, text: &str) -> Result<(), ManageError> {
     world.commit(|context, random| {
         let caller = identify(context, by)?;
-        let permit = authorize(context, &caller, WritePolicy(name(policy)))?;
-        write(&permit, text, random)
+        let permit = authorize(context, &caller, WritePolicy(name(policy), text.into()))?;
+        write(&permit, random)
     })
 }
 
@@ -149,8 +149,8 @@ fn a_change_acts_at_once_and_a_plan_on_the_old_text_is_sent_back() {
     });
     let (_, change) = plan(&mut world, |context, random| -> Result<_, ManageError> {
         let caller = identify(context, &root)?;
-        let permit = authorize(context, &caller, WritePolicy(name("default")))?;
-        write(&permit, allow, random)
+        let permit = authorize(context, &caller, WritePolicy(name("default"), allow.into()))?;
+        write(&permit, random)
     });
     assert!(conflict(&reads, change));
 }
@@ -163,8 +163,11 @@ fn capabilities_are_those_of_the_token_that_is_asked_about() {
         let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
         world.read(|context| {
             let caller = identify(context, &root)?;
-            let permit = authorize(context, &caller, ShowCapabilities(target))?;
-            capabilities(&permit, &paths)
+            capabilities(&authorize(
+                context,
+                &caller,
+                ShowCapabilities(target, paths),
+            )?)
         })
     };
     let paths = ["/auth/token/create", "auth/token/lookup", "a//b"];

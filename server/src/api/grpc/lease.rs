@@ -6,6 +6,7 @@ use tenure_core::{
         self, GrantLease, GrantRequest, LeaseInfo, ListLeases, LookupLease, RenewLease,
         RevokeLease, RevokePrefix,
     },
+    policy::{Number, Parameters, Value},
     token::authorize,
     types::{
         LeaseId, Path, Secret,
@@ -55,11 +56,20 @@ impl Call for v1::GrantLeaseRequest {
     type Answer = v1::GrantLeaseResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let action = GrantLease(path("path", &self.path)?);
+        let asked = ttl("ttl", self.ttl.as_ref());
+        let mut parameters = Parameters::default();
+        if let Some(ttl) = asked.as_ref().ok().and_then(|ttl| ttl.asked()) {
+            let seconds = Number::whole(ttl.as_seconds().into());
+            parameters.push("ttl", Value::Number(seconds));
+        }
+        if let Some(renewable) = self.renewable {
+            parameters.push("renewable", Value::Bool(renewable));
+        }
+        let action = GrantLease(path("path", &self.path)?, parameters);
         let permit = authorize(scope.context, scope.caller, action)?;
         let request = GrantRequest {
             payload: Secret::new(self.payload.clone()),
-            ttl: ttl("ttl", self.ttl.as_ref())?,
+            ttl: asked?,
             renewable: self.renewable.unwrap_or(true),
         };
         let plan = lease::grant(&permit, request, &mut scope.random())?;

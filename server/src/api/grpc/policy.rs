@@ -54,9 +54,9 @@ impl Call for v1::WritePolicyRequest {
     type Answer = v1::WritePolicyResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let action = WritePolicy(name(&self.name)?);
+        let action = WritePolicy(name(&self.name)?, self.policy.clone());
         let permit = authorize(scope.context, scope.caller, action)?;
-        let plan = policy::write(&permit, &self.policy, &mut scope.random())?;
+        let plan = policy::write(&permit, &mut scope.random())?;
         Ok(Planned {
             txn: plan.txn,
             answer: v1::WritePolicyResponse {},
@@ -140,8 +140,8 @@ impl Call for v1::GetCapabilitiesRequest {
             Some(Asked::Token(id)) => by_id(id)?,
             Some(Asked::Accessor(accessor)) => by_accessor(accessor)?,
         };
-        let permit = authorize(scope.context, scope.caller, ShowCapabilities(target))?;
-        let shown = policy::capabilities(&permit, &self.paths)?;
+        let action = ShowCapabilities(target, self.paths.clone());
+        let shown = policy::capabilities(&authorize(scope.context, scope.caller, action)?)?;
         let paths = self.paths.iter().zip(shown);
         let paths = paths.map(|(path, capabilities)| v1::PathCapabilities {
             path: path.clone(),

@@ -63,9 +63,13 @@ impl Call for v1::CreateTokenRequest {
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         // Authorize before validate: a stranger learns nothing about its request.
-        let action = Create(parameters(self));
+        let request = create_request(self);
+        let action = Create(request.as_ref().map_or_else(
+            |_| Parameters::default(),
+            |request| parameters(request, self.renewable),
+        ));
         let permit = authorize(scope.context, scope.caller, action)?;
-        let plan = token::create(&permit, create_request(self)?, &mut scope.random())?;
+        let plan = token::create(&permit, request.clone()?, &mut scope.random())?;
         let created = plan.response;
         let auth = v1::Auth {
             client_token: created.id.expose().to_owned(),
@@ -83,58 +87,50 @@ impl Call for v1::CreateTokenRequest {
     }
 }
 
-fn text(text: &str) -> Value<'_> {
-    Value::Text(text.into())
-}
-
-/// What policies see of a request: its fields that are set, times in whole seconds.
-fn parameters(wire: &v1::CreateTokenRequest) -> Parameters<'_> {
+/// What policies see of a request: what is asked for, as it will be taken, times in whole
+/// seconds. Names are canonical by now, so that another spelling is no other value.
+fn parameters(request: &CreateRequest, renewable: Option<bool>) -> Parameters<'_> {
     let mut parameters = Parameters::default();
-    let seconds = |time: &prost_types::Duration| Value::Number(Number::whole(time.seconds.into()));
-    if let Some(id) = &wire.id {
-        parameters.push("id", text(id));
+    if let Some(id) = &request.id {
+        parameters.push("id", id.expose().into());
     }
-    if !wire.policies.is_empty() {
-        parameters.push(
-            "policies",
-            Value::List(wire.policies.iter().map(|name| text(name)).collect()),
-        );
+    if !request.policies.is_empty() {
+        let names = request.policies.iter().map(|name| name.as_str().into());
+        parameters.push("policies", Value::List(names.collect()));
     }
-    if !wire.meta.is_empty() {
-        let meta = wire.meta.iter();
-        let meta = meta.map(|(name, value)| (name.as_str().into(), text(value)));
+    let mut meta = request.meta.iter().peekable();
+    if meta.peek().is_some() {
+        let meta = meta.map(|(name, value)| (name.into(), value.into()));
         parameters.push("meta", Value::Map(meta.collect()));
     }
-    if !wire.display_name.is_empty() {
-        parameters.push("display_name", text(&wire.display_name));
+    if !request.display_name.is_empty() {
+        parameters.push("display_name", request.display_name.as_str().into());
     }
-    if let Some(uses) = wire.num_uses {
-        parameters.push("num_uses", Value::Number(Number::whole(uses.into())));
+    if let Some(uses) = request.num_uses {
+        parameters.push("num_uses", Value::Number(Number::whole(uses.get().into())));
     }
     for (name, set) in [
-        ("no_parent", wire.no_parent),
-        ("no_default_policy", wire.no_default_policy),
+        ("no_parent", request.no_parent),
+        ("no_default_policy", request.no_default_policy),
     ] {
         if set {
             parameters.push(name, Value::Bool(true));
         }
     }
-    if let Some(renewable) = wire.renewable {
+    if let Some(renewable) = renewable {
         parameters.push("renewable", Value::Bool(renewable));
     }
     for (name, time) in [
-        ("ttl", &wire.ttl),
-        ("explicit_max_ttl", &wire.explicit_max_ttl),
-        ("period", &wire.period),
+        ("ttl", request.ttl),
+        ("explicit_max_ttl", request.explicit_max_ttl),
+        ("period", request.period),
     ] {
-        if let Some(time) = time {
-            parameters.push(name, seconds(time));
+        if let Some(ttl) = time.asked() {
+            parameters.push(name, Value::Number(Number::whole(ttl.as_seconds().into())));
         }
     }
-    match v1::TokenType::try_from(wire.r#type) {
-        Ok(v1::TokenType::Unspecified) | Err(_) => {}
-        Ok(v1::TokenType::Service) => parameters.push("type", text("service")),
-        Ok(v1::TokenType::Batch) => parameters.push("type", text("batch")),
+    if request.token_type == token::TokenType::Batch {
+        parameters.push("type", "batch".into());
     }
     parameters
 }
