@@ -44,6 +44,12 @@ redacted_debug! {
         owner_accessor, owner_display_name
     );
     GrantLeaseRequest: (payload) (path, ttl, renewable, request_id);
+    ReadRequest: (data) (path);
+    ReadResponse: (data) (deleted, lease_id, lease_duration, renewable, warnings);
+    WriteRequest: (data) (path, request_id);
+    WriteResponse: (data) (warnings);
+    PatchRequest: (data) (path, request_id);
+    PatchResponse: (data) (warnings);
     InitResponse: (shares, root_token) ();
     UnsealRequest: (share) (reset);
     CreateJoinTokenResponse: (join_token) (expire_time);
