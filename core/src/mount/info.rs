@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     barrier::{Barrier, NameHash},
-    state::{Engine, KvEngine, MountRecord, View},
+    state::{Engine, KvEngine, MountRecord},
     token::{Permit, TtlConfig},
     types::{MountId, Path, Ttl},
 };
@@ -128,7 +128,8 @@ pub fn list(permit: &Permit<'_, ManageMounts>) -> Result<Vec<MountInfo>, MountEr
 }
 
 /// The mount that answers for a path.
-pub fn get(view: &View<'_>, system: &TtlConfig, path: &Path) -> Result<MountInfo, MountError> {
+pub fn get(permit: &Permit<'_, ManageMounts>, path: &Path) -> Result<MountInfo, MountError> {
+    let (view, system) = (permit.context.view, permit.context.ttl);
     let built_in = BUILT_IN.into_iter().find(|name| rest(name, path).is_some());
     if let Some(name) = built_in {
         return Ok(MountInfo::built_in(name, view.barrier(), system));

@@ -30,7 +30,7 @@ impl Entry {
     }
 
     /// Revision that created its record.
-    pub(crate) fn created_revision(&self) -> u64 {
+    pub fn created_revision(&self) -> u64 {
         self.created
     }
 

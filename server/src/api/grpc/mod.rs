@@ -4,7 +4,10 @@ mod cluster;
 pub use cluster::join_error;
 mod convert;
 mod lease;
+mod mount;
 mod seal;
+mod secrets;
+pub use secrets::Logical;
 mod token;
 
 use std::sync::Arc;
@@ -41,18 +44,25 @@ impl Services {
             .build_v1()?;
         use v1::{
             cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
-            seal_service_server::SealServiceServer, token_service_server::TokenServiceServer,
+            mount_service_server::MountServiceServer, seal_service_server::SealServiceServer,
+            secrets_service_server::SecretsServiceServer, token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let leases =
             LeaseServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let secrets = SecretsServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let mounts =
+            MountServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let seal =
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
             .add_service(leases)
+            .add_service(secrets)
+            .add_service(mounts)
             .add_service(seal)
             .add_service(cluster)
             .add_service(reflection))
@@ -102,6 +112,17 @@ forwardable! {
     v1::RevokePrefixRequest,
     v1::ListLeasesRequest,
     v1::CountLeasesRequest,
+    v1::ReadRequest,
+    v1::WriteRequest,
+    v1::PatchRequest,
+    v1::ListRequest,
+    v1::DeleteRequest,
+    v1::MountRequest,
+    v1::UnmountRequest,
+    v1::TuneMountRequest,
+    v1::RemountRequest,
+    v1::ListMountsRequest,
+    v1::GetMountRequest,
     v1::GetClusterStatusRequest,
     v1::CreateJoinTokenRequest,
     v1::RemovePeerRequest,
