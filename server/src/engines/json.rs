@@ -107,7 +107,9 @@ fn value(text: &str) -> Value {
 
 /// A whole number, also written as text.
 pub(super) fn number(all: &Fields<'_>, name: &'static str) -> Result<Option<u64>, EngineError> {
-    field(all, name).map(|text| whole(name, &value(text))).transpose()
+    field(all, name)
+        .map(|text| whole(name, &value(text)))
+        .transpose()
 }
 
 fn whole(name: &'static str, value: &Value) -> Result<u64, EngineError> {

@@ -105,7 +105,9 @@ impl Call for v1::TuneMountRequest {
         let permit = authorize(scope.context, scope.caller, ManageMounts)?;
         let given = |field, duration: &Option<Duration>| {
             let duration = duration.as_ref();
-            duration.map(|asked| lifetime(field, Some(asked))).transpose()
+            duration
+                .map(|asked| lifetime(field, Some(asked)))
+                .transpose()
         };
         let change = Change {
             description: self.description.clone(),
@@ -210,11 +212,17 @@ fn engine(name: &str, options: &BTreeMap<String, String>) -> Result<Engine, Erro
         "kv" => None,
         "kv-v1" => Some(KvEngine::V1),
         "kv-v2" => Some(KvEngine::V2),
-        _ => return Err(Error::invalid_argument("type: no engine that can be mounted")),
+        _ => {
+            return Err(Error::invalid_argument(
+                "type: no engine that can be mounted",
+            ));
+        }
     };
     let asked = kv_version(options)?;
     if named.is_some() && asked.is_some() && named != asked {
-        return Err(Error::invalid_argument("options: another version than the type's"));
+        return Err(Error::invalid_argument(
+            "options: another version than the type's",
+        ));
     }
     Ok(Engine::Kv(named.or(asked).unwrap_or(KvEngine::V1)))
 }
@@ -222,7 +230,9 @@ fn engine(name: &str, options: &BTreeMap<String, String>) -> Result<Engine, Erro
 fn kv_version(options: &BTreeMap<String, String>) -> Result<Option<KvEngine>, Error> {
     let unknown = options.keys().any(|name| name != "version");
     if unknown {
-        return Err(Error::invalid_argument("options: kv knows \"version\" alone"));
+        return Err(Error::invalid_argument(
+            "options: kv knows \"version\" alone",
+        ));
     }
     let Some(text) = options.get("version") else {
         return Ok(None);

@@ -1,6 +1,9 @@
 //! SecretsService.
 
-use tenure_core::{token::Plan, types::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX}};
+use tenure_core::{
+    token::Plan,
+    types::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
+};
 use tenure_proto::v1;
 use tonic::{Request, Response, Status};
 
@@ -46,7 +49,13 @@ pub trait Logical {
 
 fn plan(scope: &Scope<'_>, path: &str, ask: Ask<'_>) -> Result<Plan<Reply>, Error> {
     let random = &mut scope.random();
-    Ok(engines::plan(scope.context, scope.caller, path, ask, random)?)
+    Ok(engines::plan(
+        scope.context,
+        scope.caller,
+        path,
+        ask,
+        random,
+    )?)
 }
 
 impl Call for v1::ReadRequest {

@@ -44,7 +44,10 @@ pub(super) fn plan(
         Ask::Write(data) => {
             let text = json::object(data)?;
             if json::fields(text)?.is_empty() {
-                return Err(EngineError::argument("data", "a secret has at least one field"));
+                return Err(EngineError::argument(
+                    "data",
+                    "a secret has at least one field",
+                ));
             }
             let data = Secret::new(text.as_bytes().to_vec());
             change(desk, found, &mut txn, random, |secrets| {
@@ -53,7 +56,10 @@ pub(super) fn plan(
             Reply::default()
         }
         Ask::Delete => {
-            if found.as_ref().is_some_and(|row| row.value.secrets.contains_key(&path)) {
+            if found
+                .as_ref()
+                .is_some_and(|row| row.value.secrets.contains_key(&path))
+            {
                 change(desk, found, &mut txn, random, |secrets| {
                     secrets.secrets.remove(&path);
                 })?;
@@ -113,7 +119,9 @@ fn change(
 
 fn check(record: &CubbyholeRecord) -> Result<(), EngineError> {
     let sizes = record.secrets.iter();
-    let bytes: usize = sizes.map(|(path, data)| path.len() + data.expose().len()).sum();
+    let bytes: usize = sizes
+        .map(|(path, data)| path.len() + data.expose().len())
+        .sum();
     if record.secrets.len() > CUBBYHOLE_SECRETS_MAX || bytes > CUBBYHOLE_BYTES_MAX {
         return Err(EngineError::CubbyholeFull);
     }
@@ -134,7 +142,10 @@ fn list(
         "" => String::new(),
         folder => format!("{folder}/"),
     };
-    let below = record.secrets.keys().filter_map(|path| path.strip_prefix(&prefix));
+    let below = record
+        .secrets
+        .keys()
+        .filter_map(|path| path.strip_prefix(&prefix));
     let names: BTreeSet<_> = below
         .map(|rest| match rest.split_once('/') {
             Some((first, _)) => format!("{first}/"),

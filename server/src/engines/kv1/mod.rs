@@ -46,7 +46,10 @@ pub(super) fn plan(
         Ask::Write(data) => {
             let text = json::object(data)?;
             if json::fields(text)?.is_empty() {
-                return Err(EngineError::argument("data", "a secret has at least one field"));
+                return Err(EngineError::argument(
+                    "data",
+                    "a secret has at least one field",
+                ));
             }
             let record = SecretRecord {
                 data: Secret::new(text.as_bytes().to_vec()),
@@ -97,7 +100,9 @@ pub(super) fn list(
     }
     Ok(Reply {
         keys: page.names,
-        next_page: page.next.map_or_else(String::new, |next| hex::encode(next.as_bytes())),
+        next_page: page
+            .next
+            .map_or_else(String::new, |next| hex::encode(next.as_bytes())),
         ..Reply::default()
     })
 }

@@ -89,7 +89,9 @@ impl Call<'_, '_> {
         let cas = cas(&fields)?;
         let context = self.desk.context;
         let known = Known::load(context.view, self.place.key())?.ok_or(EngineError::NotFound)?;
-        let latest = known.version(0).filter(|info| info.is_readable(context.now));
+        let latest = known
+            .version(0)
+            .filter(|info| info.is_readable(context.now));
         let latest = latest.ok_or(EngineError::NotFound)?;
         let old = known.data(context.view, latest.version)?;
         let old = old.ok_or(EngineError::NotFound)?;
@@ -126,8 +128,7 @@ impl Call<'_, '_> {
         let info = KvVersionInfo {
             version: record.current,
             created: now,
-            deletion: delete_after(&config, record.delete_after)
-                .map(|ttl| now.saturating_add(ttl)),
+            deletion: delete_after(&config, record.delete_after).map(|ttl| now.saturating_add(ttl)),
             destroyed: false,
         };
         record.versions.push(info);
@@ -158,7 +159,11 @@ impl Call<'_, '_> {
 
     /// What the mount is configured to.
     pub(super) fn stored_config(&self) -> Result<KvConfigRecord, EngineError> {
-        let row = self.desk.context.view.get::<KvConfigs>(&self.spot.mount.id)?;
+        let row = self
+            .desk
+            .context
+            .view
+            .get::<KvConfigs>(&self.spot.mount.id)?;
         Ok(row.map(|row| row.value).unwrap_or_default())
     }
 }

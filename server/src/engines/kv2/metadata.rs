@@ -120,7 +120,9 @@ fn text(value: Value) -> Result<String, EngineError> {
 }
 
 fn meta(entries: Map<String, Value>) -> Result<Meta, EngineError> {
-    let texts = entries.into_iter().map(|(key, value)| Ok((key, text(value)?)));
+    let texts = entries
+        .into_iter()
+        .map(|(key, value)| Ok((key, text(value)?)));
     Meta::new(texts.collect::<Result<Vec<_>, EngineError>>()?).map_err(bad_custom)
 }
 
