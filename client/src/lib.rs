@@ -30,9 +30,11 @@ mod error;
 mod health;
 mod leases;
 mod limits;
+mod mounts;
 mod retry;
 mod seal;
 mod secret;
+mod secrets;
 mod tokens;
 
 pub use builder::Builder;

@@ -3,6 +3,7 @@
 mod auth;
 mod envelope;
 mod lease;
+mod secret;
 mod table;
 mod token;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     auth::auth_report,
     envelope::Envelope,
     lease::{granted_report, lease_count_report, lease_report, leases_report},
+    secret::{data_report, keys_report, kv_report, mounts_report},
     table::{columns, key_values},
     token::token_report,
 };
