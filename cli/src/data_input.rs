@@ -2,13 +2,17 @@
 //! repeat a value in an error.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
 };
 
-use serde_json::{Map, Value};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::failure::Failure;
+
+/// The fields, each as its JSON text: numbers keep all their digits.
+pub(crate) type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// Most bytes that are read for a secret: as many as a server takes.
 const DATA_BYTES_MAX: u64 = 1 << 20;
@@ -20,8 +24,8 @@ input. - alone reads all fields as one JSON object from standard input, @file fr
 What stands on the command line can be read by other users of the machine.";
 
 /// Reads the fields that the words name.
-pub(crate) async fn fields(words: &[String]) -> Result<Map<String, Value>, Failure> {
-    let mut fields = Map::new();
+pub(crate) async fn fields(words: &[String]) -> Result<Fields, Failure> {
+    let mut fields = Fields::new();
     let mut stdin_is_read = false;
     for word in words {
         let (key, source) = match word.split_once('=') {
@@ -50,15 +54,25 @@ pub(crate) async fn fields(words: &[String]) -> Result<Map<String, Value>, Failu
             },
         };
         match key {
-            Some(key) => drop(fields.insert(key.to_owned(), Value::String(value))),
+            Some(key) => {
+                let value = to_raw_value(&value)
+                    .map_err(|_| Failure::local("Error: a value can't be written as JSON"))?;
+                fields.insert(key.to_owned(), value);
+            }
             None => {
-                let object: Map<String, Value> = serde_json::from_str(&value)
+                let object: Fields = serde_json::from_str(&value)
                     .map_err(|_| Failure::local("Error: what was read isn't a JSON object"))?;
                 fields.extend(object);
             }
         }
     }
     Ok(fields)
+}
+
+/// The fields as one JSON object.
+pub(crate) fn object(fields: &Fields) -> Result<String, Failure> {
+    serde_json::to_string(fields)
+        .map_err(|_| Failure::local("Error: the fields can't be written as JSON"))
 }
 
 async fn stdin() -> io::Result<Vec<u8>> {
@@ -86,8 +100,6 @@ fn text(place: &str, read: io::Result<Vec<u8>>) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[tokio::test]
@@ -96,7 +108,7 @@ mod tests {
         let path = folder.path().join("value");
         std::fs::write(&path, "from file\n").unwrap();
         let object = folder.path().join("object");
-        std::fs::write(&object, r#"{"n": 1, "k": "old"}"#).unwrap();
+        std::fs::write(&object, r#"{"n": 12345678901234567890123, "k": "old"}"#).unwrap();
         let words = [
             format!("@{}", object.display()),
             "k=v=w".to_owned(),
@@ -104,8 +116,11 @@ mod tests {
             "at=\\@x".to_owned(),
             "empty=".to_owned(),
         ];
-        let expected = json!({"n": 1, "k": "v=w", "f": "from file\n", "at": "@x", "empty": ""});
-        assert_eq!(Value::Object(fields(&words).await.unwrap()), expected);
+        let shown = object(&fields(&words).await.unwrap()).unwrap();
+        assert_eq!(
+            shown,
+            r#"{"at":"@x","empty":"","f":"from file\n","k":"v=w","n":12345678901234567890123}"#
+        );
     }
 
     #[tokio::test]

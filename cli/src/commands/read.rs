@@ -1,7 +1,6 @@
 //! `tenure read`.
 
 use clap::Args;
-use serde_json::Value;
 
 use super::{CommonArgs, Context};
 use crate::{
@@ -26,13 +25,10 @@ pub(crate) struct ReadArgs {
 }
 
 pub(crate) async fn run(args: ReadArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
-    let parameters = Value::Object(data_input::fields(&args.parameters).await?);
+    let parameters = data_input::object(&data_input::fields(&args.parameters).await?)?;
     let client = context.client(&args.common)?;
     let read = client
-        .read(
-            args.path.trim_matches('/'),
-            parameters.to_string().as_bytes(),
-        )
+        .read(args.path.trim_matches('/'), parameters.as_bytes())
         .await
         .map_err(|error| Failure::call("reading", &error))?;
     let id = client.last_request_id();

@@ -1,7 +1,6 @@
 //! `tenure write`.
 
 use clap::Args;
-use serde_json::Value;
 use tenure_client::proto::WriteRequest;
 
 use super::{CommonArgs, Context, new_request_id};
@@ -36,13 +35,13 @@ pub(crate) async fn run(args: WriteArgs, context: &mut Context<'_>) -> Result<u8
             "Error: give at least one field, or -force to write without any",
         ));
     }
-    let data = Value::Object(data_input::fields(&args.data).await?);
+    let data = data_input::object(&data_input::fields(&args.data).await?)?;
     let client = context.client(&args.common)?;
     let path = args.path.trim_start_matches('/');
     let written = client
         .write(WriteRequest {
             path: path.to_owned(),
-            data: data.to_string().into_bytes(),
+            data: data.into_bytes(),
             request_id: new_request_id(),
         })
         .await

@@ -1,9 +1,10 @@
 //! `tenure kv get`, `tenure kv rollback`.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
-use super::{super::Context, PathArgs, Spot, written};
+use super::{super::Context, PathArgs, Spot, version_body, written};
 use crate::{
     failure::{Failure, code},
     output::kv_report,
@@ -29,6 +30,23 @@ pub(crate) struct RollbackArgs {
 
     #[command(flatten)]
     path: PathArgs,
+}
+
+/// A version as the server shows it: the secret stays text, so that no digit is lost.
+#[derive(Deserialize)]
+struct Shown {
+    data: Box<RawValue>,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+}
+
+fn parse(data: &[u8]) -> Result<Shown, Failure> {
+    serde_json::from_slice(data)
+        .map_err(|_| Failure::local("Error: the server's answer isn't a version of a secret"))
 }
 
 pub(super) async fn run(args: GetArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
@@ -65,9 +83,8 @@ async fn read(spot: &Spot, version: u64) -> Result<(Vec<u8>, bool), Failure> {
 pub(super) async fn rollback(args: RollbackArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let spot = args.path.find(context).await?;
     spot.versioned()?;
-    let parse = |data: &[u8]| -> Value { serde_json::from_slice(data).unwrap_or(Value::Null) };
     let (latest, _) = read(&spot, 0).await?;
-    let current = parse(&latest)["metadata"]["version"].clone();
+    let current = parse(&latest)?.metadata.version;
     let (old, deleted) = read(&spot, args.version).await?;
     if deleted {
         return Err(Failure::nothing(
@@ -75,7 +92,7 @@ pub(super) async fn rollback(args: RollbackArgs, context: &mut Context<'_>) -> R
         ));
     }
     // If somebody writes in between, it is refused.
-    let data = json!({"data": parse(&old)["data"], "options": {"cas": current}});
-    let answer = spot.write("data", &data).await?;
+    let body = version_body(parse(&old)?.data.get(), Some(current));
+    let answer = spot.write("data", &body).await?;
     written(&args.path, &spot, &answer.data, answer.warnings, context)
 }

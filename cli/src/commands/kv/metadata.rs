@@ -54,7 +54,7 @@ pub(crate) struct SetArgs {
 }
 
 impl SetArgs {
-    fn body(&self) -> Result<Value, Failure> {
+    fn body(&self) -> Result<String, Failure> {
         let mut body = Map::new();
         if let Some(max) = self.max_versions {
             body.insert("max_versions".into(), json!(max));
@@ -78,7 +78,7 @@ impl SetArgs {
         if !custom.is_empty() {
             body.insert("custom_metadata".into(), Value::Object(custom));
         }
-        Ok(Value::Object(body))
+        Ok(Value::Object(body).to_string())
     }
 }
 

@@ -7,7 +7,6 @@ mod put;
 mod versions;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 use tenure_client::{Client, proto};
 
 use super::{CommonArgs, Context, list, new_request_id};
@@ -108,20 +107,20 @@ impl Spot {
         }
     }
 
-    async fn write(&self, part: &str, data: &Value) -> Result<proto::WriteResponse, Failure> {
+    async fn write(&self, part: &str, data: &str) -> Result<proto::WriteResponse, Failure> {
         let request = proto::WriteRequest {
             path: self.path(part),
-            data: data.to_string().into_bytes(),
+            data: data.as_bytes().to_vec(),
             request_id: new_request_id(),
         };
         let written = self.client.write(request).await;
         written.map_err(|error| Failure::call("writing", &error))
     }
 
-    async fn patch(&self, part: &str, data: &Value) -> Result<proto::PatchResponse, Failure> {
+    async fn patch(&self, part: &str, data: &str) -> Result<proto::PatchResponse, Failure> {
         let request = proto::PatchRequest {
             path: self.path(part),
-            data: data.to_string().into_bytes(),
+            data: data.as_bytes().to_vec(),
             request_id: new_request_id(),
         };
         let patched = self.client.patch(request).await;
@@ -158,6 +157,12 @@ async fn names(args: PathArgs, context: &mut Context<'_>) -> Result<u8, Failure>
         .output
         .show(&report, context.env, context.console)?;
     Ok(code::OK)
+}
+
+/// The body of a new version: the secret as JSON text, and the version that it follows.
+fn version_body(data: &str, cas: Option<u64>) -> String {
+    let options = cas.map_or_else(String::new, |cas| format!(r#","options":{{"cas":{cas}}}"#));
+    format!(r#"{{"data":{data}{options}}}"#)
 }
 
 /// Shows what a write answered: the new version, or that it is done.

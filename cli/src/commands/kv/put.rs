@@ -1,9 +1,8 @@
 //! `tenure kv put`, `tenure kv patch`.
 
 use clap::Args;
-use serde_json::{Value, json};
 
-use super::{super::Context, PathArgs, written};
+use super::{super::Context, PathArgs, version_body, written};
 use crate::{data_input, failure::Failure};
 
 /// Flags of `tenure kv put` and `tenure kv patch`.
@@ -22,30 +21,27 @@ pub(crate) struct PutArgs {
 }
 
 impl PutArgs {
-    async fn body(&self) -> Result<Value, Failure> {
-        let mut body = json!({"data": data_input::fields(&self.data).await?});
-        if let Some(cas) = self.cas {
-            body["options"] = json!({ "cas": cas });
-        }
-        Ok(body)
+    async fn fields(&self) -> Result<String, Failure> {
+        data_input::object(&data_input::fields(&self.data).await?)
     }
 }
 
 pub(super) async fn put(args: PutArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
-    let mut body = args.body().await?;
+    let fields = args.fields().await?;
     let spot = args.path.find(context).await?;
-    if !spot.versioned {
-        if args.cas.is_some() {
-            spot.versioned()?;
-        }
-        body = body["data"].take();
+    if args.cas.is_some() {
+        spot.versioned()?;
     }
+    let body = match spot.versioned {
+        true => version_body(&fields, args.cas),
+        false => fields,
+    };
     let answer = spot.write("data", &body).await?;
     written(&args.path, &spot, &answer.data, answer.warnings, context)
 }
 
 pub(super) async fn patch(args: PutArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
-    let body = args.body().await?;
+    let body = version_body(&args.fields().await?, args.cas);
     let spot = args.path.find(context).await?;
     spot.versioned()?;
     let answer = spot.patch("data", &body).await?;

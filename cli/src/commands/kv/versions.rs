@@ -48,7 +48,7 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let spot = args.path.find(context).await?;
     spot.versioned()?;
-    spot.write(part, &json!({"versions": args.versions}))
+    spot.write(part, &json!({"versions": args.versions}).to_string())
         .await?;
     let told = format!("Success! Data written to: {}", spot.path(part));
     context.console.line(&told)?;

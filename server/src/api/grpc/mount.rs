@@ -54,7 +54,7 @@ impl Call for v1::MountRequest {
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let permit = authorize(scope.context, scope.caller, ManageMounts)?;
-        let config = self.config.clone().unwrap_or_default();
+        let config = self.config.unwrap_or_default();
         let new = NewMount {
             path: path("path", &self.path)?,
             engine: engine(&self.r#type, &self.options)?,
