@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (name.clone(), prop::option::of(0..4u8)).prop_map(|(name, cas)| Step::Put(name, cas)),
         2 => name.clone().prop_map(Step::Patch),
         2 => name.clone().prop_map(Step::Delete),
-        3 => (name.clone(), 0..3u8, 1..5u8).prop_map(|(name, what, version)| Step::Versions(name, what, version)),
+        8 => (name.clone(), 0..3u8, 1..4u8).prop_map(|(name, what, version)| Step::Versions(name, what, version)),
         1 => (name.clone(), 0..4u8).prop_map(|(name, max)| Step::MaxVersions(name, max)),
         1 => name.prop_map(Step::Forget),
         1 => (1..100u8).prop_map(Step::Pass),
@@ -161,7 +161,7 @@ fn compare(world: &mut World, model: &BTreeMap<usize, Secret>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(160))]
 
     /// Planted bugs: `undelete` brings a destroyed version back; `cas` of a deleted secret is
     /// compared with 0; pruning forgets the data of a version on disk. All caught.
