@@ -107,10 +107,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("value");
         std::fs::write(&path, "from file\n").unwrap();
-        let object = folder.path().join("object");
-        std::fs::write(&object, r#"{"n": 12345678901234567890123, "k": "old"}"#).unwrap();
+        let whole = folder.path().join("object");
+        std::fs::write(&whole, r#"{"n": 12345678901234567890123, "k": "old"}"#).unwrap();
         let words = [
-            format!("@{}", object.display()),
+            format!("@{}", whole.display()),
             "k=v=w".to_owned(),
             format!("f=@{}", path.display()),
             "at=\\@x".to_owned(),

@@ -98,7 +98,17 @@ mod tests {
                 ..Default::default()
             }),
         };
-        let shown = format!("{auth:?} {init:?} {create:#?} {nested:?} {grant:?} {lease:?}");
+        let write = v1::WriteRequest {
+            data: b"canary".to_vec(),
+            ..Default::default()
+        };
+        let read = v1::ReadResponse {
+            data: b"canary".to_vec(),
+            ..Default::default()
+        };
+        let shown = format!(
+            "{auth:?} {init:?} {create:#?} {nested:?} {grant:?} {lease:?} {write:?} {read:?}"
+        );
         assert!(!shown.contains("canary"), "{shown}");
         assert!(!shown.contains("77"), "{shown}");
         assert!(!shown.contains("99, 97, 110"), "{shown}");
