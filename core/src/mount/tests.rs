@@ -308,3 +308,13 @@ fn the_table_is_bounded() {
     world.unmount(&root, "m0").unwrap();
     assert_eq!(reason(world.mount(&root, long)), "INVALID_ARGUMENT");
 }
+
+/// Planted bug: the mount table is only peeked at. Caught.
+#[test]
+fn a_call_on_a_path_rests_on_the_mount_table() {
+    let world = World::new(9);
+    let view = View::new(&world.store, &world.barrier);
+    assert_eq!(reason(route(&view, &path("a/b"))), "MOUNT_NOT_FOUND");
+    let table = crate::state::key_of::<Mounts>(&());
+    assert!(view.into_reads().keys.contains(&table));
+}
