@@ -8,6 +8,8 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/token.proto",
     "tenure/v1/lease.proto",
     "tenure/v1/policy.proto",
+    "tenure/v1/secrets.proto",
+    "tenure/v1/mount.proto",
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
 ];
@@ -18,6 +20,10 @@ const ZEROIZED: &[&str] = &[
     ".tenure.state.v1.RootKey",
     ".tenure.state.v1.Dedupe",
     ".tenure.state.v1.Lease",
+    ".tenure.state.v1.Secret",
+    ".tenure.state.v1.KvVersion",
+    ".tenure.state.v1.Cubbyhole",
+    ".tenure.state.v1.CubbyholeSecret",
 ];
 /// Plaintext of what the barrier seals: none of it has a `Debug`.
 const STATE: &str = ".tenure.state.v1";
@@ -42,6 +48,12 @@ const SECRET: &[&str] = &[
     ".tenure.v1.ReadPolicyResponse",
     ".tenure.v1.GetCapabilitiesRequest",
     ".tenure.v1.GrantLeaseRequest",
+    ".tenure.v1.ReadRequest",
+    ".tenure.v1.ReadResponse",
+    ".tenure.v1.WriteRequest",
+    ".tenure.v1.WriteResponse",
+    ".tenure.v1.PatchRequest",
+    ".tenure.v1.PatchResponse",
     ".tenure.v1.InitResponse",
     ".tenure.v1.UnsealRequest",
     ".tenure.v1.CreateJoinTokenResponse",
@@ -68,6 +80,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".tenure.internal.v1")
         // Kept answers are found by the encoded request.
         .btree_map(".tenure.v1.CreateTokenRequest")
+        .btree_map(".tenure.v1.MountRequest")
+        .btree_map(".tenure.v1.MountInfo")
+        .btree_map(".tenure.v1.TuneMountRequest")
         .skip_debug(SECRET.iter().chain(INTERNAL_SECRET).chain([&STATE]));
     for message in ZEROIZED {
         builder = builder.type_attribute(

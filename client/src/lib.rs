@@ -30,10 +30,12 @@ mod error;
 mod health;
 mod leases;
 mod limits;
+mod mounts;
 mod policies;
 mod retry;
 mod seal;
 mod secret;
+mod secrets;
 mod tokens;
 
 pub use builder::Builder;

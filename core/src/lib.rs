@@ -10,6 +10,8 @@
 pub mod barrier;
 pub mod dedupe;
 pub mod lease;
+pub mod mount;
+pub mod names;
 pub mod policy;
 pub mod random;
 pub mod state;

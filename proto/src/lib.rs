@@ -6,7 +6,7 @@
 
 mod redact;
 
-/// The public services: tokens, leases, seal, cluster.
+/// The public services: tokens, leases, secrets, mounts, seal, cluster.
 pub mod v1 {
     tonic::include_proto!("tenure.v1");
 

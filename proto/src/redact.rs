@@ -47,6 +47,12 @@ redacted_debug! {
     WritePolicyRequest: (policy) (name);
     ReadPolicyResponse: (policy) (name);
     GetCapabilitiesRequest: (target) (paths);
+    ReadRequest: (data) (path);
+    ReadResponse: (data) (deleted, lease_id, lease_duration, renewable, warnings);
+    WriteRequest: (data) (path, request_id);
+    WriteResponse: (data) (warnings);
+    PatchRequest: (data) (path, request_id);
+    PatchResponse: (data) (warnings);
     InitResponse: (shares, root_token) ();
     UnsealRequest: (share) (reset);
     CreateJoinTokenResponse: (join_token) (expire_time);
@@ -95,7 +101,17 @@ mod tests {
                 ..Default::default()
             }),
         };
-        let shown = format!("{auth:?} {init:?} {create:#?} {nested:?} {grant:?} {lease:?}");
+        let write = v1::WriteRequest {
+            data: b"canary".to_vec(),
+            ..Default::default()
+        };
+        let read = v1::ReadResponse {
+            data: b"canary".to_vec(),
+            ..Default::default()
+        };
+        let shown = format!(
+            "{auth:?} {init:?} {create:#?} {nested:?} {grant:?} {lease:?} {write:?} {read:?}"
+        );
         assert!(!shown.contains("canary"), "{shown}");
         assert!(!shown.contains("77"), "{shown}");
         assert!(!shown.contains("99, 97, 110"), "{shown}");

@@ -6,6 +6,7 @@ use tenure_core::{
     barrier::BarrierError,
     dedupe::DedupeError,
     lease::LeaseError,
+    mount::MountError,
     policy::ManageError,
     state,
     token::{ErrorKind, TokenError},
@@ -13,7 +14,10 @@ use tenure_core::{
 use tenure_raft::{batch::SubmitError, reads::ReadError};
 use tonic::{Code, Status};
 
-use crate::listen::{Applied, refusal};
+use crate::{
+    engines::EngineError,
+    listen::{Applied, refusal},
+};
 
 /// A refusal, ready for the wire.
 #[derive(Clone, Debug)]
@@ -131,6 +135,18 @@ impl From<ManageError> for Error {
     }
 }
 
+impl From<MountError> for Error {
+    fn from(error: MountError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
         refused(error.kind(), error.reason(), &error)
@@ -144,6 +160,7 @@ fn refused(kind: ErrorKind, reason: &'static str, error: &dyn std::error::Error)
         ErrorKind::Storage => return storage(error),
         ErrorKind::PermissionDenied => Code::PermissionDenied,
         ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
         ErrorKind::Unimplemented => Code::Unimplemented,

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod config;
+pub mod engines;
 pub mod error;
 pub mod expiration;
 pub mod ha;

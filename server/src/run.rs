@@ -22,9 +22,10 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
-    time::{interval, timeout},
+    time::{Instant, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tonic::Request;
 
 use crate::{
     api::{Doors, grpc::Services, http},
@@ -38,7 +39,8 @@ use crate::{
     },
     limits,
     listen::{
-        ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health,
+        ClientListener, Deadline, Edge, HealthListener, ListenError, Methods, serve_clients,
+        serve_health,
     },
     pipeline::{Observer, Pipeline, Revoked},
     process,
@@ -52,6 +54,9 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the hand-over of leadership may take when the process is told to stop.
 const HAND_OVER_WAIT: Duration = Duration::from_millis(limits::HAND_OVER_MS_MAX);
+
+/// How long the mount of a development server may take.
+const DEV_MOUNT_WAIT: Duration = Duration::from_secs(10);
 
 /// Why the server didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -481,6 +486,8 @@ async fn set_up_dev(
     while !pipeline.node.is_active() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    let mounted = pipeline.call(mount_secret(&made.root_token)?).await;
+    mounted.map_err(|status| RunError::Dev(status.message().to_owned()))?;
     let share = made
         .shares
         .first()
@@ -492,4 +499,20 @@ async fn set_up_dev(
         share: &share,
     });
     Ok(())
+}
+
+/// The call that mounts kv at secret/, as Vault's development server has it.
+fn mount_secret(root: &TokenId) -> Result<Request<v1::MountRequest>, RunError> {
+    let mut request = Request::new(v1::MountRequest {
+        path: "secret".to_owned(),
+        r#type: "kv-v2".to_owned(),
+        description: "key/value secret storage".to_owned(),
+        ..v1::MountRequest::default()
+    });
+    let token = root.expose().parse();
+    let token = token.map_err(|_| RunError::Dev("the root token is no header".to_owned()))?;
+    request.metadata_mut().insert("x-vault-token", token);
+    let deadline = Instant::now() + DEV_MOUNT_WAIT;
+    request.extensions_mut().insert(Deadline(deadline));
+    Ok(request)
 }

@@ -24,6 +24,7 @@ mod requests;
 mod restart;
 mod sealed;
 mod secrecy;
+mod secrets;
 mod snapshot;
 
 use std::time::Duration;

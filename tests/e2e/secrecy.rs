@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use tenure_client::Secret;
-use tenure_client::proto::{CreateTokenRequest, GrantLeaseRequest};
+use tenure_client::proto::{CreateTokenRequest, GrantLeaseRequest, MountRequest, WriteRequest};
 use tenure_tests::Scenario;
 use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 
@@ -162,6 +162,53 @@ async fn over_http(cluster: &ServerCluster, index: usize) -> Outcome<()> {
     Ok(())
 }
 
+/// The same of mounts, kv of both versions and the cubbyhole.
+async fn secrets(cluster: &ServerCluster, index: usize) -> Outcome<()> {
+    let root = cluster.root_at(index)?;
+    let elsewhere = cluster.root_at((index + 1) % 3)?;
+    let name = |what: &str| format!("QZJXKsecret{what}{index}VWPTGH");
+    let data = format!(r#"{{"{}":"{}"}}"#, name("key"), name("value"));
+    let versioned = format!(r#"{{"data":{data},"{}":1}}"#, name("unknown"));
+    for kind in ["kv-v1", "kv-v2"] {
+        let mount = name(kind);
+        root.mount(MountRequest {
+            path: mount.clone(),
+            r#type: kind.to_owned(),
+            description: name("description"),
+            ..MountRequest::default()
+        })
+        .await
+        .map_err(text)?;
+        let (part, body) = match kind {
+            "kv-v1" => (String::new(), data.clone()),
+            _ => ("/data".to_owned(), versioned.clone()),
+        };
+        let path = format!("{mount}{part}/{}/{}", name("folder"), name("name"));
+        let write = |path: &str, body: &str| WriteRequest {
+            path: path.to_owned(),
+            data: body.as_bytes().to_vec(),
+            request_id: format!("{}{kind}", name("request")),
+        };
+        root.write(write(&path, &body)).await.map_err(text)?;
+        let read = elsewhere.read(&path, b"").await.map_err(text)?;
+        let shown = String::from_utf8_lossy(&read.data).contains(&name("value"));
+        ensure(shown, || "another secret is read".into())?;
+        // What is wrong must not be written down either.
+        let broken = format!("{body}{}", name("broken"));
+        let wrong = root.write(write(&format!("{path}x"), &broken)).await;
+        let unknown = root.read(&name("nomount"), b"").await;
+        ensure(wrong.is_err() && unknown.is_err(), || {
+            "what is wrong is taken".into()
+        })?;
+    }
+    let own = WriteRequest {
+        path: format!("cubbyhole/{}", name("cubbyhole")),
+        data: data.into_bytes(),
+        ..WriteRequest::default()
+    };
+    root.write(own).await.map(drop).map_err(text)
+}
+
 /// Uses every field that holds text, through every node, well and badly.
 async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>)>> {
     let mut canaries: Vec<(&'static str, Vec<u8>)> = Vec::new();
@@ -205,6 +252,7 @@ async fn work(cluster: &mut ServerCluster) -> Outcome<Vec<(&'static str, Vec<u8>
         }
         leases(cluster, index).await?;
         over_http(cluster, index).await?;
+        secrets(cluster, index).await?;
         let (dead, dead_accessor) = make(&root, wish("")).await?;
         root.revoke_accessor(&dead_accessor).await.map_err(text)?;
         // What is wrong must not be written down either.

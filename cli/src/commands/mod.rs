@@ -1,12 +1,18 @@
 //! The commands, one file each, and what they share: flags, the runtime, Ctrl-C.
 
+mod delete;
+mod kv;
 mod lease;
+mod list;
 mod operator;
 mod policy;
+mod read;
+mod secrets;
 mod server;
 mod status;
 mod token;
 mod version;
+mod write;
 
 use std::{
     future::Future,
@@ -35,6 +41,21 @@ pub(crate) enum Command {
     /// Create, show, renew and revoke tokens
     #[command(subcommand, arg_required_else_help = true)]
     Token(token::TokenCommand),
+    /// Read a path
+    Read(read::ReadArgs),
+    /// Write a path
+    #[command(after_help = crate::data_input::HELP)]
+    Write(write::WriteArgs),
+    /// List the names under a path
+    List(list::ListArgs),
+    /// Delete a path
+    Delete(delete::DeleteArgs),
+    /// Read and write secrets of the key/value engine, of either version
+    #[command(subcommand, arg_required_else_help = true)]
+    Kv(kv::KvCommand),
+    /// Mount, show, tune, move and unmount secrets engines
+    #[command(subcommand, arg_required_else_help = true)]
+    Secrets(secrets::SecretsCommand),
     /// Put resources on lease; show, renew, revoke, list and count leases
     #[command(subcommand, arg_required_else_help = true)]
     Lease(lease::LeaseCommand),
@@ -86,6 +107,12 @@ pub(crate) fn run(command: Command, env: &Env, console: &mut Console) -> Result<
         Command::Token(command) => interruptible(token::run(command, &mut context)),
         Command::Lease(command) => interruptible(lease::run(command, &mut context)),
         Command::Policy(command) => interruptible(policy::run(command, &mut context)),
+        Command::Read(args) => interruptible(read::run(args, &mut context)),
+        Command::Write(args) => interruptible(write::run(args, &mut context)),
+        Command::List(args) => interruptible(list::run(args, &mut context)),
+        Command::Delete(args) => interruptible(delete::run(args, &mut context)),
+        Command::Kv(command) => interruptible(kv::run(command, &mut context)),
+        Command::Secrets(command) => interruptible(secrets::run(command, &mut context)),
         Command::Operator(command) => interruptible(operator::run(command, &mut context)),
     }
 }

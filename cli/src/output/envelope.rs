@@ -38,6 +38,13 @@ impl<D, A> Envelope<D, A> {
 }
 
 impl<D> Envelope<D, ()> {
+    /// The same with what is said about its life, and with warnings.
+    pub(crate) fn with_life(mut self, lease_duration: i64, warnings: &[String]) -> Self {
+        self.lease_duration = lease_duration;
+        self.warnings = (!warnings.is_empty()).then(|| warnings.to_vec());
+        self
+    }
+
     /// An answer that shows something.
     pub(crate) fn data(data: D) -> Self {
         Self {

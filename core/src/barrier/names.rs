@@ -6,7 +6,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
-use crate::types::{Accessor, Secret, TokenId};
+use crate::types::{Accessor, MountId, Secret, TokenId};
 
 /// Each use of a key has its own first byte, so that no two uses give the same hash.
 #[derive(Clone, Copy)]
@@ -164,6 +164,11 @@ impl fmt::Debug for NameChain {
 impl NameHash {
     /// The parent of names at the top.
     pub const ROOT: Self = Self([0; 16]);
+
+    /// The parent of the names at the top of a mount: no two mounts have the same.
+    pub fn of_mount(mount: &MountId) -> Self {
+        Self(*mount.as_bytes())
+    }
 }
 
 #[cfg(test)]

@@ -19,18 +19,34 @@
 //! | 23 | [`Leases`] | hashes of the id's segments | until the lease is cleaned up |
 //! | 24 | [`LeasesByToken`] | token hash, key of the lease | as its lease |
 //! | 25 | [`PrefixTombstones`] | hashes of the prefix's segments | until nothing dead lies under it |
+//! | 40 | [`Mounts`] | fixed | from the first mount on |
+//! | 41 | [`SecretNames`] | mount id, folder hash, name hash | until the last secret of the name goes |
+//! | 42 | [`Secrets`] | mount id, name hash | until the secret is deleted |
+//! | 43 | [`KvMetadatas`] | mount id, name hash | until the metadata is deleted |
+//! | 44 | [`KvVersions`] | mount id, name hash, version | until pruned, destroyed or deleted |
+//! | 45 | [`KvConfigs`] | mount id | until the unmount |
+//! | 46 | [`Cubbyholes`] | token hash | as its token |
 //! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
+//!
+//! Tables 41 to 45 end with the unmount at the latest.
 
 mod accessor;
+mod cubbyhole;
 mod dedupe;
 mod keyring;
+mod kv_config;
+mod kv_metadata;
+mod kv_version;
 mod lease;
 mod lease_by_token;
+mod mount;
 mod orphan_marker;
 mod policy;
 mod prefix_tombstone;
 mod root_key;
 mod seal_config;
+mod secret;
+mod secret_name;
 mod store;
 mod table;
 mod time_index;
@@ -41,15 +57,22 @@ mod txn;
 mod view;
 
 pub use accessor::{AccessorRecord, Accessors};
+pub use cubbyhole::{CubbyholeRecord, Cubbyholes};
 pub use dedupe::{DedupeRecord, Dedupes};
 pub use keyring::Keyrings;
+pub use kv_config::{KvConfigRecord, KvConfigs};
+pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};
+pub use kv_version::{KvVersionKey, KvVersions};
 pub use lease::{LeaseRecord, Leases};
 pub use lease_by_token::LeasesByToken;
+pub use mount::{Engine, KvEngine, MountRecord, Mounts};
 pub use orphan_marker::OrphanMarkers;
 pub use policy::{Policies, PolicyRecord};
 pub use prefix_tombstone::PrefixTombstones;
 pub use root_key::RootKeys;
 pub use seal_config::{SealConfig, SealConfigs};
+pub use secret::{SecretKey, SecretRecord, Secrets};
+pub use secret_name::{SecretNameKey, SecretNameRecord, SecretNames};
 pub use store::{Store, StoreError, Stored};
 pub use table::{Row, TAG, Table, key_of, range_of};
 pub use time_index::{Due, DueCursor, DueKind, TimeIndex};

@@ -1,5 +1,7 @@
 //! Every table's round trip, and what must not pass: swapped values, other formats.
 
+mod secrets;
+
 use std::{fmt::Debug, num::NonZeroU32};
 
 use bytes::Bytes;

@@ -86,6 +86,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// Not there.
     NotFound,
+    /// There already.
+    AlreadyExists,
     /// A mistake in the request.
     InvalidArgument,
     /// Not in this state.

@@ -7,8 +7,8 @@ use crate::{
     lease,
     random::Random,
     state::{
-        Accessors, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError, TimeIndex,
-        TokenChildren, TokenRecord, Tokens, Tombstones, Txn, View, range_of,
+        Accessors, Cubbyholes, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError,
+        TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn, View, range_of,
     },
     types::Expiry,
 };
@@ -130,6 +130,8 @@ pub(super) fn has_leases(view: &View<'_>, hash: &TokenHash) -> Result<bool, Read
 /// Deletes all rows of a token itself.
 pub(super) fn remove(barrier: &Barrier, txn: &mut Txn, hash: &TokenHash, record: &TokenRecord) {
     txn.delete::<Tokens>(hash);
+    // Blindly: a write to it that is under way rests on the token's record.
+    txn.delete::<Cubbyholes>(hash);
     txn.delete::<Accessors>(&barrier.accessor_hash(&record.accessor));
     if let Some(parent) = record.ancestors.last() {
         txn.delete::<TokenChildren>(&(*parent, *hash));

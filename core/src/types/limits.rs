@@ -65,6 +65,26 @@ pub const LEASES_REVOKED_AT_ONCE_MAX: usize = 256;
 /// Most leases that one call looks at to count them.
 pub const COUNT_ROWS_MAX: usize = 1_000;
 
+/// Most mounts of a cluster: all of them are one record, which every call on a logical path
+/// reads.
+pub const MOUNTS_MAX: usize = 512;
+/// Longest description of a mount.
+pub const MOUNT_DESCRIPTION_BYTES_MAX: usize = 512;
+
+/// Most bytes of one secret, as JSON text: below half of what a transaction holds, so that a
+/// new version fits into one beside an older one that is taken over from kv version 1.
+pub const SECRET_DATA_BYTES_MAX: usize = (1 << 20) - (16 << 10);
+/// Deepest nesting of JSON that is looked at.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Versions of a secret that are kept, unless configured.
+pub const KV_VERSIONS_DEFAULT: u32 = 10;
+/// Most versions of a secret that can be kept: their times are one record.
+pub const KV_VERSIONS_MAX: u32 = 1_000;
+/// Most secrets in the cubbyhole of a token: all of them are one record.
+pub const CUBBYHOLE_SECRETS_MAX: usize = 256;
+/// Most bytes in the cubbyhole of a token, paths included.
+pub const CUBBYHOLE_BYTES_MAX: usize = SECRET_DATA_BYTES_MAX;
+
 /// Most rows on one page of a listing.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Rows on a page when the caller names no number.

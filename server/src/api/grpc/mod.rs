@@ -4,8 +4,10 @@ mod cluster;
 pub use cluster::join_error;
 mod convert;
 mod lease;
+mod mount;
 mod policy;
 mod seal;
+mod secrets;
 mod token;
 
 use std::sync::Arc;
@@ -43,7 +45,8 @@ impl Services {
             .build_v1()?;
         use v1::{
             cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
-            policy_service_server::PolicyServiceServer, seal_service_server::SealServiceServer,
+            mount_service_server::MountServiceServer, policy_service_server::PolicyServiceServer,
+            seal_service_server::SealServiceServer, secrets_service_server::SecretsServiceServer,
             token_service_server::TokenServiceServer,
         };
         let tokens =
@@ -52,6 +55,10 @@ impl Services {
             LeaseServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let policies =
             PolicyServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let secrets = SecretsServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let mounts =
+            MountServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let seal =
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
@@ -59,6 +66,8 @@ impl Services {
         Ok(Routes::new(tokens)
             .add_service(leases)
             .add_service(policies)
+            .add_service(secrets)
+            .add_service(mounts)
             .add_service(seal)
             .add_service(cluster)
             .add_service(reflection))

@@ -7,6 +7,7 @@ mod envelope;
 mod error;
 mod json;
 mod leases;
+mod mounts;
 mod policies;
 mod refused;
 mod route;

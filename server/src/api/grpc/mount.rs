@@ -1,0 +1,262 @@
+//! MountService.
+
+use std::collections::BTreeMap;
+
+use prost_types::Duration;
+use tenure_core::{
+    mount::{self, Change, ManageMounts, MountInfo, NewMount},
+    state::{Engine, KvEngine},
+    token::authorize,
+    types::{Path, Ttl},
+};
+use tenure_proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Services,
+    convert::{duration, ttl},
+};
+use crate::{
+    error::Error,
+    pipeline::{Access, Call, Planned, Scope},
+};
+
+/// Each method hands its message to the pipeline.
+macro_rules! serve {
+    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl v1::mount_service_server::MountService for Services {
+            $(async fn $method(
+                &self,
+                request: Request<v1::$request>,
+            ) -> Result<Response<v1::$response>, Status> {
+                self.pipeline.call(request).await
+            })*
+        }
+    };
+}
+
+serve! {
+    mount: MountRequest -> MountResponse,
+    unmount: UnmountRequest -> UnmountResponse,
+    tune_mount: TuneMountRequest -> TuneMountResponse,
+    remount: RemountRequest -> RemountResponse,
+    list_mounts: ListMountsRequest -> ListMountsResponse,
+    get_mount: GetMountRequest -> GetMountResponse,
+}
+
+impl Call for v1::MountRequest {
+    const METHOD: &'static str = "/tenure.v1.MountService/Mount";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::MountResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let path = path("path", &self.path)?;
+        let permit = authorize(
+            scope.context,
+            scope.caller,
+            ManageMounts::Mount(path.clone()),
+        )?;
+        let config = self.config.unwrap_or_default();
+        let new = NewMount {
+            path,
+            engine: engine(&self.r#type, &self.options)?,
+            description: self.description.clone(),
+            default_ttl: lifetime("default_lease_ttl", config.default_lease_ttl.as_ref())?,
+            max_ttl: lifetime("max_lease_ttl", config.max_lease_ttl.as_ref())?,
+        };
+        let plan = mount::mount(&permit, new, &mut scope.random())?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::MountResponse {
+                mount: Some(info(plan.response)),
+            },
+        })
+    }
+
+    fn request_id(&self) -> &str {
+        &self.request_id
+    }
+}
+
+impl Call for v1::UnmountRequest {
+    const METHOD: &'static str = "/tenure.v1.MountService/Unmount";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::UnmountResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let path = path("path", &self.path)?;
+        let permit = authorize(
+            scope.context,
+            scope.caller,
+            ManageMounts::Unmount(path.clone()),
+        )?;
+        let plan = mount::unmount(&permit, &path, &mut scope.random())?;
+        let warnings = match plan.response {
+            true => Vec::new(),
+            false => vec!["nothing was mounted there".to_owned()],
+        };
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::UnmountResponse { warnings },
+        })
+    }
+}
+
+impl Call for v1::TuneMountRequest {
+    const METHOD: &'static str = "/tenure.v1.MountService/TuneMount";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::TuneMountResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let path = path("path", &self.path)?;
+        let permit = authorize(
+            scope.context,
+            scope.caller,
+            ManageMounts::Tune(path.clone()),
+        )?;
+        let given = |field, duration: &Option<Duration>| {
+            let duration = duration.as_ref();
+            duration
+                .map(|asked| lifetime(field, Some(asked)))
+                .transpose()
+        };
+        let change = Change {
+            description: self.description.clone(),
+            default_ttl: given("default_lease_ttl", &self.default_lease_ttl)?,
+            max_ttl: given("max_lease_ttl", &self.max_lease_ttl)?,
+            kv: kv_version(&self.options)?,
+        };
+        let plan = mount::tune(&permit, &path, change, &mut scope.random())?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::TuneMountResponse {
+                mount: Some(info(plan.response)),
+            },
+        })
+    }
+}
+
+impl Call for v1::RemountRequest {
+    const METHOD: &'static str = "/tenure.v1.MountService/Remount";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::RemountResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let (from, to) = (path("from", &self.from)?, path("to", &self.to)?);
+        let action = ManageMounts::Remount(from.clone(), to.clone());
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let plan = mount::remount(&permit, &from, to, &mut scope.random())?;
+        Ok(Planned {
+            txn: plan.txn,
+            answer: v1::RemountResponse {
+                mount: Some(info(plan.response)),
+            },
+        })
+    }
+}
+
+impl Call for v1::ListMountsRequest {
+    const METHOD: &'static str = "/tenure.v1.MountService/ListMounts";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::ListMountsResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let permit = authorize(scope.context, scope.caller, ManageMounts::List)?;
+        let mounts = mount::list(&permit)?;
+        Ok(Planned::answer(v1::ListMountsResponse {
+            mounts: mounts.into_iter().map(info).collect(),
+        }))
+    }
+}
+
+impl Call for v1::GetMountRequest {
+    const METHOD: &'static str = "/tenure.v1.MountService/GetMount";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::GetMountResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let path = path("path", &self.path)?;
+        let permit = authorize(
+            scope.context,
+            scope.caller,
+            ManageMounts::Show(path.clone()),
+        )?;
+        let found = mount::get(&permit, &path)?;
+        Ok(Planned::answer(v1::GetMountResponse {
+            mount: Some(info(found)),
+        }))
+    }
+}
+
+/// A mount's path may be given with "/" at its end.
+fn trimmed(text: &str) -> &str {
+    text.strip_suffix('/').unwrap_or(text)
+}
+
+fn path(field: &str, text: &str) -> Result<Path, Error> {
+    Path::parse(trimmed(text)).map_err(|error| Error::invalid_argument(format!("{field}: {error}")))
+}
+
+/// Zero and nothing: the system's.
+fn lifetime(field: &str, asked: Option<&Duration>) -> Result<Option<Ttl>, Error> {
+    Ok(ttl(field, asked)?.asked())
+}
+
+fn engine(name: &str, options: &BTreeMap<String, String>) -> Result<Engine, Error> {
+    let named = match name {
+        "kv" => None,
+        "kv-v1" => Some(KvEngine::V1),
+        "kv-v2" => Some(KvEngine::V2),
+        _ => {
+            return Err(Error::invalid_argument(
+                "type: no engine that can be mounted",
+            ));
+        }
+    };
+    let asked = kv_version(options)?;
+    if named.is_some() && asked.is_some() && named != asked {
+        return Err(Error::invalid_argument(
+            "options: another version than the type's",
+        ));
+    }
+    Ok(Engine::Kv(named.or(asked).unwrap_or(KvEngine::V1)))
+}
+
+fn kv_version(options: &BTreeMap<String, String>) -> Result<Option<KvEngine>, Error> {
+    let unknown = options.keys().any(|name| name != "version");
+    if unknown {
+        return Err(Error::invalid_argument(
+            "options: kv knows \"version\" alone",
+        ));
+    }
+    let Some(text) = options.get("version") else {
+        return Ok(None);
+    };
+    text.parse()
+        .ok()
+        .and_then(KvEngine::of)
+        .map(Some)
+        .ok_or_else(|| Error::invalid_argument("options: version is 1 or 2"))
+}
+
+fn info(info: MountInfo) -> v1::MountInfo {
+    let kv = info.kind.kv();
+    let options = kv.map(|kv| ("version".to_owned(), kv.number().to_string()));
+    v1::MountInfo {
+        path: format!("{}/", info.path),
+        r#type: info.kind.name().to_owned(),
+        description: info.description,
+        accessor: info.accessor,
+        uuid: info.id.to_string(),
+        config: Some(v1::MountConfig {
+            default_lease_ttl: info.configured.0.map(duration),
+            max_lease_ttl: info.configured.1.map(duration),
+        }),
+        effective: Some(v1::MountConfig {
+            default_lease_ttl: Some(duration(info.effective.0)),
+            max_lease_ttl: Some(duration(info.effective.1)),
+        }),
+        options: options.into_iter().collect(),
+    }
+}

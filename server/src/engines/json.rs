@@ -1,0 +1,284 @@
+//! JSON texts as engines see them: checked within bounds, taken apart without being copied,
+//! never changed. Numbers stay as they are written, so that no digit is lost.
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde_json::{Value, value::RawValue};
+use tenure_core::{
+    policy::{self, Parameters},
+    types::{
+        Ttl, UnixMillis,
+        limits::{JSON_DEPTH_MAX, SECRET_DATA_BYTES_MAX},
+    },
+};
+use zeroize::Zeroizing;
+
+use super::EngineError;
+
+/// The fields of an object, each as its text. Of equal names the last counts.
+pub(super) type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Checks the text of an object; no bytes at all are one without fields.
+pub(super) fn object(data: &[u8]) -> Result<&str, EngineError> {
+    if data.is_empty() {
+        return Ok("{}");
+    }
+    if data.len() > SECRET_DATA_BYTES_MAX {
+        return Err(EngineError::TooLarge);
+    }
+    let wrong = |problem| EngineError::argument("data", problem);
+    let text = std::str::from_utf8(data).map_err(|_| wrong("not UTF-8"))?;
+    // serde_json's messages tell a place and no content, but "not JSON" says as much.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| wrong("not JSON text"))?;
+    if !is_object(text) {
+        return Err(wrong("not a JSON object"));
+    }
+    if depth(text) > JSON_DEPTH_MAX {
+        return Err(wrong("nested too deeply"));
+    }
+    Ok(text.trim())
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// The deepest nesting of a well-formed text.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Takes a checked object apart.
+pub(super) fn fields(text: &str) -> Result<Fields<'_>, EngineError> {
+    serde_json::from_str(text).map_err(|_| EngineError::argument("data", "not a JSON object"))
+}
+
+/// Checks an object and takes it apart.
+pub(super) fn parse(data: &[u8]) -> Result<Fields<'_>, EngineError> {
+    fields(object(data)?)
+}
+
+/// Warns of what nobody asked for.
+pub(super) fn ignored(fields: &Fields<'_>, known: &[&str]) -> Vec<String> {
+    let unknown = fields.keys().filter(|name| !known.contains(&name.as_str()));
+    // Names that a client made up may be long, or many.
+    let count = unknown.count();
+    match count {
+        0 => Vec::new(),
+        1 => vec!["a field that is unknown here was ignored".to_owned()],
+        _ => vec![format!("{count} fields that are unknown here were ignored")],
+    }
+}
+
+/// A field that is there and isn't null.
+pub(super) fn field<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a str> {
+    let text = fields.get(name)?.get();
+    (text != "null").then_some(text)
+}
+
+/// A field that must be an object, if it is there.
+pub(super) fn object_field<'a>(
+    all: &Fields<'a>,
+    name: &'static str,
+) -> Result<Option<&'a str>, EngineError> {
+    match field(all, name) {
+        Some(text) if !is_object(text) => Err(EngineError::argument(name, "not an object")),
+        other => Ok(other),
+    }
+}
+
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or(Value::Null)
+}
+
+/// A whole number, also written as text.
+pub(super) fn number(all: &Fields<'_>, name: &'static str) -> Result<Option<u64>, EngineError> {
+    field(all, name)
+        .map(|text| whole(name, &value(text)))
+        .transpose()
+}
+
+fn whole(name: &'static str, value: &Value) -> Result<u64, EngineError> {
+    let number = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| EngineError::argument(name, "not a whole number from 0 on"))
+}
+
+/// A yes or no, also written as text.
+pub(super) fn flag(all: &Fields<'_>, name: &'static str) -> Result<Option<bool>, EngineError> {
+    match field(all, name).map(value) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(Value::String(text)) if text == "true" || text == "false" => Ok(Some(text == "true")),
+        Some(_) => Err(EngineError::argument(name, "neither true nor false")),
+    }
+}
+
+/// A duration: seconds, or text such as "1h30m".
+pub(super) fn duration(all: &Fields<'_>, name: &'static str) -> Result<Option<Ttl>, EngineError> {
+    let Some(text) = field(all, name) else {
+        return Ok(None);
+    };
+    let parsed = match value(text) {
+        Value::String(text) => text.parse(),
+        Value::Number(number) => number.to_string().parse(),
+        _ => return Err(EngineError::argument(name, "not a duration")),
+    };
+    parsed
+        .map(Some)
+        .map_err(|error: tenure_core::types::TtlError| EngineError::argument(name, error))
+}
+
+/// Numbers of versions: a list of numbers or texts, or one text with commas.
+pub(super) fn versions(all: &Fields<'_>) -> Result<Vec<u64>, EngineError> {
+    const NAME: &str = "versions";
+    let found = match field(all, NAME).map(value) {
+        Some(Value::Array(items)) => items.iter().map(|item| whole(NAME, item)).collect(),
+        Some(Value::String(text)) => text
+            .split(',')
+            .map(|item| whole(NAME, &Value::String(item.to_owned())))
+            .collect(),
+        Some(number @ Value::Number(_)) => whole(NAME, &number).map(|number| vec![number]),
+        Some(_) => Err(EngineError::argument(NAME, "not a list of numbers")),
+        None => Ok(Vec::new()),
+    }?;
+    if found.is_empty() {
+        return Err(EngineError::argument(NAME, "name at least one version"));
+    }
+    Ok(found)
+}
+
+/// What policies see of the data of a call. Data that is no object is refused by the engine.
+pub(super) fn parameters(data: &[u8]) -> Parameters<'static> {
+    let fields: serde_json::Map<String, Value> = match data {
+        [] => return Parameters::default(),
+        data => serde_json::from_slice(data).unwrap_or_default(),
+    };
+    let mut parameters = Parameters::default();
+    for (name, value) in fields {
+        parameters.push(name, seen(value));
+    }
+    parameters
+}
+
+fn seen(value: Value) -> policy::Value<'static> {
+    match value {
+        Value::Null => policy::Value::Null,
+        Value::Bool(truth) => policy::Value::Bool(truth),
+        Value::Number(number) => match policy::Number::parse(&number.to_string()) {
+            Some(number) => policy::Value::Number(number),
+            None => policy::Value::Text(number.to_string().into()),
+        },
+        Value::String(text) => policy::Value::Text(text.into()),
+        Value::Array(items) => policy::Value::List(items.into_iter().map(seen).collect()),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            policy::Value::Map(
+                fields
+                    .map(|(name, value)| (name.into(), seen(value)))
+                    .collect(),
+            )
+        }
+    }
+}
+
+/// Applies a merge patch (RFC 7396), object to object.
+pub(super) fn merge(target: &str, patch: &str) -> Result<Zeroizing<String>, EngineError> {
+    let mut out = Zeroizing::new(String::with_capacity(target.len() + patch.len()));
+    merge_into(&mut out, target, patch)?;
+    Ok(out)
+}
+
+fn merge_into(out: &mut String, target: &str, patch: &str) -> Result<(), EngineError> {
+    let (target, patch) = (fields(target)?, fields(patch)?);
+    let kept = target.keys().filter(|name| !patch.contains_key(*name));
+    let names: std::collections::BTreeSet<_> = kept.chain(patch.keys()).collect();
+    out.push('{');
+    let mut first = true;
+    for name in names {
+        let new = patch.get(name).map(|raw| raw.get());
+        if new == Some("null") {
+            continue;
+        }
+        if !std::mem::take(&mut first) {
+            out.push(',');
+        }
+        push_name(out, name);
+        let old = target.get(name).map(|raw| raw.get());
+        match new {
+            None => out.push_str(old.unwrap_or("null")),
+            // Merged into what isn't an object, an object loses its nulls, too.
+            Some(new) if is_object(new) => {
+                merge_into(out, old.filter(|old| is_object(old)).unwrap_or("{}"), new)?;
+            }
+            Some(new) => out.push_str(new),
+        }
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// The names of an object without their values, `depth` levels of them.
+pub(super) fn shape(text: &str, depth: u64) -> Result<String, EngineError> {
+    let mut out = String::from("{");
+    for (index, (name, value)) in fields(text)?.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_name(&mut out, name);
+        let goes_on = depth > 1 && is_object(value.get()) && !fields(value.get())?.is_empty();
+        match goes_on {
+            true => out.push_str(&shape(value.get(), depth - 1)?),
+            false => out.push_str("null"),
+        }
+    }
+    out.push('}');
+    Ok(out)
+}
+
+fn push_name(out: &mut String, name: &str) {
+    out.push_str(&Value::from(name).to_string());
+    out.push(':');
+}
+
+/// A moment as RFC 3339.
+pub(super) fn time(at: UnixMillis) -> String {
+    let ms = at.get();
+    prost_types::Timestamp {
+        seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
+        // Below a thousand million by construction.
+        nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0),
+    }
+    .to_string()
+}
+
+/// A duration as Go writes it, which clients read.
+pub(super) fn go_duration(ttl: Option<Ttl>) -> String {
+    let seconds = ttl.map_or(0, Ttl::as_seconds);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}

@@ -1,0 +1,110 @@
+//! What is no path, no data, or not the caller's to use.
+
+use tenure_core::types::limits::{JSON_DEPTH_MAX, SECRET_DATA_BYTES_MAX};
+
+use super::*;
+
+#[test]
+fn bad_paths_are_refused() {
+    let mut world = World::with_kv(1, KvEngine::V1);
+    let long = format!("kv/{}", "a".repeat(129));
+    let deep = format!("kv{}", "/a".repeat(16));
+    for path in [
+        "",
+        "/",
+        "kv//a",
+        "kv/../kv/a",
+        "kv/.",
+        "/kv/a",
+        "kv/a\n",
+        "kv/\0",
+        &long,
+        &deep,
+    ] {
+        let written = world.write(path, json!({"k": 1}));
+        assert_eq!(reason(written), "INVALID_ARGUMENT", "{path:?}");
+        assert_eq!(reason(world.read(path)), "INVALID_ARGUMENT", "{path:?}");
+        assert_eq!(reason(world.delete(path)), "INVALID_ARGUMENT", "{path:?}");
+    }
+    assert_eq!(reason(world.list("kv//")), "INVALID_ARGUMENT");
+    // Other spellings are other names.
+    for path in ["KV/a", "kv2/a", "%6bv/a"] {
+        assert_eq!(reason(world.read(path)), "MOUNT_NOT_FOUND", "{path}");
+    }
+    for path in ["sys/mounts", "auth/token/create", "sys"] {
+        assert_eq!(reason(world.read(path)), "NOT_OFFERED", "{path}");
+    }
+}
+
+#[test]
+fn bad_data_is_refused() {
+    let mut world = World::with_kv(2, KvEngine::V1);
+    let deep = format!(
+        r#"{{"k":{}{}}}"#,
+        "[".repeat(JSON_DEPTH_MAX),
+        "]".repeat(JSON_DEPTH_MAX)
+    );
+    let bomb = format!(r#"{{"k":{}"#, "[".repeat(500_000));
+    let cases: [&[u8]; 10] = [
+        b"null",
+        b"[]",
+        b"1",
+        b"{",
+        br#"{"k":1}}"#,
+        br#"{"k":}"#,
+        b"{\"k\":\"\xff\"}",
+        br#"{"k":1} x"#,
+        deep.as_bytes(),
+        bomb.as_bytes(),
+    ];
+    for data in cases {
+        let written = world.ask("kv/a", Ask::Write(data));
+        assert_eq!(reason(written), "INVALID_ARGUMENT");
+    }
+    let huge = format!(r#"{{"k":"{}"}}"#, "x".repeat(SECRET_DATA_BYTES_MAX - 8));
+    world.ask("kv/a", Ask::Write(huge.as_bytes())).unwrap();
+    let huge = format!(r#"{{"k":"{}"}}"#, "x".repeat(SECRET_DATA_BYTES_MAX - 7));
+    assert_eq!(
+        reason(world.ask("kv/a", Ask::Write(huge.as_bytes()))),
+        "TOO_LARGE"
+    );
+    // Brackets in texts are no depth.
+    let text = format!(r#"{{"k":"\"{}"}}"#, "[".repeat(1_000));
+    world.ask("kv/a", Ask::Write(text.as_bytes())).unwrap();
+    assert_eq!(
+        reason(world.ask("kv", Ask::List("zz", 1))),
+        "INVALID_ARGUMENT"
+    );
+}
+
+#[test]
+fn a_patch_can_not_grow_a_secret_beyond_the_bound() {
+    let mut world = World::with_kv(3, KvEngine::V2);
+    let half = "x".repeat(SECRET_DATA_BYTES_MAX * 2 / 3);
+    world
+        .write("kv/data/a", json!({"data": {"a": half}}))
+        .unwrap();
+    let patched = world.patch("kv/data/a", json!({"data": {"b": half}}));
+    assert_eq!(reason(patched), "TOO_LARGE");
+}
+
+#[test]
+fn unknown_fields_are_named_by_number_alone() {
+    let mut world = World::with_kv(4, KvEngine::V2);
+    let text = br#"{"data":{},"secret-name":1}"#;
+    let reply = world.ask("kv/data/a", Ask::Write(text)).unwrap();
+    assert_eq!(reply.warnings.len(), 1);
+    assert!(!reply.warnings[0].contains("secret-name"));
+}
+
+#[test]
+fn what_no_policy_grants_is_denied_whether_it_is_there_or_not() {
+    let mut world = World::with_kv(5, KvEngine::V1);
+    let token = world.child();
+    for path in ["kv/a", "sys/x", "none/x", "cubbyholes/a"] {
+        for ask in [Ask::Read(b""), Ask::Write(b"{}"), Ask::Delete] {
+            let asked = world.ask_as(&token, path, ask);
+            assert_eq!(reason(asked), "PERMISSION_DENIED", "{path}");
+        }
+    }
+}
