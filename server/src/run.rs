@@ -38,7 +38,8 @@ use crate::{
     },
     limits,
     listen::{
-        ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients, serve_health,
+        BodyBudget, ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients,
+        serve_health,
     },
     pipeline::{Observer, Pipeline, Revoked},
     process,
@@ -319,6 +320,7 @@ async fn listen(
     let edge = Edge {
         metrics: Arc::clone(metrics),
         methods: Arc::new(methods),
+        bodies: BodyBudget::default(),
     };
     let (state, watched) = watch::channel(HealthState::default());
     let health = HealthService::new(watched, Arc::new(Probe(node.clone())), stop.clone());

@@ -73,27 +73,32 @@ async fn race(cluster: &ServerCluster, token: &Secret) -> Outcome<u32> {
 /// and none of them is refused for it.
 #[test]
 fn renewals_of_one_token_all_succeed() {
-    run("races::renewals_of_one_token_all_succeed", async |scenario| {
-        let cluster = three(scenario).await?;
-        let (token, _) = make(&cluster.client()?, wish("busy")).await?;
-        let barrier = Arc::new(Barrier::new(RENEWERS));
-        let mut clients = JoinSet::new();
-        for number in 0..RENEWERS {
-            let client = cluster.node(number % cluster.nodes.len())?.client_of(&token);
-            let barrier = Arc::clone(&barrier);
-            clients.spawn(async move {
-                barrier.wait().await;
-                for _ in 0..RENEWALS {
-                    client.renew_self(None).await.map_err(text)?;
-                }
-                Ok::<_, String>(())
-            });
-        }
-        while let Some(client) = clients.join_next().await {
-            client.map_err(text)??;
-        }
-        Ok(())
-    });
+    run(
+        "races::renewals_of_one_token_all_succeed",
+        async |scenario| {
+            let cluster = three(scenario).await?;
+            let (token, _) = make(&cluster.client()?, wish("busy")).await?;
+            let barrier = Arc::new(Barrier::new(RENEWERS));
+            let mut clients = JoinSet::new();
+            for number in 0..RENEWERS {
+                let client = cluster
+                    .node(number % cluster.nodes.len())?
+                    .client_of(&token);
+                let barrier = Arc::clone(&barrier);
+                clients.spawn(async move {
+                    barrier.wait().await;
+                    for _ in 0..RENEWALS {
+                        client.renew_self(None).await.map_err(text)?;
+                    }
+                    Ok::<_, String>(())
+                });
+            }
+            while let Some(client) = clients.join_next().await {
+                client.map_err(text)??;
+            }
+            Ok(())
+        },
+    );
 }
 
 /// Children are made through all nodes while their parent is revoked: whichever came first,

@@ -21,6 +21,11 @@ use crate::text;
 /// Room in the grace for the store to close, which has no bound of its own.
 const CLOSING_SECONDS: u64 = 20;
 
+/// What a pod needs besides what clients send: its store, its caches, its connections.
+const BASE_BYTES: u64 = 512 << 20;
+/// A body and the message decoded from it.
+const COPIES_OF_BODIES: u64 = 2;
+
 /// What is wrong.
 #[derive(Default)]
 pub struct Findings(pub Vec<String>);
@@ -143,6 +148,13 @@ fn pods(manifests: &Manifests, found: &mut Findings) -> Outcome<()> {
         memory("requests"),
         memory("limits"),
     );
+    let limit = bytes(string(container, "/resources/limits/memory")?)?;
+    let bodies = COPIES_OF_BODIES * limits::REQUEST_BODIES_BYTES_MAX as u64;
+    let listeners = limits::INFLIGHT_REQUESTS_MAX * limits::REQUEST_BYTES_FREE;
+    let needed = BASE_BYTES + bodies + listeners as u64;
+    found.expect(needed <= limit, || {
+        format!("a memory limit of {limit} bytes is less than the {needed} that strangers can fill")
+    });
     let budgets: Vec<&Value> = manifests.kind("PodDisruptionBudget").collect();
     found.expect(budgets.len() == 1, || {
         "there is not one PodDisruptionBudget".into()
@@ -159,6 +171,17 @@ fn pods(manifests: &Manifests, found: &mut Findings) -> Outcome<()> {
         .is_some_and(|all| all.len() == 1);
     found.expect(none, || "a pod has not one container".to_owned());
     Ok(())
+}
+
+/// A size as Kubernetes writes it.
+fn bytes(size: &str) -> Outcome<u64> {
+    let units = [("Gi", 30), ("Mi", 20), ("Ki", 10), ("", 0)];
+    let (number, power) = units
+        .iter()
+        .find_map(|(unit, power)| Some((size.strip_suffix(unit)?, power)))
+        .unwrap_or((size, &0));
+    let number: u64 = number.parse().map_err(|_| format!("{size} is no size"))?;
+    Ok(number << power)
 }
 
 /// A pod's names and ports, against its configuration. Gives the ports by their names.

@@ -111,6 +111,7 @@ pub const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "updateStrategy",
     ),
     (SET, "tenure:0.1.0", "tenure:latest", "not of version"),
+    (SET, "memory: 1Gi", "memory: 512Mi", "strangers can fill"),
     (
         SET,
         "serviceName: tenure-internal",

@@ -1,7 +1,9 @@
 //! The size limit of one message. gRPC announces each message's length, so a too large one is
-//! refused before it is read, in unary calls and in streams alike.
+//! refused before it is read, in unary calls and in streams alike. So is one for whose bytes the
+//! process has no room: an announcement alone holds nothing.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -10,9 +12,12 @@ use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::super::Edge;
 use super::super::refusal::{Applied, refusal};
+use super::bodies::{BodyBudget, Share};
 use super::{Next, Step, pass};
 use crate::limits::EdgeLimits;
+use crate::telemetry::Metrics;
 
 /// One byte of flags and four of length, before each message.
 const PREFIX_BYTES: usize = 5;
@@ -20,12 +25,16 @@ const PREFIX_BYTES: usize = 5;
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct LimitMessages {
     message_bytes_max: usize,
+    bodies: BodyBudget,
+    metrics: Arc<Metrics>,
 }
 
 impl LimitMessages {
-    pub fn new(limits: &EdgeLimits) -> Self {
+    pub fn new(limits: &EdgeLimits, edge: &Edge) -> Self {
         Self {
             message_bytes_max: limits.request_bytes_max,
+            bodies: edge.bodies.clone(),
+            metrics: edge.metrics.clone(),
         }
     }
 }
@@ -36,11 +45,17 @@ impl Step for LimitMessages {
             message_bytes_max: self.message_bytes_max,
             ..Framing::default()
         };
-        pass(
-            next,
-            request.map(|inner| Body::new(Limited { inner, frames })),
-        )
-        .await
+        // The message outlives its body: the call holds its share until the head of the answer.
+        let share = self.bodies.share();
+        let limited = |inner| Limited {
+            inner,
+            frames,
+            share: share.clone(),
+            metrics: self.metrics,
+        };
+        let response = pass(next, request.map(|inner| Body::new(limited(inner)))).await;
+        drop(share);
+        response
     }
 }
 
@@ -50,6 +65,7 @@ struct Framing {
     message_bytes_max: usize,
     prefix: [u8; PREFIX_BYTES],
     prefix_filled: usize,
+    payload: usize,
     payload_left: usize,
     messages: u64,
 }
@@ -73,20 +89,20 @@ impl Framing {
                 if length > self.message_bytes_max {
                     return Err(self.too_large());
                 }
-                self.payload_left = length;
+                (self.payload, self.payload_left) = (length, length);
                 self.messages += 1;
             }
         }
         Ok(())
     }
 
+    /// How much of the newest message has arrived.
+    fn arrived(&self) -> usize {
+        self.payload - self.payload_left
+    }
+
     fn too_large(&self) -> Status {
-        // Earlier messages of the same stream may have been acted on.
-        let applied = if self.messages == 0 {
-            Applied::No
-        } else {
-            Applied::Maybe
-        };
+        let applied = applied(self.messages);
         let message = format!("a message is larger than {} bytes", self.message_bytes_max);
         refusal(
             Code::ResourceExhausted,
@@ -97,9 +113,37 @@ impl Framing {
     }
 }
 
+/// Messages of the same stream that came earlier may have been acted on.
+fn applied(earlier: u64) -> Applied {
+    match earlier {
+        0 => Applied::No,
+        _ => Applied::Maybe,
+    }
+}
+
 struct Limited {
     inner: Body,
     frames: Framing,
+    share: Share,
+    metrics: Arc<Metrics>,
+}
+
+impl Limited {
+    fn look_at(&mut self, data: &[u8]) -> Result<(), Status> {
+        self.frames.follow(data)?;
+        if self.share.hold(self.frames.arrived()) {
+            return Ok(());
+        }
+        self.metrics.shed();
+        let message = "the node is at its limit of request bytes; try again, or another node";
+        let applied = applied(self.frames.messages.saturating_sub(1));
+        Err(refusal(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            message,
+            applied,
+        ))
+    }
 }
 
 impl http_body::Body for Limited {
@@ -113,7 +157,7 @@ impl http_body::Body for Limited {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
-            && let Err(status) = self.frames.follow(data)
+            && let Err(status) = self.look_at(data)
         {
             return Poll::Ready(Some(Err(status)));
         }
