@@ -42,11 +42,7 @@ pub const QUEUED_MAX: usize = 8_192;
 pub enum SubmitError {
     /// Something that it read has changed since. Nothing was applied: read again and retry.
     #[error("a record that the transaction read was changed in the meantime")]
-    Conflict {
-        /// Revision of the newest change. It may not be applied yet; a state that is older
-        /// would conflict again.
-        changed: Revision,
-    },
+    Conflict,
     /// This node is not active. Nothing was applied.
     #[error("this node is not the active one")]
     NotActive,
@@ -67,6 +63,22 @@ pub enum SubmitError {
     /// Too many transactions wait. Nothing was applied.
     #[error("too many transactions are waiting")]
     Overloaded,
+}
+
+/// What the sequencer says instead of a revision.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Something that was read changed. `changed` is the revision of the newest change. It may
+    /// not be applied yet; a state that is older would conflict again.
+    Conflict { changed: Revision },
+    /// Anything else.
+    Other(SubmitError),
+}
+
+impl From<SubmitError> for Refusal {
+    fn from(error: SubmitError) -> Self {
+        Self::Other(error)
+    }
 }
 
 /// What a node's sequencers have proposed since the process began.
@@ -114,7 +126,7 @@ impl Proposed {
     }
 }
 
-type Reply = oneshot::Sender<Result<Revision, SubmitError>>;
+type Reply = oneshot::Sender<Result<Revision, Refusal>>;
 
 struct Proposal {
     txn: Txn,
@@ -170,10 +182,10 @@ impl Sequencer {
     ///
     /// # Errors
     /// See [`SubmitError`]; all but `MaybeApplied` promise that nothing was applied.
-    pub async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, SubmitError> {
+    pub(crate) async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, Refusal> {
         let bytes = txn.size_bytes();
         if bytes > TRANSACTION_BYTES_MAX {
-            return Err(SubmitError::TooLarge { bytes });
+            return Err(SubmitError::TooLarge { bytes }.into());
         }
         let (reply, answer) = oneshot::channel();
         let proposal = Proposal {
@@ -183,13 +195,15 @@ impl Sequencer {
         };
         match self.queue.try_send(proposal) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(SubmitError::Overloaded),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(SubmitError::NotActive),
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(SubmitError::Overloaded.into()),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(SubmitError::NotActive.into());
+            }
         }
         // Past the deadline the entry may still be on its way; so may it be if the task died.
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(SubmitError::MaybeApplied),
+            Ok(Err(_)) | Err(_) => Err(SubmitError::MaybeApplied.into()),
         }
     }
 
@@ -214,6 +228,12 @@ impl Sequencer {
     /// Whether the sequencer has ended: by `stop`, or because a proposal failed.
     pub fn is_stopped(&self) -> bool {
         self.stop.is_cancelled() || self.done.is_cancelled()
+    }
+
+    /// Resolves when nothing new is proposed any more. What is in flight may stay there as
+    /// long as no quorum is heard.
+    pub(crate) async fn stopping(&self) {
+        self.stop.cancelled().await;
     }
 
     /// Resolves when the sequencer has ended.
@@ -261,7 +281,7 @@ impl Task {
         drop(quiet);
         proposals.close();
         while let Some(proposal) = proposals.recv().await {
-            let _ = proposal.reply.send(Err(SubmitError::NotActive));
+            let _ = proposal.reply.send(Err(SubmitError::NotActive.into()));
         }
         while self.in_flight.next().await.is_some() {}
     }
@@ -296,7 +316,7 @@ impl Task {
                         let answer = if applied {
                             Ok(revision)
                         } else {
-                            Err(SubmitError::MaybeApplied)
+                            Err(SubmitError::MaybeApplied.into())
                         };
                         let _ = reply.send(answer);
                     }
@@ -306,7 +326,7 @@ impl Task {
             }
             None => {
                 for (reply, _) in replies {
-                    let _ = reply.send(Err(SubmitError::MaybeApplied));
+                    let _ = reply.send(Err(SubmitError::MaybeApplied.into()));
                 }
                 false
             }
@@ -324,11 +344,11 @@ impl Task {
             return;
         }
         if deadline <= Instant::now() {
-            let _ = reply.send(Err(SubmitError::Expired));
+            let _ = reply.send(Err(SubmitError::Expired.into()));
             return;
         }
         if let Some(changed) = self.resolver.changed(txn.read_revision, &txn.reads) {
-            let _ = reply.send(Err(SubmitError::Conflict { changed }));
+            let _ = reply.send(Err(Refusal::Conflict { changed }));
             return;
         }
         let revision = self.next_revision;

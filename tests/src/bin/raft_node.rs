@@ -376,7 +376,7 @@ impl Service {
 
     fn unsubmitted(&self, error: SubmitError) -> String {
         match error {
-            SubmitError::Conflict { .. } => "conflict".to_owned(),
+            SubmitError::Conflict => "conflict".to_owned(),
             SubmitError::NotActive => {
                 let leader = self.node.leadership().borrow().leader;
                 format!(
