@@ -3,7 +3,7 @@
 CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy lint fmt check build bench bench-quick bench-failover \
+.PHONY: help demo test test-setup test-deploy lint fmt check build bench bench-quick bench-failover \
 	bench-ready bench-steady bench-build faults-full snapshot-memory-full
 
 help: ## list the targets
@@ -16,9 +16,12 @@ demo: ## the main job on three real nodes: seal, tokens, revocation, failover
 	$(CARGO) build --locked -p tenure-cli
 	$(CARGO) run --locked -q -p tenure-tests --bin demo
 
-test: test-deploy ## all tests: units, properties, crash tests, clusters of real processes
+test: test-deploy test-setup ## all tests: units, properties, crash tests, clusters of real processes
 	$(CARGO) build --locked --workspace --all-targets --features tenure-raft/failpoints
 	$(CARGO) test --locked --workspace --features tenure-raft/failpoints
+
+test-setup:
+	.ci/setup --tests >/dev/null
 
 test-deploy: ## the manifests of deploy/ against the Kubernetes schemas
 	.ci/kubernetes-validate
@@ -54,7 +57,7 @@ bench-build:
 	$(CARGO) build --locked --release -p tenure-cli
 	$(CARGO) build --locked --release -p tenure-bench
 
-faults-full: ## the crash tests at their full figures (hours)
+faults-full: test-setup ## the crash tests at their full figures (hours)
 	TENURE_FAULT_SCALE=100 $(CARGO) test --locked -p tenure-tests --features tenure-raft/failpoints
 
 snapshot-memory-full: ## memory of snapshots at 5 GiB of state

@@ -33,6 +33,14 @@ use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 /// A test that takes longer hangs.
 const BOUND: Duration = Duration::from_secs(150);
 
+/// The nodes of a cluster of three.
+const ALL: [usize; 3] = [0, 1, 2];
+
+/// All of three but one.
+fn others(index: usize) -> [usize; 2] {
+    [(index + 1) % 3, (index + 2) % 3]
+}
+
 /// Runs one test: `name` is the path of its function, so that a failure can be replayed.
 fn run(name: &str, body: impl AsyncFnOnce(&Scenario) -> Outcome<()>) {
     let scenario = Scenario::new(name);

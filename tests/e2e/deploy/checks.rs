@@ -15,6 +15,7 @@ use tenure_tests::server_cluster::Outcome;
 
 use super::files::{Files, Manifests, NAMESPACE, Pod, list, number, string};
 use super::image;
+use super::network;
 use super::words::{OF_SERVER, config_path, environment, manual};
 use crate::text;
 
@@ -25,6 +26,11 @@ const CLOSING_SECONDS: u64 = 20;
 const BASE_BYTES: u64 = 512 << 20;
 /// A body and the message decoded from it.
 const COPIES_OF_BODIES: u64 = 2;
+
+/// A disk may stall for so long, and its pod is not restarted: it would come back sealed.
+const SILENCE_SECONDS: u64 = 60;
+/// What a variable's name holds whose value is a secret.
+const SECRET_WORDS: [&str; 5] = ["TOKEN", "SECRET", "PASSWORD", "SHARE", "PRIVATE"];
 
 /// What is wrong.
 #[derive(Default)]
@@ -57,6 +63,8 @@ fn check_all(files: &Files, found: &mut Findings) -> Outcome<()> {
     let manifests = Manifests::of(files)?;
     image::check(files, &manifests, found)?;
     pods(&manifests, found)?;
+    rights(&manifests, found);
+    network::check(&manifests, found)?;
     environment(&manifests.pod(0)?, found);
     let mut ports = BTreeSet::new();
     for ordinal in 0..manifests.replicas()? {
@@ -165,12 +173,46 @@ fn pods(manifests: &Manifests, found: &mut Findings) -> Outcome<()> {
             &budget["spec"]["maxUnavailable"],
             &Value::from(1),
         );
+        let evicted = &budget["spec"]["unhealthyPodEvictionPolicy"];
+        found.expect(evicted != "AlwaysAllow", || {
+            "unhealthyPodEvictionPolicy: a sealed pod votes, and would be evicted".to_owned()
+        });
     }
     let none = pod["containers"]
         .as_array()
         .is_some_and(|all| all.len() == 1);
     found.expect(none, || "a pod has not one container".to_owned());
     Ok(())
+}
+
+/// No pod has rights on its machine, and no secret stands in a manifest.
+fn rights(manifests: &Manifests, found: &mut Findings) {
+    let (pod, container) = (&manifests.template()["spec"], manifests.container());
+    let security = &container["securityContext"];
+    for (what, value) in [
+        ("privileged", &security["privileged"]),
+        ("hostNetwork", &pod["hostNetwork"]),
+        ("hostPID", &pod["hostPID"]),
+        ("hostIPC", &pod["hostIPC"]),
+    ] {
+        found.expect(value.is_null() || value == false, || {
+            format!("{what} is {value}")
+        });
+    }
+    let added = &security["capabilities"]["add"];
+    found.expect(added.is_null(), || format!("capabilities.add: {added}"));
+    for volume in list(pod, "/volumes") {
+        found.expect(volume.get("hostPath").is_none(), || {
+            format!("hostPath: {volume}")
+        });
+    }
+    for variable in list(container, "/env") {
+        let name = variable["name"].as_str().unwrap_or_default();
+        let secret = SECRET_WORDS.iter().any(|word| name.contains(word));
+        found.expect(!secret || variable.get("value").is_none(), || {
+            format!("{name}: a secret stands in the manifest")
+        });
+    }
 }
 
 /// A size as Kubernetes writes it.
@@ -324,7 +366,14 @@ fn services(
     let labels = &manifests.template()["metadata"]["labels"];
     let mut selectors = vec![&manifests.set["spec"]["selector"]["matchLabels"]];
     let affinity = "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
-    let spreads = list(manifests.template(), affinity).iter();
+    let apart = list(manifests.template(), affinity);
+    let by_machine = apart
+        .iter()
+        .any(|term| term["topologyKey"] == "kubernetes.io/hostname");
+    found.expect(by_machine, || {
+        "podAntiAffinity: two pods may run on one machine".to_owned()
+    });
+    let spreads = apart.iter();
     let spreads = spreads.chain(list(
         manifests.template(),
         "/spec/topologySpreadConstraints",
@@ -332,22 +381,6 @@ fn services(
     selectors.extend(spreads.map(|term| &term["labelSelector"]["matchLabels"]));
     let budgets = manifests.kind("PodDisruptionBudget");
     selectors.extend(budgets.map(|one| &one["spec"]["selector"]["matchLabels"]));
-    for policy in manifests.kind("NetworkPolicy") {
-        selectors.push(&policy["spec"]["podSelector"]["matchLabels"]);
-        for rule in list(policy, "/spec/ingress") {
-            let pods = list(rule, "/from").iter().map(|from| &from["podSelector"]);
-            selectors.extend(
-                pods.filter(|one| !one.is_null())
-                    .map(|one| &one["matchLabels"]),
-            );
-            for port in list(rule, "/ports") {
-                let name = string(port, "/port")?;
-                found.expect(named.contains_key(name), || {
-                    format!("NetworkPolicy: no port is named {name}")
-                });
-            }
-        }
-    }
     for service in manifests.kind("Service") {
         selectors.push(&service["spec"]["selector"]);
         for port in list(service, "/spec/ports") {
@@ -398,6 +431,11 @@ fn probes(manifests: &Manifests, found: &mut Findings) -> Outcome<()> {
             format!("{probe}: {patience} ms are over before the disk is given up")
         });
     }
+    let liveness = &manifests.container()["livenessProbe"];
+    let silence = number(liveness, "/periodSeconds")? * number(liveness, "/failureThreshold")?;
+    found.expect(silence >= SILENCE_SECONDS, || {
+        format!("livenessProbe: restarts after {silence} s of a stalled disk")
+    });
     Ok(())
 }
 

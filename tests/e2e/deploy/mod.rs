@@ -4,6 +4,7 @@ mod checks;
 mod files;
 mod image;
 mod mistakes;
+mod network;
 mod pods;
 mod words;
 
