@@ -12,9 +12,9 @@ use bytes::Bytes;
 use tenure_raft::{
     batch::SubmitError,
     clock::SystemClock,
-    node::{JoinGate, Node, NodeConfig},
-    options::Timing,
-    state::{AppliedBatch, ApplyObserver, State},
+    node::{Node, NodeConfig, TokensOnly},
+    options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES, Timing},
+    state::NoObserver,
     tls::PeerTlsOptions,
     txn::{Op, ReadSet, Txn},
 };
@@ -22,27 +22,6 @@ use tokio::time::Instant;
 
 const ROUNDS: usize = 100;
 const SOON: Duration = Duration::from_secs(20);
-
-struct Unobserved;
-
-impl ApplyObserver for Unobserved {
-    fn applied(&self, _: AppliedBatch<'_>) {}
-    fn reset(&self, _: &State) {}
-}
-
-struct Alone;
-
-impl JoinGate for Alone {
-    fn challenge(&self, _: &[u8], _: u64) -> Option<Bytes> {
-        None
-    }
-    fn verify(&self, _: &[u8], _: &[u8], _: &[u8], _: u64) -> bool {
-        false
-    }
-    fn prove(&self, _: &[u8], _: &[u8; 16], _: &[u8]) -> Option<Bytes> {
-        None
-    }
-}
 
 /// A node that is a cluster of its own, and active.
 async fn active_node(dir: &std::path::Path) -> Node {
@@ -53,13 +32,13 @@ async fn active_node(dir: &std::path::Path) -> Node {
         peer_address: "127.0.0.1:1".to_owned(),
         api_address: "http://127.0.0.1:2".to_owned(),
         timing: Timing::default(),
-        snapshot_log_bytes: 64 << 20,
-        entries_kept: 1_000,
+        snapshot_log_bytes: SNAPSHOT_LOG_BYTES,
+        entries_kept: ENTRIES_KEPT,
         clock: Arc::new(SystemClock),
         tls: PeerTlsOptions::default(),
     };
     let routes = tonic::service::Routes::default();
-    let node = Node::start(config, Arc::new(Unobserved), Arc::new(Alone), routes);
+    let node = Node::start(config, Arc::new(NoObserver), Arc::new(TokensOnly), routes);
     let node = node.await.expect("a node");
     node.bootstrap().await.expect("bootstrap");
     node.set_unsealed(true).await;

@@ -33,7 +33,7 @@ pub use self::{
     active::ActivateError,
     duties::RemoveError,
     hand_over::HandOverError,
-    join::{ChallengeSolver, JoinCredential, JoinError, JoinGate},
+    join::{ChallengeSolver, JoinCredential, JoinError, JoinGate, TokensOnly},
     status::{MemberStatus, NodeStatus},
 };
 use crate::{
