@@ -54,15 +54,14 @@ impl Resolver {
         if reads.keys.is_empty() && reads.ranges.is_empty() {
             return None;
         }
-        if revision < self.floor {
-            return Some(self.floor);
-        }
         let keys = reads.keys.iter().map(|key| self.key_changed(key));
         let ranges = reads.ranges.iter();
         let ranges = ranges.map(|(start, end)| self.range_changed(revision, start, end));
         let cleared = self.cleared(revision, reads);
-        let newest = keys.chain(ranges).flatten().chain(cleared).max()?;
-        (newest > revision).then_some(newest)
+        // What is forgotten may have changed any of it.
+        let forgotten = Some(self.floor);
+        let newest = keys.chain(ranges).flatten().chain(cleared).chain(forgotten);
+        newest.max().filter(|newest| *newest > revision)
     }
 
     fn key_changed(&self, key: &Bytes) -> Option<Revision> {
