@@ -6,10 +6,7 @@
 //! **Invariant:** a transaction is proposed at most once. When its entry's fate is unknown
 //! the submitter is told so, and nothing here tries again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -82,15 +79,6 @@ impl From<SubmitError> for Refusal {
 }
 
 /// What a node's sequencers have proposed since the process began.
-#[derive(Debug, Default)]
-pub struct Proposed {
-    entries: AtomicU64,
-    transactions: AtomicU64,
-    operations: AtomicU64,
-    bytes: AtomicU64,
-}
-
-/// The numbers of a [`Proposed`] at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProposedCounts {
     /// Log entries.
@@ -103,27 +91,23 @@ pub struct ProposedCounts {
     pub bytes: u64,
 }
 
-impl Proposed {
-    fn count(&self, batch: &Batch) {
+impl ProposedCounts {
+    fn count(&mut self, batch: &Batch) {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let operations = batch.transactions.iter().map(|txn| txn.operations.len());
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        self.transactions
-            .fetch_add(number(batch.transactions.len()), Ordering::Relaxed);
-        self.operations
-            .fetch_add(number(operations.sum()), Ordering::Relaxed);
-        self.bytes.fetch_add(number(batch.bytes), Ordering::Relaxed);
+        self.entries += 1;
+        self.transactions += number(batch.transactions.len());
+        self.operations += number(operations.sum());
+        self.bytes += number(batch.bytes);
     }
+}
 
-    /// The numbers now.
-    pub fn counts(&self) -> ProposedCounts {
-        ProposedCounts {
-            entries: self.entries.load(Ordering::Relaxed),
-            transactions: self.transactions.load(Ordering::Relaxed),
-            operations: self.operations.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
+/// The counts of all sequencers of a node, one after the other.
+pub(crate) type Proposed = Arc<Mutex<ProposedCounts>>;
+
+/// The counts, to read or to add to.
+pub(crate) fn lock(proposed: &Proposed) -> MutexGuard<'_, ProposedCounts> {
+    proposed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Reply = oneshot::Sender<Result<Revision, Refusal>>;
@@ -146,12 +130,12 @@ pub struct Sequencer {
 impl Sequencer {
     /// Starts a sequencer for one leadership. `applied` is the revision of the state after
     /// this leadership's own opening entry: nothing of the log before it is unapplied.
-    pub fn start(
+    pub(crate) fn start(
         raft: Raft<TypeConfig, StateMachine>,
         leader: LeaderId,
         applied: Revision,
         clock: Arc<ClusterClock>,
-        proposed: Arc<Proposed>,
+        proposed: Proposed,
     ) -> Self {
         let (queue, proposals) = mpsc::channel(QUEUED_MAX);
         let sequencer = Self {
@@ -246,7 +230,7 @@ struct Task {
     raft: Raft<TypeConfig, StateMachine>,
     leader: LeaderId,
     clock: Arc<ClusterClock>,
-    proposed: Arc<Proposed>,
+    proposed: Proposed,
     resolver: Resolver,
     next_revision: Revision,
     /// Each resolves to whether its entry was applied, after answering its submitters.
@@ -300,7 +284,7 @@ impl Task {
         if batch.transactions.is_empty() {
             return true;
         }
-        self.proposed.count(&batch);
+        lock(&self.proposed).count(&batch);
         let command = wire::Command {
             format: FORMAT,
             time_ms: self.clock.now_ms(),
