@@ -23,6 +23,8 @@ mod sealed;
 mod secrecy;
 mod snapshot;
 
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use tenure_client::Secret;
@@ -98,6 +100,18 @@ async fn make(
 /// Fails with the text unless it holds.
 fn ensure(holds: bool, text: impl FnOnce() -> String) -> Outcome<()> {
     if holds { Ok(()) } else { Err(text()) }
+}
+
+/// Runs a command with this input, and gives what it wrote.
+fn run_with_input(command: &mut Command, input: &str) -> Outcome<Output> {
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(text)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that reads nothing may be gone already.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    child.wait_with_output().map_err(text)
 }
 
 /// An error as text, for `?`.

@@ -71,6 +71,8 @@ async fn race(cluster: &ServerCluster, token: &Secret) -> Outcome<u32> {
 
 /// Clients renew one token through all nodes at once: each write conflicts with all others, none
 /// of them is refused for it, and they don't keep the active node from leading.
+///
+/// Planted bug: they try again at once, however often. Caught: calls met their deadline.
 #[test]
 fn renewals_of_one_token_all_succeed() {
     run(
