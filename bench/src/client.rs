@@ -7,7 +7,7 @@ use tenure_tests::server_cluster::Outcome;
 
 use crate::{
     closed_loop::{Sample, Turn, Window, Worker, measure},
-    limits::{FILL_CLIENTS, POOL},
+    limits::{FILL_CLIENTS, POOL_TOKENS},
     operation::Operation,
 };
 
@@ -41,8 +41,8 @@ pub fn makers(clients: usize) -> usize {
 /// # Errors
 /// A call was refused.
 pub async fn make_pool<C: Calls>(mut calls: C) -> Outcome<Pool<C>> {
-    let mut pool = Vec::with_capacity(POOL);
-    for _ in 0..POOL {
+    let mut pool = Vec::with_capacity(POOL_TOKENS);
+    for _ in 0..POOL_TOKENS {
         let made = calls.create().await;
         pool.push(made.map_err(|error| format!("fill: {error}"))?);
     }

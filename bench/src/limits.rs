@@ -7,7 +7,7 @@ pub const GENERATOR_SHARE_MAX: f64 = 0.85;
 /// Connections that clients share, at most: calls of one connection go side by side.
 pub const CHANNELS_MAX: usize = 8;
 /// How many tokens are looked up and renewed.
-pub const POOL: usize = 1_000;
+pub const POOL_TOKENS: usize = 1_000;
 /// How many clients fill.
 pub const FILL_CLIENTS: usize = 64;
 /// Bytes of a lease's payload.

@@ -42,7 +42,7 @@ pub struct Table {
 const FOOTNOTES: [(&str, &str); 2] = [
     (
         "†",
-        "the generator was busy for more than 85 % of a core: the rate is a lower bound, and its \
+        "the generator used nearly all of its core: the rate is a lower bound, and its \
          ratios are in parentheses",
     ),
     (

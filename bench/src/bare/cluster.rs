@@ -16,7 +16,7 @@ use super::proto::{
 };
 use crate::{
     closed_loop::{Sample, Turn, Window, Worker, measure},
-    limits::POOL,
+    limits::POOL_TOKENS,
     metrics::Written,
     operation::Through,
     tenure::connect,
@@ -138,7 +138,7 @@ impl Bare {
     async fn fill(&self) -> Outcome<()> {
         let active = self.node(Through::Active).await?;
         let mut client = self.nodes[active].client().await?;
-        for number in 0..POOL {
+        for number in 0..POOL_TOKENS {
             let pairs = vec![Pair {
                 key: key(number as u64, 0),
                 value: vec![7; VALUE_BYTES].into(),
@@ -220,7 +220,7 @@ impl Worker for Client {
                 self.bare.echo(EchoRequest { payload }).await.map(drop)
             }
             Call::Get => {
-                let key = key(number % POOL as u64, 0);
+                let key = key(number % POOL_TOKENS as u64, 0);
                 self.bare.get(GetRequest { key }).await.map(drop)
             }
             Call::Put(written) => {
@@ -229,7 +229,7 @@ impl Worker for Client {
                 let value = vec![7; value.saturating_sub(KEY_BYTES)];
                 let value = Bytes::from(value);
                 let pairs = (0..keys).map(|part| Pair {
-                    key: key(POOL as u64 + number, part),
+                    key: key(POOL_TOKENS as u64 + number, part),
                     value: value.clone(),
                 });
                 let pairs = pairs.collect();
