@@ -3,7 +3,7 @@
 CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy lint fmt check build bench bench-quick conformance bench-failover \
+.PHONY: help demo test test-setup test-deploy lint fmt check build bench bench-quick conformance bench-failover \
 	bench-ready bench-steady bench-build faults-full snapshot-memory-full
 
 help: ## list the targets
@@ -16,9 +16,12 @@ demo: ## the main job on three real nodes: seal, tokens, revocation, failover
 	$(CARGO) build --locked -p tenure-cli
 	$(CARGO) run --locked -q -p tenure-tests --bin demo
 
-test: test-deploy ## all tests: units, properties, crash tests, clusters of real processes
-	$(CARGO) build --locked --workspace --all-targets --features tenure-raft/failpoints
-	$(CARGO) test --locked --workspace --features tenure-raft/failpoints
+test: test-deploy test-setup ## all tests: units, properties, crash tests, clusters of real processes
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
+
+test-setup:
+	.ci/setup --tests >/dev/null
 
 PROBES ?= ../shared/probes
 conformance: ## the HTTP API against the suite of cases in $(PROBES), with totals
@@ -54,13 +57,12 @@ bench-ready: bench-build ## time to ready with 1,000 and with 200,000 live lease
 bench-steady: bench-build ## ten minutes of full load: fails on an election without a cause
 	$(BENCH) steady
 
-# One after the other: together, cargo would give the program the failpoints of the tests.
+# Neither has failpoints: the harness, as the bench uses it, is without its default features.
 bench-build:
-	$(CARGO) build --locked --release -p tenure-cli
-	$(CARGO) build --locked --release -p tenure-bench
+	$(CARGO) build --locked --release -p tenure-cli -p tenure-bench
 
-faults-full: ## the crash tests at their full figures (hours)
-	TENURE_FAULT_SCALE=100 $(CARGO) test --locked -p tenure-tests --features tenure-raft/failpoints
+faults-full: test-setup ## the crash tests at their full figures (hours)
+	TENURE_FAULT_SCALE=100 $(CARGO) test --locked -p tenure-tests
 
 snapshot-memory-full: ## memory of snapshots at 5 GiB of state
 	TENURE_SNAPSHOT_MIB=5120 $(CARGO) test --locked -p tenure-raft --test snapshot_memory -- --nocapture

@@ -1,5 +1,6 @@
 //! A closed loop: each client sends its next call when it has the answer to the last one.
-//! Runs on one thread, so that the generator leaves the machine to what it measures.
+//! Runs on one thread, so that the generator leaves the machine to what it measures; how busy that
+//! thread was is part of what comes out.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,7 +9,10 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tokio::task::JoinSet;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{task::JoinSet, time::sleep_until};
+
+use crate::limits::GENERATOR_SHARE_MAX;
 
 /// Longest latency that is told apart, microseconds.
 const LATENCY_US_MAX: u64 = 60_000_000;
@@ -50,13 +54,23 @@ pub struct Sample {
     pub p50_ms: f64,
     /// 99th percentile, milliseconds.
     pub p99_ms: f64,
-    /// Calls that failed, and the first reason.
+    /// Calls that failed, those before and after the window too.
     pub failures: u64,
     /// Why the first of them failed.
     pub first_failure: Option<String>,
+    /// How much of a core the generator used in the window: 1 is all of it.
+    pub generator: f64,
+    /// Seconds that were measured, if there was nothing left to call with before half of the
+    /// window was over.
+    pub cut_short: Option<f64>,
 }
 
 impl Sample {
+    /// Whether it tells about the generator rather than about what it called.
+    pub fn is_generator_bound(&self) -> bool {
+        self.generator > GENERATOR_SHARE_MAX
+    }
+
     /// The one with the median rate.
     pub fn median(mut samples: Vec<Sample>) -> Option<Sample> {
         samples.sort_by(|a, b| a.rate.total_cmp(&b.rate));
@@ -69,6 +83,39 @@ struct Tally {
     latency: Histogram<u64>,
     failures: u64,
     first_failure: Option<String>,
+}
+
+impl Tally {
+    fn fail(&mut self, reason: String) {
+        self.failures += 1;
+        self.first_failure.get_or_insert(reason);
+    }
+}
+
+/// A moment, and the time that this thread had worked until then.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    worked: Duration,
+}
+
+impl Mark {
+    fn now() -> Self {
+        let worked = clock_gettime(ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(worked.tv_sec).unwrap_or_default();
+        let nanos = u32::try_from(worked.tv_nsec).unwrap_or_default();
+        Self {
+            at: Instant::now(),
+            worked: Duration::new(seconds, nanos),
+        }
+    }
+
+    /// The share of a core since an earlier mark.
+    fn share_since(self, earlier: Self) -> f64 {
+        let worked = self.worked.saturating_sub(earlier.worked);
+        let wall = self.at.saturating_duration_since(earlier.at);
+        worked.as_secs_f64() / wall.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Runs the clients for the window and tells what came out. Must run in a `LocalSet`.
@@ -87,8 +134,15 @@ pub async fn measure<W: Worker>(workers: Vec<W>, window: Window) -> Result<Sampl
     let from = Instant::now() + window.warm;
     let until = from + window.measured;
     let mut clients = JoinSet::new();
+    // Whoever ends first marks the end: afterwards the thread only waits for the last answers.
+    let ended = Rc::new(Cell::new(None));
+    let begun = tokio::task::spawn_local(async move {
+        sleep_until(from.into()).await;
+        Mark::now()
+    });
     for mut worker in workers {
         let (tally, stop, last) = (Rc::clone(&tally), Rc::clone(&stop), Rc::clone(&last));
+        let mark = Rc::clone(&ended);
         clients.spawn_local(async move {
             while !stop.get() {
                 let began = Instant::now();
@@ -106,19 +160,19 @@ pub async fn measure<W: Worker>(workers: Vec<W>, window: Window) -> Result<Sampl
                     Ok(Turn::Served) => {}
                     Ok(Turn::Exhausted) => stop.set(true),
                     Err(reason) => {
-                        let mut tally = tally.borrow_mut();
-                        tally.failures += 1;
-                        tally.first_failure.get_or_insert(reason);
-                        drop(tally);
+                        tally.borrow_mut().fail(reason);
                         tokio::time::sleep(AFTER_FAILURE).await;
                     }
                 }
             }
+            mark.set(mark.get().or_else(|| Some(Mark::now())));
         });
     }
     while let Some(ended) = clients.join_next().await {
         ended.map_err(|error| format!("a client broke: {error}"))?;
     }
+    let begun = begun.await.map_err(|error| error.to_string())?;
+    let generator = ended.get().map_or(0.0, |end| end.share_since(begun));
     let end = if stop.get() { last.get() } else { until };
     let seconds = end.saturating_duration_since(from).as_secs_f64();
     let tally = tally.borrow();
@@ -133,5 +187,7 @@ pub async fn measure<W: Worker>(workers: Vec<W>, window: Window) -> Result<Sampl
         p99_ms: quantile(0.99),
         failures: tally.failures,
         first_failure: tally.first_failure.clone(),
+        generator,
+        cut_short: (seconds < window.measured.as_secs_f64() / 2.0).then_some(seconds),
     })
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+/// The load comes from one thread. Above this share of a core it is what limits the rate.
+pub const GENERATOR_SHARE_MAX: f64 = 0.85;
 /// Connections that clients share, at most: calls of one connection go side by side.
 pub const CHANNELS_MAX: usize = 8;
-/// Tokens that are looked up and renewed.
-pub const POOL: usize = 1_000;
-/// Clients that fill.
+/// How many tokens are looked up and renewed.
+pub const POOL_TOKENS: usize = 1_000;
+/// How many clients fill.
 pub const FILL_CLIENTS: usize = 64;
 /// Bytes of a lease's payload.
 pub const PAYLOAD_BYTES: usize = 64;
-/// Life of what is made.
+/// How long lives what is made.
 pub const HOUR: Duration = Duration::from_secs(3600);

@@ -4,7 +4,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bare;
+mod client;
 mod closed_loop;
+mod data_dir;
+mod http_client;
 mod limits;
 mod metrics;
 mod openbao;
@@ -13,7 +16,7 @@ mod runs;
 mod table;
 mod tenure;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tenure_tests::server_cluster::Outcome;
@@ -27,7 +30,20 @@ use tokio::{
 #[command(name = "tenure-bench", version)]
 struct Arguments {
     #[command(subcommand)]
-    run: Run,
+    command: Command,
+    /// Folder for the data of the clusters, on the disk that is to be measured; the build's
+    /// target folder unless it is set
+    #[arg(long, global = true)]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Run(Run),
+    /// One node of the bare stack (`operations` starts them)
+    #[command(hide = true)]
+    BareNode(bare::NodeArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,29 +56,27 @@ enum Run {
     Ready(runs::ready::Arguments),
     /// Full load for minutes: no election without a cause
     Steady(runs::steady::Arguments),
-    /// One node of the bare stack (`operations` starts them)
-    #[command(hide = true)]
-    BareNode(bare::NodeArguments),
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().run {
-        Run::BareNode(arguments) => match Builder::new_multi_thread().enable_all().build() {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::BareNode(arguments) => match Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(bare::run(arguments)),
             Err(error) => failed(&error.to_string()),
         },
-        run => match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => measure(&runtime, run),
+        Command::Run(run) => match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => measure(&runtime, run, arguments.dir),
             Err(error) => failed(&error.to_string()),
         },
     }
 }
 
-fn measure(runtime: &Runtime, run: Run) -> ExitCode {
+fn measure(runtime: &Runtime, run: Run, dir: Option<PathBuf>) -> ExitCode {
     let local = LocalSet::new();
     let ended = local.block_on(runtime, async {
         tokio::select! {
-            ended = perform(run) => Some(ended),
+            ended = perform(run, dir) => Some(ended),
             _ = tokio::signal::ctrl_c() => None,
         }
     });
@@ -76,13 +90,13 @@ fn measure(runtime: &Runtime, run: Run) -> ExitCode {
     }
 }
 
-async fn perform(run: Run) -> Outcome<()> {
+async fn perform(run: Run, dir: Option<PathBuf>) -> Outcome<()> {
+    let dir = data_dir::choose(dir)?;
     match run {
-        Run::Operations(arguments) => runs::operations::run(arguments).await,
-        Run::Failover(arguments) => runs::failover::run(arguments).await,
-        Run::Ready(arguments) => runs::ready::run(arguments).await,
-        Run::Steady(arguments) => runs::steady::run(arguments).await,
-        Run::BareNode(_) => Ok(()),
+        Run::Operations(arguments) => runs::operations::run(arguments, &dir).await,
+        Run::Failover(arguments) => runs::failover::run(arguments, &dir).await,
+        Run::Ready(arguments) => runs::ready::run(arguments, &dir).await,
+        Run::Steady(arguments) => runs::steady::run(arguments, &dir).await,
     }
 }
 

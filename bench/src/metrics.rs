@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use tenure_tests::server_cluster::Outcome;
 
-use crate::openbao::http::Http;
+use crate::http_client::Http;
 
-/// Values by name, labels left out (a name with labels keeps its last value).
+/// Values by name, with the labels as they are written.
 pub type Values = BTreeMap<String, f64>;
 
 /// Reads a node's metrics.
@@ -35,20 +35,31 @@ pub struct Written {
 
 impl Written {
     /// By the metrics before and after.
-    pub fn between(before: &Values, after: &Values) -> Self {
-        let grown = |name: &str| {
-            let of = |values: &Values| values.get(name).copied().unwrap_or_default();
-            of(after) - of(before)
+    ///
+    /// # Errors
+    /// A metric is missing, or nothing was written.
+    pub fn between(before: &Values, after: &Values) -> Outcome<Self> {
+        let grown = |what: &str| {
+            let name = format!("tenure_raft_proposed_{what}_total");
+            Ok::<_, String>(value(after, &name)? - value(before, &name)?)
         };
-        let transactions = grown("tenure_raft_proposed_transactions_total");
-        let entries = grown("tenure_raft_proposed_entries_total");
+        let (transactions, entries) = (grown("transactions")?, grown("entries")?);
         if transactions <= 0.0 || entries <= 0.0 {
-            return Self::default();
+            return Err("the active node counted no transaction".to_owned());
         }
-        Self {
-            keys: grown("tenure_raft_proposed_operations_total") / transactions,
-            bytes: grown("tenure_raft_proposed_bytes_total") / transactions,
+        Ok(Self {
+            keys: grown("operations")? / transactions,
+            bytes: grown("bytes")? / transactions,
             batch: transactions / entries,
-        }
+        })
     }
+}
+
+/// One value.
+///
+/// # Errors
+/// The node doesn't show it.
+pub fn value(values: &Values, name: &str) -> Outcome<f64> {
+    let found = values.get(name).copied();
+    found.ok_or_else(|| format!("the metric {name} is missing"))
 }

@@ -28,45 +28,50 @@ pub struct Row {
 
 /// All rows of one cluster size and number of clients.
 pub struct Table {
-    nodes: usize,
-    clients: usize,
-    echo: Option<Sample>,
-    rows: Vec<Row>,
-}
-
-impl Table {
-    /// An empty one.
-    pub fn new(nodes: usize, clients: usize) -> Self {
-        Self {
-            nodes,
-            clients,
-            echo: None,
-            rows: Vec::new(),
-        }
-    }
-
+    /// Nodes of each cluster.
+    pub nodes: usize,
+    /// Clients at once.
+    pub clients: usize,
     /// gRPC alone.
-    pub fn echo(&mut self, sample: Sample) {
-        self.echo = Some(sample);
-    }
-
-    /// Adds a row.
-    pub fn push(&mut self, row: Row) {
-        self.rows.push(row);
-    }
+    pub echo: Option<Sample>,
+    /// The operations.
+    pub rows: Vec<Row>,
 }
+
+/// What a mark after a rate means.
+const FOOTNOTES: [(&str, &str); 2] = [
+    (
+        "†",
+        "the generator used nearly all of its core: the rate is a lower bound, and its \
+         ratios are in parentheses",
+    ),
+    (
+        "‡",
+        "the tokens to revoke were used up before half of the window was over",
+    ),
+];
 
 fn rate(sample: Option<&Sample>) -> String {
     match sample {
         Some(sample) => format!(
-            "{:.0} ({:.2} / {:.1}){}",
+            "{:.0}{} ({:.2} / {:.1}; {:.0} %){}",
             sample.rate,
+            marks(sample),
             sample.p50_ms,
             sample.p99_ms,
+            sample.generator * 100.0,
             failures(sample)
         ),
         None => "–".to_owned(),
     }
+}
+
+fn marks(sample: &Sample) -> String {
+    let set = [sample.is_generator_bound(), sample.cut_short.is_some()];
+    let marks = set.into_iter().zip(FOOTNOTES);
+    marks
+        .filter_map(|(set, (mark, _))| set.then_some(mark))
+        .collect()
 }
 
 fn failures(sample: &Sample) -> String {
@@ -79,16 +84,26 @@ fn failures(sample: &Sample) -> String {
     }
 }
 
-fn ratio(of: Option<&Sample>, to: Option<&Sample>) -> Option<f64> {
-    Some(of?.rate / to?.rate)
+/// The ratio of two rates, as `show` writes it; in parentheses when one is only a bound.
+fn ratio(of: Option<&Sample>, to: Option<&Sample>, show: impl Fn(f64) -> String) -> String {
+    match (of, to) {
+        (Some(of), Some(to)) => {
+            let shown = show(of.rate / to.rate);
+            match marks(of).is_empty() && marks(to).is_empty() {
+                true => shown,
+                false => format!("({shown})"),
+            }
+        }
+        _ => "–".to_owned(),
+    }
 }
 
 fn percent(of: Option<&Sample>, to: Option<&Sample>) -> String {
-    ratio(of, to).map_or("–".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
+    ratio(of, to, |ratio| format!("{:.0} %", ratio * 100.0))
 }
 
 fn times(of: Option<&Sample>, to: Option<&Sample>) -> String {
-    ratio(of, to).map_or("–".to_owned(), |ratio| format!("{ratio:.1}×"))
+    ratio(of, to, |ratio| format!("{ratio:.1}×"))
 }
 
 impl fmt::Display for Table {
@@ -133,6 +148,60 @@ impl fmt::Display for Table {
                 percent(tls, tenure),
             )?;
         }
+        let samples = self.rows.iter().flat_map(|row| {
+            let all = [&row.tenure, &row.bare, &row.openbao, &row.tls];
+            all.into_iter().flatten()
+        });
+        let used: Vec<String> = samples.chain(&self.echo).map(marks).collect();
+        for (mark, meaning) in FOOTNOTES {
+            if used.iter().any(|marks| marks.contains(mark)) {
+                writeln!(f, "\n{mark} {meaning}.")?;
+            }
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(generator: f64) -> Sample {
+        Sample {
+            rate: 100.0,
+            p50_ms: 1.0,
+            p99_ms: 2.0,
+            failures: 0,
+            first_failure: None,
+            generator,
+            cut_short: None,
+        }
+    }
+
+    #[test]
+    fn what_the_generator_bounds_is_marked_and_its_ratios_are_in_parentheses() {
+        let row = |tenure| Row {
+            operation: Operation::Create,
+            through: Through::Active,
+            written: Written::default(),
+            tenure: Some(tenure),
+            tls: None,
+            bare: Some(sample(0.5)),
+            openbao: None,
+        };
+        let shown = |tenure| {
+            let table = Table {
+                nodes: 1,
+                clients: 1,
+                echo: None,
+                rows: vec![row(tenure)],
+            };
+            table.to_string()
+        };
+        let free = shown(sample(0.84));
+        assert!(free.contains("| 100 % |") && !free.contains('†'), "{free}");
+        let bound = shown(sample(0.86));
+        assert!(bound.contains("| (100 %) |"), "{bound}");
+        assert_eq!(bound.matches('†').count(), 2, "{bound}");
     }
 }

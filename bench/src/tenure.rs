@@ -17,8 +17,9 @@ use tonic::{
 };
 
 use crate::{
-    closed_loop::{Turn, Window, Worker, measure},
-    limits::{CHANNELS_MAX, FILL_CLIENTS, HOUR, PAYLOAD_BYTES, POOL},
+    client::{Calls, Pool, make_pool, make_stock, makers, measure_operation},
+    closed_loop::{Sample, Window},
+    limits::{CHANNELS_MAX, HOUR, PAYLOAD_BYTES},
     metrics::{self, Written},
     operation::{Operation, Through},
 };
@@ -30,7 +31,7 @@ pub struct Tenure {
     /// Its keys and root token.
     pub keys: Keys,
     tls: bool,
-    pool: Rc<Vec<MetadataValue<Ascii>>>,
+    pool: Pool<Client>,
 }
 
 impl Tenure {
@@ -52,23 +53,11 @@ impl Tenure {
             tls,
             pool: Rc::default(),
         };
-        tenure.pool = Rc::new(tenure.make_pool().await?);
-        Ok(tenure)
-    }
-
-    async fn make_pool(&self) -> Outcome<Vec<MetadataValue<Ascii>>> {
-        let client = self.cluster.client()?;
-        let mut pool = Vec::with_capacity(POOL);
-        for _ in 0..POOL {
-            let made = client.create_token(request(HOUR)).await;
-            let made = made.map_err(|error| format!("fill: {error}"))?;
-            pool.push(bearer(&made.client_token)?);
+        let active = tenure.node(Through::Active).await?;
+        if let Some(client) = tenure.clients(active, 1).await?.pop() {
+            tenure.pool = make_pool(client).await?;
         }
-        Ok(pool)
-    }
-
-    fn root(&self) -> Outcome<MetadataValue<Ascii>> {
-        bearer(self.keys.root.expose())
+        Ok(tenure)
     }
 
     /// Index of the node that clients are to call.
@@ -82,11 +71,8 @@ impl Tenure {
         }
     }
 
-    /// Channels to one node, for so many clients.
-    ///
-    /// # Errors
-    /// No connection.
-    pub async fn channels(&self, node: usize, clients: usize) -> Outcome<Vec<Channel>> {
+    /// Clients of one node.
+    async fn clients(&self, node: usize, clients: usize) -> Outcome<Vec<Client>> {
         let mut endpoint = Endpoint::from_shared(self.cluster.node(node)?.url())
             .map_err(|error| error.to_string())?
             .tcp_nodelay(true);
@@ -97,7 +83,14 @@ impl Tenure {
                 .tls_config(tls)
                 .map_err(|error| error.to_string())?;
         }
-        connect(&endpoint, clients).await
+        let channels = connect(&endpoint, clients).await?;
+        let root = bearer(self.keys.root.expose())?;
+        let client = |channel: &Channel| Client {
+            tokens: TokenServiceClient::new(channel.clone()),
+            leases: LeaseServiceClient::new(channel.clone()),
+            root: root.clone(),
+        };
+        Ok(channels.iter().cycle().take(clients).map(client).collect())
     }
 
     /// Measures one operation.
@@ -110,51 +103,24 @@ impl Tenure {
         through: Through,
         clients: usize,
         window: Window,
-    ) -> Outcome<(crate::closed_loop::Sample, Written)> {
+    ) -> Outcome<(Sample, Written)> {
         let node = self.node(through).await?;
         let active = self.node(Through::Active).await?;
-        let mut stock = match operation {
-            Operation::Revoke => self.stock(active, clients, window).await?,
+        let stock = match operation {
+            Operation::Revoke => {
+                make_stock(self.clients(active, makers(clients)).await?, window).await?
+            }
             _ => Vec::new(),
         };
-        let share = stock.len() / clients.max(1);
-        let (channels, root) = (self.channels(node, clients).await?, self.root()?);
-        let workers = (0..clients).map(|number| {
-            let channel = channels[number % channels.len()].clone();
-            Client {
-                tokens: TokenServiceClient::new(channel.clone()),
-                leases: LeaseServiceClient::new(channel),
-                operation,
-                root: root.clone(),
-                pool: Rc::clone(&self.pool),
-                next: number * POOL / clients.max(1),
-                own: stock.split_off(stock.len() - share),
-            }
-        });
-        let workers = workers.collect();
+        let clients = self.clients(node, clients).await?;
         let scraped = self.cluster.node(active)?.metrics;
         let before = metrics::scrape(scraped).await?;
-        let sample = measure(workers, window).await?;
-        let after = metrics::scrape(scraped).await?;
-        Ok((sample, Written::between(&before, &after)))
-    }
-
-    /// Tokens for a measurement of revocation: as many as are made in the time it takes.
-    async fn stock(&self, node: usize, clients: usize, window: Window) -> Outcome<Vec<String>> {
-        let made = Rc::default();
-        let makers = FILL_CLIENTS.min(clients * 8);
-        let (channels, root) = (self.channels(node, makers).await?, self.root()?);
-        let workers = (0..makers).map(|number| Maker {
-            tokens: TokenServiceClient::new(channels[number % channels.len()].clone()),
-            root: root.clone(),
-            made: Rc::clone(&made),
-        });
-        let window = Window {
-            warm: Duration::ZERO,
-            measured: window.warm + window.measured,
+        let sample = measure_operation(clients, operation, &self.pool, stock, window).await?;
+        let written = match operation.reads() {
+            true => Written::default(),
+            false => Written::between(&before, &metrics::scrape(scraped).await?)?,
         };
-        measure(workers.collect(), window).await?;
-        Ok(made.take())
+        Ok((sample, written))
     }
 }
 
@@ -213,68 +179,57 @@ fn failed(status: Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
 }
 
+/// A token, and the header that it goes in.
+#[derive(Clone)]
+struct Token {
+    text: String,
+    header: MetadataValue<Ascii>,
+}
+
 struct Client {
     tokens: TokenServiceClient<Channel>,
     leases: LeaseServiceClient<Channel>,
-    operation: Operation,
     root: MetadataValue<Ascii>,
-    pool: Rc<Vec<MetadataValue<Ascii>>>,
-    next: usize,
-    own: Vec<String>,
 }
 
-impl Client {
-    fn token(&mut self) -> MetadataValue<Ascii> {
-        self.next = (self.next + 1) % self.pool.len();
-        self.pool[self.next].clone()
-    }
-}
+impl Calls for Client {
+    type Token = Token;
 
-impl Worker for Client {
-    async fn turn(&mut self) -> Result<Turn, String> {
-        match self.operation {
-            Operation::Create => {
-                let call = with(request(HOUR), &self.root);
-                self.tokens.create_token(call).await.map(drop)
-            }
-            Operation::LookupSelf => {
-                let call = with(LookupSelfRequest::default(), &self.token());
-                self.tokens.lookup_self(call).await.map(drop)
-            }
-            Operation::RenewSelf => {
-                let call = with(RenewSelfRequest::default(), &self.token());
-                self.tokens.renew_self(call).await.map(drop)
-            }
-            Operation::Revoke => {
-                let Some(token) = self.own.pop() else {
-                    return Ok(Turn::Exhausted);
-                };
-                let call = with(RevokeTokenRequest { token }, &self.root);
-                self.tokens.revoke_token(call).await.map(drop)
-            }
-            Operation::GrantLease => {
-                let call = with(grant(HOUR), &self.root);
-                self.leases.grant_lease(call).await.map(drop)
-            }
-        }
-        .map(|()| Turn::Served)
-        .map_err(failed)
-    }
-}
-
-struct Maker {
-    tokens: TokenServiceClient<Channel>,
-    root: MetadataValue<Ascii>,
-    made: Rc<std::cell::RefCell<Vec<String>>>,
-}
-
-impl Worker for Maker {
-    async fn turn(&mut self) -> Result<Turn, String> {
+    async fn create(&mut self) -> Outcome<Token> {
         let call = with(request(HOUR), &self.root);
         let answer = self.tokens.create_token(call).await.map_err(failed)?;
-        if let Some(auth) = &answer.into_inner().auth {
-            self.made.borrow_mut().push(auth.client_token.clone());
-        }
-        Ok(Turn::Served)
+        let auth = answer
+            .into_inner()
+            .auth
+            .ok_or("an answer without a token")?;
+        Ok(Token {
+            header: bearer(&auth.client_token)?,
+            text: auth.client_token,
+        })
+    }
+
+    async fn lookup_self(&mut self, token: &Token) -> Outcome<()> {
+        let call = with(LookupSelfRequest::default(), &token.header);
+        let answer = self.tokens.lookup_self(call).await;
+        answer.map(drop).map_err(failed)
+    }
+
+    async fn renew_self(&mut self, token: &Token) -> Outcome<()> {
+        let call = with(RenewSelfRequest::default(), &token.header);
+        let answer = self.tokens.renew_self(call).await;
+        answer.map(drop).map_err(failed)
+    }
+
+    async fn revoke(&mut self, token: &Token) -> Outcome<()> {
+        let token = token.text.clone();
+        let call = with(RevokeTokenRequest { token }, &self.root);
+        let answer = self.tokens.revoke_token(call).await;
+        answer.map(drop).map_err(failed)
+    }
+
+    async fn grant(&mut self) -> Outcome<()> {
+        let call = with(grant(HOUR), &self.root);
+        let answer = self.leases.grant_lease(call).await;
+        answer.map(drop).map_err(failed)
     }
 }

@@ -6,10 +6,7 @@
 //! **Invariant:** a transaction is proposed at most once. When its entry's fate is unknown
 //! the submitter is told so, and nothing here tries again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -42,11 +39,7 @@ pub const QUEUED_MAX: usize = 8_192;
 pub enum SubmitError {
     /// Something that it read has changed since. Nothing was applied: read again and retry.
     #[error("a record that the transaction read was changed in the meantime")]
-    Conflict {
-        /// Revision of the newest change. It may not be applied yet; a state that is older
-        /// would conflict again.
-        changed: Revision,
-    },
+    Conflict,
     /// This node is not active. Nothing was applied.
     #[error("this node is not the active one")]
     NotActive,
@@ -69,16 +62,23 @@ pub enum SubmitError {
     Overloaded,
 }
 
-/// What a node's sequencers have proposed since the process began.
-#[derive(Debug, Default)]
-pub struct Proposed {
-    entries: AtomicU64,
-    transactions: AtomicU64,
-    operations: AtomicU64,
-    bytes: AtomicU64,
+/// What the sequencer says instead of a revision.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Something that was read changed. `changed` is the revision of the newest change. It may
+    /// not be applied yet; a state that is older would conflict again.
+    Conflict { changed: Revision },
+    /// Anything else.
+    Other(SubmitError),
 }
 
-/// The numbers of a [`Proposed`] at one moment.
+impl From<SubmitError> for Refusal {
+    fn from(error: SubmitError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// What a node's sequencers have proposed since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProposedCounts {
     /// Log entries.
@@ -91,30 +91,26 @@ pub struct ProposedCounts {
     pub bytes: u64,
 }
 
-impl Proposed {
-    fn count(&self, batch: &Batch) {
+impl ProposedCounts {
+    fn count(&mut self, batch: &Batch) {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let operations = batch.transactions.iter().map(|txn| txn.operations.len());
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        self.transactions
-            .fetch_add(number(batch.transactions.len()), Ordering::Relaxed);
-        self.operations
-            .fetch_add(number(operations.sum()), Ordering::Relaxed);
-        self.bytes.fetch_add(number(batch.bytes), Ordering::Relaxed);
-    }
-
-    /// The numbers now.
-    pub fn counts(&self) -> ProposedCounts {
-        ProposedCounts {
-            entries: self.entries.load(Ordering::Relaxed),
-            transactions: self.transactions.load(Ordering::Relaxed),
-            operations: self.operations.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
+        self.entries += 1;
+        self.transactions += number(batch.transactions.len());
+        self.operations += number(operations.sum());
+        self.bytes += number(batch.bytes);
     }
 }
 
-type Reply = oneshot::Sender<Result<Revision, SubmitError>>;
+/// The counts of all sequencers of a node, one after the other.
+pub(crate) type Proposed = Arc<Mutex<ProposedCounts>>;
+
+/// The counts, to read or to add to.
+pub(crate) fn lock(proposed: &Proposed) -> MutexGuard<'_, ProposedCounts> {
+    proposed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Reply = oneshot::Sender<Result<Revision, Refusal>>;
 
 struct Proposal {
     txn: Txn,
@@ -134,12 +130,12 @@ pub struct Sequencer {
 impl Sequencer {
     /// Starts a sequencer for one leadership. `applied` is the revision of the state after
     /// this leadership's own opening entry: nothing of the log before it is unapplied.
-    pub fn start(
+    pub(crate) fn start(
         raft: Raft<TypeConfig, StateMachine>,
         leader: LeaderId,
         applied: Revision,
         clock: Arc<ClusterClock>,
-        proposed: Arc<Proposed>,
+        proposed: Proposed,
     ) -> Self {
         let (queue, proposals) = mpsc::channel(QUEUED_MAX);
         let sequencer = Self {
@@ -170,10 +166,10 @@ impl Sequencer {
     ///
     /// # Errors
     /// See [`SubmitError`]; all but `MaybeApplied` promise that nothing was applied.
-    pub async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, SubmitError> {
+    pub(crate) async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, Refusal> {
         let bytes = txn.size_bytes();
         if bytes > TRANSACTION_BYTES_MAX {
-            return Err(SubmitError::TooLarge { bytes });
+            return Err(SubmitError::TooLarge { bytes }.into());
         }
         let (reply, answer) = oneshot::channel();
         let proposal = Proposal {
@@ -183,13 +179,15 @@ impl Sequencer {
         };
         match self.queue.try_send(proposal) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(SubmitError::Overloaded),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(SubmitError::NotActive),
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(SubmitError::Overloaded.into()),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(SubmitError::NotActive.into());
+            }
         }
         // Past the deadline the entry may still be on its way; so may it be if the task died.
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(SubmitError::MaybeApplied),
+            Ok(Err(_)) | Err(_) => Err(SubmitError::MaybeApplied.into()),
         }
     }
 
@@ -216,6 +214,12 @@ impl Sequencer {
         self.stop.is_cancelled() || self.done.is_cancelled()
     }
 
+    /// Resolves when nothing new is proposed any more. What is in flight may stay there as
+    /// long as no quorum is heard.
+    pub(crate) async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Resolves when the sequencer has ended.
     pub async fn ended(&self) {
         self.done.cancelled().await;
@@ -226,7 +230,7 @@ struct Task {
     raft: Raft<TypeConfig, StateMachine>,
     leader: LeaderId,
     clock: Arc<ClusterClock>,
-    proposed: Arc<Proposed>,
+    proposed: Proposed,
     resolver: Resolver,
     next_revision: Revision,
     /// Each resolves to whether its entry was applied, after answering its submitters.
@@ -261,7 +265,7 @@ impl Task {
         drop(quiet);
         proposals.close();
         while let Some(proposal) = proposals.recv().await {
-            let _ = proposal.reply.send(Err(SubmitError::NotActive));
+            let _ = proposal.reply.send(Err(SubmitError::NotActive.into()));
         }
         while self.in_flight.next().await.is_some() {}
     }
@@ -280,7 +284,7 @@ impl Task {
         if batch.transactions.is_empty() {
             return true;
         }
-        self.proposed.count(&batch);
+        lock(&self.proposed).count(&batch);
         let command = wire::Command {
             format: FORMAT,
             time_ms: self.clock.now_ms(),
@@ -296,7 +300,7 @@ impl Task {
                         let answer = if applied {
                             Ok(revision)
                         } else {
-                            Err(SubmitError::MaybeApplied)
+                            Err(SubmitError::MaybeApplied.into())
                         };
                         let _ = reply.send(answer);
                     }
@@ -306,7 +310,7 @@ impl Task {
             }
             None => {
                 for (reply, _) in replies {
-                    let _ = reply.send(Err(SubmitError::MaybeApplied));
+                    let _ = reply.send(Err(SubmitError::MaybeApplied.into()));
                 }
                 false
             }
@@ -324,11 +328,11 @@ impl Task {
             return;
         }
         if deadline <= Instant::now() {
-            let _ = reply.send(Err(SubmitError::Expired));
+            let _ = reply.send(Err(SubmitError::Expired.into()));
             return;
         }
         if let Some(changed) = self.resolver.changed(txn.read_revision, &txn.reads) {
-            let _ = reply.send(Err(SubmitError::Conflict { changed }));
+            let _ = reply.send(Err(Refusal::Conflict { changed }));
             return;
         }
         let revision = self.next_revision;

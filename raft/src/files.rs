@@ -12,17 +12,30 @@ use std::{
 const DIR_MODE: u32 = 0o700;
 /// The rights of everyone else.
 const OTHERS: u32 = 0o077;
+/// Anyone may write.
+const ANYONE_WRITES: u32 = 0o002;
+/// Only the owner of a name may remove or replace it.
+const STICKY: u32 = 0o1000;
 /// Mode of every file that we create.
 const FILE_MODE: u32 = 0o600;
 
 /// Makes a directory and its parents, private, and durable in their parents. From one that
 /// exists the rights of others are taken away. Where that fails (a mounted volume may belong
-/// to someone else) a warning says so: every file in it is private anyway.
+/// to someone else) a warning says so: every file in it is private anyway. One in which anyone
+/// may replace our files by others is an error.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        let open = fs::metadata(path)?.permissions().mode() & OTHERS != 0;
-        if open && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(DIR_MODE))
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & OTHERS != 0
+            && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(DIR_MODE))
         {
+            if anyone_may_replace(mode) {
+                let reason = "anyone may replace the files in this folder, which is not ours";
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    format!("{}: {reason} ({error})", path.display()),
+                ));
+            }
             tracing::warn!(
                 dir = %path.display(), %error,
                 "the folder is open to other users and can't be closed to them"
@@ -40,6 +53,11 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
         _ => {}
     }
     sync_parent(path)
+}
+
+/// Whether a folder of this mode lets every user of the machine take our files' places.
+fn anyone_may_replace(mode: u32) -> bool {
+    mode & ANYONE_WRITES != 0 && mode & STICKY == 0
 }
 
 /// Opens a new, private file for writing; one that exists is an error.
@@ -147,6 +165,16 @@ fn parent_of(path: &Path) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_in_which_anyone_may_replace_files_is_told_from_others() {
+        for mode in [0o40777, 0o40702, 0o42773] {
+            assert!(anyone_may_replace(mode), "{mode:o}");
+        }
+        for mode in [0o41777, 0o40770, 0o42770, 0o40755, 0o40700] {
+            assert!(!anyone_may_replace(mode), "{mode:o}");
+        }
+    }
 
     #[test]
     fn replaced_files_are_private_and_whole() {

@@ -6,6 +6,14 @@ use std::{sync::Arc, time::Duration};
 
 use openraft::{Config, SnapshotPolicy, StepDownPolicy, raft::linearizable_read::LinearizerOption};
 
+/// Log bytes after which a snapshot is taken, unless a node is told otherwise: a restart replays
+/// at most about so much (a second's work), and a log of small records isn't checkpointed all
+/// the time.
+pub const SNAPSHOT_LOG_BYTES: u64 = 64 << 20;
+/// Log entries kept behind a snapshot, unless a node is told otherwise (as in Vault): a node that
+/// was away for a moment catches up by the log, and needs no snapshot.
+pub const ENTRIES_KEPT: u64 = 10_000;
+
 /// Raft's timing. All nodes of a cluster should agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {

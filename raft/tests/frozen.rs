@@ -25,16 +25,9 @@ use tenure_proto::internal::{
 };
 use tenure_raft::{
     log::LogStore,
-    state::{AppliedBatch, ApplyObserver, State, StateMachine},
+    state::{NoObserver, State, StateMachine},
     types::{Command, Entry, LogId, Member, Membership, Vote},
 };
-
-struct Unobserved;
-
-impl ApplyObserver for Unobserved {
-    fn applied(&self, _: AppliedBatch<'_>) {}
-    fn reset(&self, _: &State) {}
-}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
@@ -140,7 +133,7 @@ async fn the_log_and_its_marker() {
 #[tokio::test]
 async fn the_state() {
     let dir = TempDir::new().expect("dir");
-    let state = State::open(dir.path(), [7; 16], Arc::new(Unobserved)).expect("open");
+    let state = State::open(dir.path(), [7; 16], Arc::new(NoObserver)).expect("open");
     let mut machine = StateMachine::new(state.clone());
     let items = entries().into_iter().map(|entry| Ok((entry, None)));
     machine.apply(stream::iter(items)).await.expect("apply");

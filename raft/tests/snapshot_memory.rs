@@ -30,7 +30,7 @@ use tenure_proto::internal::{
 };
 use tenure_raft::{
     snapshot::{self, Import},
-    state::{AppliedBatch, ApplyObserver, State, StateMachine},
+    state::{NoObserver, State, StateMachine},
     types::{self, Entry, LogId, Vote},
 };
 
@@ -67,15 +67,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-struct Unobserved;
-
-impl ApplyObserver for Unobserved {
-    fn applied(&self, _: AppliedBatch<'_>) {}
-    fn reset(&self, _: &State) {}
-}
-
 fn open(dir: &Path) -> (State, StateMachine) {
-    let state = State::open(dir, CLUSTER, Arc::new(Unobserved)).expect("a state");
+    let state = State::open(dir, CLUSTER, Arc::new(NoObserver)).expect("a state");
     (state.clone(), StateMachine::new(state))
 }
 

@@ -11,16 +11,9 @@ use openraft::{
 use tempfile::TempDir;
 use tenure_raft::{
     log::LogStore,
-    state::{AppliedBatch, ApplyObserver, State, StateMachine},
+    state::{NoObserver, State, StateMachine},
     types::TypeConfig,
 };
-
-struct Unobserved;
-
-impl ApplyObserver for Unobserved {
-    fn applied(&self, _: AppliedBatch<'_>) {}
-    fn reset(&self, _: &State) {}
-}
 
 struct OnDisk;
 
@@ -28,7 +21,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = TempDir::new().expect("a temporary folder");
         let log = LogStore::open(dir.path()).expect("an empty log");
-        let state = State::open(dir.path(), [7; 16], Arc::new(Unobserved)).expect("an empty state");
+        let state = State::open(dir.path(), [7; 16], Arc::new(NoObserver)).expect("an empty state");
         Ok((dir, log, StateMachine::new(state)))
     }
 }

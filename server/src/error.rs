@@ -210,10 +210,10 @@ fn storage(error: &dyn std::error::Error) -> Error {
 impl From<SubmitError> for Error {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Conflict { .. } => Self::new(
+            SubmitError::Conflict => Self::new(
                 Code::Aborted,
                 "CONFLICT",
-                "other requests kept changing the same records; nothing was applied",
+                "a record that the request read was changed meanwhile; nothing was applied",
             ),
             SubmitError::NotActive => Self::no_active_node(),
             SubmitError::Expired => Self::deadline(Applied::No),

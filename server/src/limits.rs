@@ -26,6 +26,13 @@ pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Upper end of what the configuration accepts for one request message: a standby must be
 /// able to pass it on, and a transaction is smaller still.
 pub const REQUEST_BYTES_CEILING: usize = 8 << 20;
+/// Most bytes of request messages held at once, over all listeners. They are read before anyone
+/// knows whose call it is; what comes above it is refused. A decoded message may be a second copy
+/// of its bytes: the memory of a machine has to have room for both.
+pub const REQUEST_BODIES_BYTES_MAX: usize = 128 << 20;
+/// So much of each message doesn't count: calls as people make them go on while large ones are
+/// refused. The cap of requests in flight bounds these bytes.
+pub const REQUEST_BYTES_FREE: usize = 4 << 10;
 /// Most bytes of the header list of one request: a 4,000-character token and its company fit.
 pub const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// Upper end of what the configuration accepts for headers.

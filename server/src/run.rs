@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -39,8 +39,8 @@ use crate::{
     },
     limits,
     listen::{
-        ClientListener, Deadline, Edge, HealthListener, ListenError, Methods, serve_clients,
-        serve_health,
+        BodyBudget, ClientListener, Deadline, Edge, HealthListener, ListenError, Methods,
+        serve_clients, serve_health,
     },
     pipeline::{Observer, Pipeline, Revoked},
     process,
@@ -325,6 +325,7 @@ async fn listen(
     let edge = Edge {
         metrics: Arc::clone(metrics),
         methods: Arc::new(methods),
+        bodies: BodyBudget::default(),
     };
     let (state, watched) = watch::channel(HealthState::default());
     let health = HealthService::new(watched, Arc::new(Probe(node.clone())), stop.clone());
@@ -402,15 +403,7 @@ async fn look_after(
             gauges.revision.set(number(status.revision));
             gauges.clock_skew_ms.set(status.clock_skew_ms);
             gauges.log_bytes.set(number(status.log_bytes));
-            let proposed = status.proposed;
-            for (counter, now) in [
-                (&gauges.proposed_entries, proposed.entries),
-                (&gauges.proposed_transactions, proposed.transactions),
-                (&gauges.proposed_operations, proposed.operations),
-                (&gauges.proposed_bytes, proposed.bytes),
-            ] {
-                counter.inner().store(now, Ordering::Relaxed);
-            }
+            gauges.proposed.set(status.proposed);
             let voters = status.members.iter().filter(|member| member.voter).count();
             gauges.voters.set(i64::try_from(voters).unwrap_or(i64::MAX));
         }

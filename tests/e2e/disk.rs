@@ -2,9 +2,8 @@
 
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster, ServerOptions, Traffic, until};
 
-use crate::{ensure, run, start, text};
+use crate::{ALL, ensure, run, start, text};
 
-const ALL: [usize; 3] = [0, 1, 2];
 /// Starts the program with SIGXFSZ ignored, so that writing beyond a limit is an error.
 const IGNORE_XFSZ: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
 

@@ -10,15 +10,10 @@ use tenure_tests::server_cluster::{
 };
 use tokio::task::JoinSet;
 
-use crate::{ensure, make, run, text, three, wish};
+use crate::{ALL, ensure, make, others, run, text, three, wish};
 
-const ALL: [usize; 3] = [0, 1, 2];
 /// More than the longest election timeout (0.5 s), by far.
 const PAUSED: Duration = Duration::from_secs(2);
-
-fn others(index: usize) -> Vec<usize> {
-    ALL.into_iter().filter(|other| *other != index).collect()
-}
 
 /// kill -9 of the active node, and then of each other node, under load.
 ///

@@ -27,6 +27,8 @@ mod secrecy;
 mod secrets;
 mod snapshot;
 
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use tenure_client::Secret;
@@ -36,6 +38,14 @@ use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 
 /// A test that takes longer hangs.
 const BOUND: Duration = Duration::from_secs(150);
+
+/// The nodes of a cluster of three.
+const ALL: [usize; 3] = [0, 1, 2];
+
+/// All of three but one.
+fn others(index: usize) -> [usize; 2] {
+    [(index + 1) % 3, (index + 2) % 3]
+}
 
 /// Runs one test: `name` is the path of its function, so that a failure can be replayed.
 fn run(name: &str, body: impl AsyncFnOnce(&Scenario) -> Outcome<()>) {
@@ -107,6 +117,18 @@ async fn make(
 /// Fails with the text unless it holds.
 fn ensure(holds: bool, text: impl FnOnce() -> String) -> Outcome<()> {
     if holds { Ok(()) } else { Err(text()) }
+}
+
+/// Runs a command with this input, and gives what it wrote.
+fn run_with_input(command: &mut Command, input: &str) -> Outcome<Output> {
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(text)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that reads nothing may be gone already.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    child.wait_with_output().map_err(text)
 }
 
 /// An error as text, for `?`.

@@ -15,7 +15,7 @@ use tenure_raft::tls::PeerTlsOptions;
 use tenure_tests::Scenario;
 use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions, Traffic};
 
-use crate::{ensure, make, run, start, text, three, wish};
+use crate::{ensure, make, others, run, start, text, three, wish};
 
 /// A fourth node joins a cluster at work by the quorum of shares, and can lead it.
 #[test]
@@ -209,10 +209,6 @@ fn a_removed_node_is_out() {
             .await;
         ensure(asked.is_err(), || "the removed node serves reads".into())
     });
-}
-
-fn others(index: usize) -> Vec<usize> {
-    (0..3).filter(|other| *other != index).collect()
 }
 
 fn tenure_client_peer(name: &str) -> tenure_client::Peer {

@@ -1,8 +1,7 @@
 //! The program itself: `tenure server -dev`, the commands of its users, their exit codes.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use tenure_tests::Process;
 use tenure_tests::ports::free_address;
@@ -10,7 +9,7 @@ use tenure_tests::server_cluster::{
     Outcome, SOON, ServerCluster, ServerOptions, tenure_binary, until,
 };
 
-use crate::{ensure, run, text};
+use crate::{ensure, run, run_with_input, text};
 
 /// A user at a terminal: an address, a home folder, perhaps a token.
 struct User<'a> {
@@ -38,16 +37,7 @@ impl User<'_> {
         if let Some(token) = &self.token {
             command.env("TENURE_TOKEN", token);
         }
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(text)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A command that reads nothing may be gone already.
-            let _ = stdin.write_all(input.as_bytes());
-        }
-        child.wait_with_output().map_err(text)
+        run_with_input(&mut command, input)
     }
 
     /// Runs it, expects success, and gives what it printed.

@@ -13,15 +13,10 @@ use tenure_tests::server_cluster::{
     until,
 };
 
-use crate::{ensure, make, run, text, three, wish, write_service_policy};
+use crate::{ALL, ensure, make, others, run, text, three, wish, write_service_policy};
 
-const ALL: [usize; 3] = [0, 1, 2];
 /// Calls under way at once while tokens are made or checked.
 const WORKERS: usize = 16;
-
-fn others(index: usize) -> Vec<usize> {
-    ALL.into_iter().filter(|other| *other != index).collect()
-}
 
 /// A token, and whether it must be accepted.
 type Expected = (Secret, bool);

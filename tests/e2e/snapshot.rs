@@ -15,7 +15,7 @@ use tenure_tests::server_cluster::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{ensure, make, run, start, text, wish};
+use crate::{ensure, make, others, run, start, text, wish};
 
 /// Entries that the nodes keep behind a snapshot, and those that a purge may leave, since it
 /// goes in batches of 256.
@@ -25,10 +25,6 @@ const ENTRIES_KEPT: u64 = 100 + 300;
 /// give their ends up when a probe has no answer; what is written later reaches it no more.
 const UNHEARD: Duration =
     Duration::from_millis(PEER_KEEPALIVE_INTERVAL_MS + PEER_KEEPALIVE_TIMEOUT_MS + 1_000);
-
-fn others(index: usize) -> [usize; 2] {
-    [(index + 1) % 3, (index + 2) % 3]
-}
 
 /// A cluster that makes snapshots soon, and keeps little log behind them.
 async fn forgetful(scenario: &Scenario) -> Outcome<ServerCluster> {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use tenure_raft::options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES};
+
 use crate::control::{CallError, Control, Status};
 use crate::invariants;
 use crate::ledger::{Ledger, Records};
@@ -43,8 +45,8 @@ impl ClusterOptions {
         Self {
             binary: PathBuf::from(binary),
             nodes,
-            snapshot_log_bytes: 64 << 20,
-            entries_kept: 10_000,
+            snapshot_log_bytes: SNAPSHOT_LOG_BYTES,
+            entries_kept: ENTRIES_KEPT,
             disk: None,
         }
     }

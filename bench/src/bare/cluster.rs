@@ -1,6 +1,6 @@
 //! A cluster of bare nodes, and clients of it.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{cell::Cell, net::SocketAddr, path::Path, process::Command, rc::Rc};
 
 use bytes::Bytes;
 use tenure_tests::{
@@ -16,7 +16,7 @@ use super::proto::{
 };
 use crate::{
     closed_loop::{Sample, Turn, Window, Worker, measure},
-    limits::POOL,
+    limits::POOL_TOKENS,
     metrics::Written,
     operation::Through,
     tenure::connect,
@@ -41,6 +41,8 @@ pub enum Call {
 /// A running cluster.
 pub struct Bare {
     nodes: Vec<BareNode>,
+    /// Calls so far: each put has keys of its own, so that the state grows as Tenure's does.
+    calls: Rc<Cell<u64>>,
 }
 
 struct BareNode {
@@ -72,7 +74,10 @@ impl Bare {
     /// What didn't work, for people.
     pub async fn start(dir: &Path, nodes: usize) -> Outcome<Self> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut cluster = Self { nodes: Vec::new() };
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            calls: Rc::default(),
+        };
         for number in 1..=nodes {
             let name = format!("bare-{number}");
             let (api, peer) = (free_address(), free_address());
@@ -133,7 +138,7 @@ impl Bare {
     async fn fill(&self) -> Outcome<()> {
         let active = self.node(Through::Active).await?;
         let mut client = self.nodes[active].client().await?;
-        for number in 0..POOL {
+        for number in 0..POOL_TOKENS {
             let pairs = vec![Pair {
                 key: key(number as u64, 0),
                 value: vec![7; VALUE_BYTES].into(),
@@ -178,8 +183,7 @@ impl Bare {
         let workers = (0..clients).map(|number| Client {
             bare: BareServiceClient::new(channels[number % channels.len()].clone()),
             call,
-            number: number as u64,
-            count: 0,
+            calls: Rc::clone(&self.calls),
         });
         measure(workers.collect(), window).await
     }
@@ -203,20 +207,20 @@ fn key(number: u64, part: u64) -> Bytes {
 struct Client {
     bare: BareServiceClient<Channel>,
     call: Call,
-    number: u64,
-    count: u64,
+    calls: Rc<Cell<u64>>,
 }
 
 impl Worker for Client {
     async fn turn(&mut self) -> Result<Turn, String> {
-        self.count += 1;
+        let number = self.calls.get();
+        self.calls.set(number + 1);
         let served = match self.call {
             Call::Echo => {
                 let payload = Bytes::from_static(&[7; VALUE_BYTES]);
                 self.bare.echo(EchoRequest { payload }).await.map(drop)
             }
             Call::Get => {
-                let key = key((self.number * 31 + self.count) % POOL as u64, 0);
+                let key = key(number % POOL_TOKENS as u64, 0);
                 self.bare.get(GetRequest { key }).await.map(drop)
             }
             Call::Put(written) => {
@@ -224,9 +228,8 @@ impl Worker for Client {
                 let value = (written.bytes / keys as f64) as usize;
                 let value = vec![7; value.saturating_sub(KEY_BYTES)];
                 let value = Bytes::from(value);
-                let number = (self.number << 40) + self.count + POOL as u64;
                 let pairs = (0..keys).map(|part| Pair {
-                    key: key(number, part),
+                    key: key(POOL_TOKENS as u64 + number, part),
                     value: value.clone(),
                 });
                 let pairs = pairs.collect();

@@ -8,15 +8,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tenure_raft::{
     clock::SystemClock,
-    node::{JoinCredential, JoinGate, Node, NodeConfig},
-    options::Timing,
+    node::{JoinCredential, Node, NodeConfig, TokensOnly},
+    options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES, Timing},
     reads::Consistency,
-    state::{AppliedBatch, ApplyObserver, State},
+    state::NoObserver,
     tls::PeerTlsOptions,
     txn::{Op, Txn},
+    types::NodeId,
 };
 use tokio::time::Instant;
 use tonic::{
@@ -35,8 +35,6 @@ use super::proto::{
 const CALL_BOUND: Duration = Duration::from_secs(10);
 const TOKEN_TTL: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
-const ENTRIES_KEPT: u64 = 10_000;
 
 /// How a bare node runs.
 #[derive(Debug, clap::Args)]
@@ -53,31 +51,6 @@ pub struct NodeArguments {
     /// Address for clients
     #[arg(long)]
     api: SocketAddr,
-}
-
-/// No one joins by the quorum proof: there are no keys here.
-struct TokensOnly;
-
-impl JoinGate for TokensOnly {
-    fn challenge(&self, _public_key: &[u8], _now_ms: u64) -> Option<Bytes> {
-        None
-    }
-
-    fn verify(&self, _public_key: &[u8], _challenge: &[u8], _answer: &[u8], _now_ms: u64) -> bool {
-        false
-    }
-
-    fn prove(&self, _answer: &[u8], _cluster_id: &[u8; 16], _membership: &[u8]) -> Option<Bytes> {
-        None
-    }
-}
-
-struct NoObserver;
-
-impl ApplyObserver for NoObserver {
-    fn applied(&self, _batch: AppliedBatch<'_>) {}
-
-    fn reset(&self, _state: &State) {}
 }
 
 /// Runs until it is killed.
@@ -141,8 +114,8 @@ async fn lead(node: Node) {
 
 struct Service {
     node: Node,
-    /// Channel to the active node, by its address.
-    active: Mutex<Option<(String, Channel)>>,
+    /// Channel to the active node, by its id.
+    active: Mutex<Option<(NodeId, Channel)>>,
 }
 
 fn failed(error: impl std::fmt::Display) -> Status {
@@ -156,21 +129,23 @@ fn deadline() -> Instant {
 impl Service {
     fn active_node(&self) -> Result<BareServiceClient<Channel>, Status> {
         let leader = self.node.leadership().borrow().leader;
-        let status = self.node.status().ok_or_else(|| failed("no cluster"))?;
-        let mut members = status.members.into_iter();
-        let member = members
-            .find(|member| Some(member.id) == leader)
-            .ok_or_else(|| failed("no leader"))?;
-        let address = member.member.api_address;
+        let leader = leader.ok_or_else(|| failed("no leader"))?;
         let mut known = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, channel)) = known.as_ref()
-            && *of == address
+            && *of == leader
         {
             return Ok(BareServiceClient::new(channel.clone()));
         }
-        let endpoint = Endpoint::from_shared(address.clone()).map_err(failed)?;
+        let status = self.node.status().ok_or_else(|| failed("no cluster"))?;
+        let mut members = status.members.into_iter();
+        let member = members.find(|member| member.id == leader);
+        let address = member
+            .ok_or_else(|| failed("no leader"))?
+            .member
+            .api_address;
+        let endpoint = Endpoint::from_shared(address).map_err(failed)?;
         let channel = endpoint.tcp_nodelay(true).connect_lazy();
-        *known = Some((address, channel.clone()));
+        *known = Some((leader, channel.clone()));
         Ok(BareServiceClient::new(channel))
     }
 }

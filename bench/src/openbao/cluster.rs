@@ -18,7 +18,7 @@ use tenure_tests::{
     server_cluster::{Outcome, until},
 };
 
-use super::http::Http;
+use crate::http_client::Http;
 
 /// A node becomes a voter ten to fifteen seconds after it joined.
 const PATIENCE: Duration = Duration::from_secs(90);

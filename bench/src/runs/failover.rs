@@ -1,7 +1,10 @@
 //! The gap in acknowledged writes when the active node is killed with SIGKILL, seen by
 //! clients that write through the others.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tenure_tests::server_cluster::{Outcome, Traffic};
 
@@ -31,8 +34,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A gap was too long, or a promise was broken.
-pub async fn run(arguments: Arguments) -> Outcome<()> {
-    let folder = folder()?;
+pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
+    let folder = folder(dir)?;
     let mut tenure = Tenure::start(folder.path(), 3, true).await?;
     fill(&mut tenure, arguments.leases).await?;
     let mut gaps = Vec::new();

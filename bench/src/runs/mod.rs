@@ -5,7 +5,7 @@ pub mod operations;
 pub mod ready;
 pub mod steady;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
@@ -18,9 +18,10 @@ use crate::{
 };
 
 /// A folder for data and logs, gone when it is dropped.
-fn folder() -> Outcome<TempDir> {
-    let made = tempfile::Builder::new().prefix("tenure-bench-").tempdir();
-    made.map_err(|error| format!("a temporary folder: {error}"))
+fn folder(dir: &Path) -> Outcome<TempDir> {
+    let mut made = tempfile::Builder::new();
+    let made = made.prefix("tenure-bench-").tempdir_in(dir);
+    made.map_err(|error| format!("a folder in {}: {error}", dir.display()))
 }
 
 /// The middle one.

@@ -1,7 +1,10 @@
 //! The table: operations a second of Tenure, of the bare stack under it and of OpenBao,
 //! taken in turns in one run.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tenure_tests::server_cluster::Outcome;
 
@@ -9,6 +12,7 @@ use super::folder;
 use crate::{
     bare::{Bare, Call},
     closed_loop::{Sample, Window},
+    metrics::Written,
     openbao::OpenBao,
     operation::{Operation, Through},
     table::{Row, Table},
@@ -51,17 +55,29 @@ pub struct Arguments {
 ///
 /// # Errors
 /// What didn't work, for people.
-pub async fn run(arguments: Arguments) -> Outcome<()> {
+pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
     println!(
-        "{} s measured after {} s, median of {} rounds; ms are p50 / p99.\n",
+        "{} s measured after {} s, median of {} rounds; in parentheses p50 / p99 and \
+         the generator's share of a core.\n",
         arguments.seconds, arguments.warm, arguments.rounds
     );
     for nodes in &arguments.nodes {
-        let stage = Stage::start(*nodes, &arguments).await?;
+        let stage = Stage::start(*nodes, &arguments, dir).await?;
         stage.measure(*nodes, &arguments).await?;
     }
     Ok(())
 }
+
+/// What takes turns.
+#[derive(Clone, Copy)]
+enum System {
+    Plain,
+    Bare,
+    Tls,
+    OpenBao,
+}
+
+const SYSTEMS: [System; 4] = [System::Plain, System::Bare, System::Tls, System::OpenBao];
 
 /// The clusters that take turns.
 struct Stage {
@@ -73,8 +89,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn start(nodes: usize, arguments: &Arguments) -> Outcome<Self> {
-        let folder = folder()?;
+    async fn start(nodes: usize, arguments: &Arguments, dir: &Path) -> Outcome<Self> {
+        let folder = folder(dir)?;
         let path = folder.path();
         let openbao = match &arguments.openbao {
             Some(program) => Some(OpenBao::start(program, &path.join("openbao"), nodes).await?),
@@ -103,11 +119,19 @@ impl Stage {
             measured: Duration::from_secs(arguments.seconds),
         };
         for clients in &arguments.clients {
-            let mut table = Table::new(nodes, *clients);
-            if let Some(bare) = &self.bare {
-                let echo = bare.measure(Call::Echo, Through::Active, *clients, window);
-                table.echo(echo.await?);
-            }
+            let echo = match &self.bare {
+                Some(bare) => {
+                    let echo = bare.measure(Call::Echo, Through::Active, *clients, window);
+                    Some(echo.await?)
+                }
+                None => None,
+            };
+            let mut table = Table {
+                nodes,
+                clients: *clients,
+                echo,
+                rows: Vec::new(),
+            };
             for operation in arguments.operations.iter().copied() {
                 for through in [Through::Active, Through::Standby] {
                     if through == Through::Standby && nodes == 1 {
@@ -115,7 +139,8 @@ impl Stage {
                     }
                     let row = self.row(operation, through, *clients, arguments.rounds, window);
                     let row = row.await;
-                    table.push(row.map_err(|error| format!("{operation} ({through}): {error}"))?);
+                    let row = row.map_err(|error| format!("{operation} ({through}): {error}"))?;
+                    table.rows.push(row);
                 }
             }
             println!("{table}");
@@ -131,31 +156,18 @@ impl Stage {
         rounds: usize,
         window: Window,
     ) -> Outcome<Row> {
-        let (mut plain, mut tls, mut bare, mut peer) = (vec![], vec![], vec![], vec![]);
-        let mut written = Default::default();
-        for _ in 0..rounds.max(1) {
-            let measured = self.plain.measure(operation, through, clients, window);
-            let (sample, wrote) = measured.await?;
-            plain.push(sample);
-            written = wrote;
-            let call = match operation.reads() {
-                true => Call::Get,
-                false => Call::Put(written),
-            };
-            if let Some(cluster) = &self.bare {
-                bare.push(cluster.measure(call, through, clients, window).await?);
-            }
-            if let Some(cluster) = &mut self.tls {
-                let measured = cluster.measure(operation, through, clients, window);
-                tls.push(measured.await?.0);
-            }
-            if let Some(openbao) = &self.openbao
-                && operation.has_peer()
-            {
-                let measured = openbao.measure(operation, through, clients, window);
-                peer.push(measured.await?);
+        let mut samples: [Vec<Sample>; 4] = Default::default();
+        let mut written = Written::default();
+        for round in 0..rounds.max(1) {
+            // Each round another one goes first, and meets the disk as the last one left it.
+            // Tenure is the first of all: it says how much the bare stack has to write.
+            for turn in 0..SYSTEMS.len() {
+                let system = SYSTEMS[(round + turn) % SYSTEMS.len()];
+                let measured = self.one(system, operation, through, clients, window, &mut written);
+                samples[system as usize].extend(measured.await?);
             }
         }
+        let [plain, bare, tls, peer] = samples;
         Ok(Row {
             operation,
             through,
@@ -165,5 +177,50 @@ impl Stage {
             bare: Sample::median(bare),
             openbao: Sample::median(peer),
         })
+    }
+
+    /// Measures one system, if it takes part.
+    async fn one(
+        &mut self,
+        system: System,
+        operation: Operation,
+        through: Through,
+        clients: usize,
+        window: Window,
+        written: &mut Written,
+    ) -> Outcome<Option<Sample>> {
+        match system {
+            System::Plain => {
+                let measured = self.plain.measure(operation, through, clients, window);
+                let (sample, wrote) = measured.await?;
+                *written = wrote;
+                Ok(Some(sample))
+            }
+            System::Bare => {
+                let call = match operation.reads() {
+                    true => Call::Get,
+                    false => Call::Put(*written),
+                };
+                let Some(cluster) = &self.bare else {
+                    return Ok(None);
+                };
+                let measured = cluster.measure(call, through, clients, window);
+                measured.await.map(Some)
+            }
+            System::Tls => {
+                let Some(cluster) = &mut self.tls else {
+                    return Ok(None);
+                };
+                let measured = cluster.measure(operation, through, clients, window);
+                Ok(Some(measured.await?.0))
+            }
+            System::OpenBao => match &self.openbao {
+                Some(openbao) if operation.has_peer() => {
+                    let measured = openbao.measure(operation, through, clients, window);
+                    measured.await.map(Some)
+                }
+                _ => Ok(None),
+            },
+        }
     }
 }

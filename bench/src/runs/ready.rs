@@ -1,10 +1,13 @@
 //! How long a node that starts takes to serve, by the number of live leases: from its
 //! process to its first answer, from its last share to its first acknowledged write. And how
-//! long a hand-over takes.
+//! long clients of three nodes wait when the active one steps down.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use tenure_tests::server_cluster::{Outcome, SOON, until};
+use tenure_tests::server_cluster::{Outcome, SOON, Traffic, until};
 
 use super::{fill, folder, median, milliseconds};
 use crate::{
@@ -19,7 +22,7 @@ pub struct Arguments {
     /// Live leases
     #[arg(long, value_delimiter = ',', default_value = "1000,200000")]
     leases: Vec<usize>,
-    /// Starts
+    /// Starts, and hand-overs
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 }
@@ -28,11 +31,11 @@ pub struct Arguments {
 ///
 /// # Errors
 /// What didn't work, for people.
-pub async fn run(arguments: Arguments) -> Outcome<()> {
+pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
     println!("| live leases | start → answers | last share → first write | longest |");
     println!("|---|---|---|---|");
     for leases in &arguments.leases {
-        let folder = folder()?;
+        let folder = folder(dir)?;
         let mut tenure = Tenure::start(folder.path(), 1, false).await?;
         fill(&mut tenure, *leases).await?;
         let (mut starts, mut writes) = (Vec::new(), Vec::new());
@@ -54,7 +57,43 @@ pub async fn run(arguments: Arguments) -> Outcome<()> {
             return Err(format!("{still} leases are left of {leases}"));
         }
     }
+    let folder = folder(dir)?;
+    let mut tenure = Tenure::start(folder.path(), 3, false).await?;
+    let mut gaps = Vec::new();
+    for _ in 0..arguments.rounds {
+        gaps.push(hand_over(&mut tenure).await?);
+    }
+    let longest = gaps.iter().max().copied().unwrap_or_default();
+    println!(
+        "\nThe active one of three nodes steps down under writes: no write for {} (median of {}), \
+         {} at most",
+        milliseconds(median(&mut gaps)),
+        arguments.rounds,
+        milliseconds(longest)
+    );
     Ok(())
+}
+
+/// Clients that write while the active node steps down.
+const WRITERS: usize = 4;
+/// Writes before it, and after.
+const WRITES: u64 = 200;
+
+/// The longest time without an acknowledged write, from when the active node was asked on.
+async fn hand_over(tenure: &mut Tenure) -> Outcome<Duration> {
+    let active = tenure.node(Through::Active).await?;
+    let cluster = &mut tenure.cluster;
+    let all: Vec<usize> = (0..cluster.nodes.len()).collect();
+    let traffic = Traffic::start(cluster, &all, WRITERS)?;
+    traffic.wait_acked(WRITES).await?;
+    let asked = Instant::now();
+    let stepped = cluster.root_at(active)?.step_down().await;
+    stepped.map_err(|error| format!("step down: {error}"))?;
+    cluster.wait_active_but(&[active]).await?;
+    traffic.wait_acked(WRITES).await?;
+    let gap = traffic.longest_gap(asked);
+    traffic.finish().await?.verify(cluster, &all).await?;
+    Ok(gap)
 }
 
 async fn restart(tenure: &mut Tenure) -> Outcome<(Duration, Duration)> {

@@ -1,13 +1,16 @@
 //! Full load for minutes: no election without a cause, no failed call.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tenure_tests::server_cluster::Outcome;
 
 use super::folder;
 use crate::{
     closed_loop::Window,
-    metrics::scrape,
+    metrics::{scrape, value},
     operation::{Operation, Through},
     tenure::Tenure,
 };
@@ -30,8 +33,8 @@ const PIECE: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// As said.
-pub async fn run(arguments: Arguments) -> Outcome<()> {
-    let folder = folder()?;
+pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
+    let folder = folder(dir)?;
     let mut tenure = Tenure::start(folder.path(), 3, false).await?;
     let term = terms(&tenure).await?;
     let end = Instant::now() + Duration::from_secs(arguments.minutes * 60);
@@ -72,8 +75,7 @@ async fn terms(tenure: &Tenure) -> Outcome<Vec<u64>> {
     let mut terms = Vec::new();
     for node in &tenure.cluster.nodes {
         let values = scrape(node.metrics).await?;
-        let term = values.get("tenure_raft_term").copied().unwrap_or_default();
-        terms.push(term as u64);
+        terms.push(value(&values, "tenure_raft_term")? as u64);
     }
     Ok(terms)
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Core, Node};
 use crate::{
-    batch::{Sequencer, SubmitError, propose},
+    batch::{Refusal, Sequencer, SubmitError, propose},
     limits::FORMAT,
     txn::Txn,
     types::{LeaderId, NodeId, Revision},
@@ -159,16 +159,39 @@ impl Node {
         let (Some(active), Some(core)) = (active, self.core()) else {
             return Err(SubmitError::NotActive);
         };
-        let submitted = active.sequencer.submit(txn, deadline).await;
-        if let Err(SubmitError::Conflict { changed }) = submitted {
-            let mut applied = core.state.watch_applied();
-            tokio::select! {
-                _ = applied.wait_for(|now| now.revision >= changed) => {}
-                () = active.sequencer.ended() => {}
-                () = tokio::time::sleep_until(deadline) => {}
+        match active.sequencer.submit(txn, deadline).await {
+            Ok(revision) => Ok(revision),
+            Err(Refusal::Other(error)) => Err(error),
+            Err(Refusal::Conflict { changed }) => {
+                Err(self.conflicted(core, &active, changed, deadline).await)
             }
         }
-        submitted
+    }
+
+    /// Waits until what conflicted can be read. On a leader that lost its quorum it never can.
+    async fn conflicted(
+        &self,
+        core: &Core,
+        active: &Active,
+        changed: Revision,
+        deadline: Instant,
+    ) -> SubmitError {
+        let mut applied = core.state.watch_applied();
+        loop {
+            tokio::select! {
+                biased;
+                _ = applied.wait_for(|now| now.revision >= changed) => {
+                    return SubmitError::Conflict;
+                }
+                () = active.sequencer.stopping() => return SubmitError::NotActive,
+                () = tokio::time::sleep_until(deadline) => return SubmitError::Expired,
+                () = tokio::time::sleep(self.shared.config.timing.lease()) => {
+                    if !self.is_active() {
+                        return SubmitError::NotActive;
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl Node {
             let Some(txn) = txn else { return Ok(id) };
             match self.submit(txn, deadline).await {
                 Ok(_) => return Ok(id),
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict) => {}
                 Err(error) => return Err(Status::unavailable(error.to_string())),
             }
         }

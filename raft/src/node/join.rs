@@ -31,6 +31,24 @@ pub trait JoinGate: Send + Sync + 'static {
     fn prove(&self, answer: &[u8], cluster_id: &[u8; 16], membership: &[u8]) -> Option<Bytes>;
 }
 
+/// Lets nobody in by the quorum proof, but by join tokens: for a store without keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokensOnly;
+
+impl JoinGate for TokensOnly {
+    fn challenge(&self, _public_key: &[u8], _now_ms: u64) -> Option<Bytes> {
+        None
+    }
+
+    fn verify(&self, _public_key: &[u8], _challenge: &[u8], _answer: &[u8], _now_ms: u64) -> bool {
+        false
+    }
+
+    fn prove(&self, _answer: &[u8], _cluster_id: &[u8; 16], _membership: &[u8]) -> Option<Bytes> {
+        None
+    }
+}
+
 /// The joining side of the quorum proof.
 pub trait ChallengeSolver: Send + Sync + 'static {
     /// Opens the challenge; `None` if the shares don't fit this cluster.

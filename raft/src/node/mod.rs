@@ -33,7 +33,7 @@ pub use self::{
     active::ActivateError,
     duties::RemoveError,
     hand_over::HandOverError,
-    join::{ChallengeSolver, JoinCredential, JoinError, JoinGate},
+    join::{ChallengeSolver, JoinCredential, JoinError, JoinGate, TokensOnly},
     status::{MemberStatus, NodeStatus},
 };
 use crate::{
@@ -136,7 +136,7 @@ pub(crate) struct Shared {
     unsealed: AtomicBool,
     transferring: AtomicBool,
     active: ArcSwapOption<active::Active>,
-    proposed: Arc<Proposed>,
+    proposed: Proposed,
     /// One activation at a time. Holds the sequencer of the last one, which may still be
     /// proposing when it is no longer `active`.
     activating: tokio::sync::Mutex<Option<Sequencer>>,

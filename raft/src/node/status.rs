@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::{Core, Node};
-use crate::batch::ProposedCounts;
+use crate::batch::{self, ProposedCounts};
 use crate::types::{Member, NodeId, Revision};
 
 /// What a peer said of itself, and when.
@@ -129,7 +129,7 @@ impl Node {
             cluster_time_ms: core.clock.now_ms(),
             clock_skew_ms: core.clock.skew_ms(),
             time_ahead_ms: core.clock.ahead_ms(),
-            proposed: self.shared.proposed.counts(),
+            proposed: *batch::lock(&self.shared.proposed),
             members,
         })
     }

@@ -16,19 +16,12 @@ use tenure_proto::internal::{self, SnapshotChunk, SnapshotHeader, snapshot_chunk
 use super::*;
 use crate::{
     codec::CodecError,
-    state::{AppliedBatch, ApplyObserver, State, StateMachine},
+    state::{NoObserver, State, StateMachine},
     types::{Command, Entry, LogId, Vote},
 };
 
 const CLUSTER: [u8; 16] = [7; 16];
 const ROW_BYTES: usize = 64 << 10;
-
-struct Unobserved;
-
-impl ApplyObserver for Unobserved {
-    fn applied(&self, _: AppliedBatch<'_>) {}
-    fn reset(&self, _: &State) {}
-}
 
 /// Bytes that look random, and are the same in each run.
 fn noise(seed: u64, bytes: usize) -> Bytes {
@@ -67,7 +60,7 @@ fn row(index: u64) -> Entry {
 }
 
 fn open(dir: &Path) -> (State, StateMachine) {
-    let state = State::open(dir, CLUSTER, Arc::new(Unobserved)).unwrap();
+    let state = State::open(dir, CLUSTER, Arc::new(NoObserver)).unwrap();
     (state.clone(), StateMachine::new(state))
 }
 

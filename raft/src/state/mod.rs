@@ -111,6 +111,16 @@ pub trait ApplyObserver: Send + Sync + 'static {
     fn reset(&self, state: &State);
 }
 
+/// Follows no change: for a store that nothing stands on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl ApplyObserver for NoObserver {
+    fn applied(&self, _applied: AppliedBatch<'_>) {}
+
+    fn reset(&self, _state: &State) {}
+}
+
 /// What one entry changed.
 pub struct AppliedBatch<'a> {
     /// Revision of the last transaction so far.

@@ -23,10 +23,10 @@ use tenure_raft::{
     identity::NodeKey,
     log::LogStore,
     network::NetworkFactory,
-    options::{Timing, raft_config},
+    options::{ENTRIES_KEPT, Timing, raft_config},
     peer_server::{PeerHandler, RaftHandle, async_trait, serve},
     peers::Peers,
-    state::{AppliedBatch, ApplyObserver, State, StateMachine},
+    state::{NoObserver, State, StateMachine},
     tls::PeerTlsOptions,
     types::{Member, NodeId},
 };
@@ -122,13 +122,6 @@ impl PeerHandler for Handler {
     }
 }
 
-struct Ignore;
-
-impl ApplyObserver for Ignore {
-    fn applied(&self, _applied: AppliedBatch<'_>) {}
-    fn reset(&self, _state: &State) {}
-}
-
 pub struct TestNode {
     pub id: NodeId,
     pub key: Arc<NodeKey>,
@@ -195,10 +188,10 @@ impl TestNode {
     pub async fn start_raft(&self) -> RaftHandle {
         let dir = self.handler.dir.path();
         let log = LogStore::open(dir).unwrap();
-        let state = State::open(dir, CLUSTER, Arc::new(Ignore)).unwrap();
+        let state = State::open(dir, CLUSTER, Arc::new(NoObserver)).unwrap();
         let raft = Raft::new(
             self.id,
-            raft_config(Timing::default(), 10_000).unwrap(),
+            raft_config(Timing::default(), ENTRIES_KEPT).unwrap(),
             NetworkFactory::new(self.peers.clone()),
             log,
             StateMachine::new(state.clone()),

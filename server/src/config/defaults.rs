@@ -24,15 +24,9 @@ pub const TIMING_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 /// Heartbeats that fit into the shortest election timeout, at least: fewer, and one lost packet
 /// costs a leader.
 pub const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
-/// Log bytes after which a snapshot is taken: a restart replays at most about so much (a second's
-/// work), and a log of small records isn't checkpointed all the time.
-pub const SNAPSHOT_THRESHOLD_BYTES: u64 = 64 << 20;
-/// Bounds of what the configuration accepts for it.
+/// Bounds of what the configuration accepts for the log bytes between snapshots.
 pub const SNAPSHOT_THRESHOLD_BYTES_RANGE: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 30);
-/// Log entries kept behind a snapshot, as in Vault: a node that was away for a moment catches up
-/// by the log, and needs no snapshot.
-pub const TRAILING_LOGS: u64 = 10_000;
-/// Bounds of what the configuration accepts for it. Entries are small or a few MiB, and lie on
+/// Bounds of what the configuration accepts for the log entries kept behind one. Entries are small or a few MiB, and lie on
 /// disk.
 pub const TRAILING_LOGS_RANGE: std::ops::RangeInclusive<u64> = 100..=1_000_000;
 /// Most nodes that a configuration may name to join.

@@ -21,6 +21,7 @@ pub use error::{ConfigError, Origin};
 pub use units::{ApiUrl, HostPort, NodeName, parse_duration};
 
 use crate::limits::{EdgeLimits, TLS_RELOAD_POLL_MS};
+use tenure_raft::options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES};
 
 /// Everything that a node is told when it starts.
 #[derive(Clone, Debug)]
@@ -278,8 +279,8 @@ impl Config {
                 node_id,
                 retry_join: Vec::new(),
                 timing: RaftTiming::default(),
-                snapshot_threshold_bytes: defaults::SNAPSHOT_THRESHOLD_BYTES,
-                trailing_logs: defaults::TRAILING_LOGS,
+                snapshot_threshold_bytes: SNAPSHOT_LOG_BYTES,
+                trailing_logs: ENTRIES_KEPT,
             },
             api_addr: ApiUrl::new(false, host(listen)?),
             cluster_addr: host(cluster_listen)?,

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tenure_raft::options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES};
+
 use super::env::Environment;
 use super::error::{ConfigError, Origin};
 use super::listener::{self, ListenerDraft};
@@ -343,8 +345,8 @@ fn read_storage(
         node_id: node_id.map(|set| set.value),
         retry_join,
         timing,
-        snapshot_threshold_bytes: bytes.map_or(defaults::SNAPSHOT_THRESHOLD_BYTES, |set| set.value),
-        trailing_logs: trailing.map_or(defaults::TRAILING_LOGS, |set| set.value),
+        snapshot_threshold_bytes: bytes.map_or(SNAPSHOT_LOG_BYTES, |set| set.value),
+        trailing_logs: trailing.map_or(ENTRIES_KEPT, |set| set.value),
     })
 }
 

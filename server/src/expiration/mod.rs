@@ -113,7 +113,7 @@ impl Manager<'_> {
                 match node.submit(transaction(reads, txn), deadline).await {
                     Ok(_) => {}
                     // Somebody was faster: the next look sees what came of it.
-                    Err(SubmitError::Conflict { .. }) => return Ok(None),
+                    Err(SubmitError::Conflict) => return Ok(None),
                     Err(error) => return Err(error.into()),
                 }
             }

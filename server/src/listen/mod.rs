@@ -23,7 +23,7 @@ use tower::Service;
 pub use accept::Drained;
 pub use conn::ConnInfo;
 pub use door::Door;
-pub use layers::{Deadline, RequestId};
+pub use layers::{BodyBudget, Deadline, RequestId};
 pub use methods::{MethodName, Methods};
 pub use refusal::{APPLIED_KEY, Applied, ERROR_DOMAIN, refusal};
 pub use tls::{TlsError, TlsReload};
@@ -62,6 +62,8 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     /// The methods that exist.
     pub methods: Arc<Methods>,
+    /// What the bodies of all calls may hold in memory.
+    pub bodies: BodyBudget,
 }
 
 /// A client listener that is bound and not yet served.

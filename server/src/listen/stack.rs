@@ -45,8 +45,9 @@ where
         .layer(StepLayer(Admit::new(limits, edge)))
         // Starts the clock of what was admitted.
         .layer(StepLayer(EnforceDeadline::new(limits)))
-        // Refuses a message by its announced length, before it is read into memory.
-        .layer(StepLayer(LimitMessages::new(limits)))
+        // Refuses a message by its announced length, before it is read into memory, and by what
+        // all calls hold there.
+        .layer(StepLayer(LimitMessages::new(limits, edge)))
         // A panic ends its own call alone; innermost, so that the layers above count and answer it.
         .layer(StepLayer(Rescue))
         .service(service)

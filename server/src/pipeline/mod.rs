@@ -5,6 +5,7 @@
 //! A call plans on a pinned view, which notes all that it reads. If any of that changes
 //! before its transaction is sequenced, it is sent back and plans again, until its deadline.
 
+mod backoff;
 mod context;
 mod revoked;
 mod store;
@@ -27,6 +28,7 @@ use tenure_raft::{
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Response, Status};
 
+use self::backoff::Backoff;
 pub use self::{
     context::Context,
     revoked::{Observer, Revoked},
@@ -215,6 +217,7 @@ impl Pipeline {
         }
         // A write is proven current by its commit; a refusal needs a proof, too.
         let mut confirm = C::ACCESS != Access::Write;
+        let mut backoff = Backoff::default();
         // Ends at the deadline at the latest: `pin` looks at it.
         loop {
             let keys = self.keys.get().ok_or_else(Error::sealed)?;
@@ -240,7 +243,7 @@ impl Pipeline {
                     let answer = call.act(self, context.deadline, answer?).await?;
                     return Ok(Some(answer));
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict) => backoff.wait(context.deadline).await,
                 Err(error) => return Err(error.into()),
             }
         }

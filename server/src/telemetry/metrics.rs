@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
 
+use super::StoreMetrics;
 use crate::listen::MethodName;
 
 /// Upper ends of the latency buckets: from a cached read (0.1 ms) to a call that waits for an
@@ -65,111 +66,6 @@ pub struct Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-/// What the node tells of its replicated store; set by whoever knows.
-#[derive(Clone, Debug, Default)]
-pub struct StoreMetrics {
-    /// Current term.
-    pub term: Gauge,
-    /// Id of the leader, 0 while none is known.
-    pub leader_id: Gauge,
-    /// 1 while this node is the active one.
-    pub active: Gauge,
-    /// 1 while this node is unsealed.
-    pub unsealed: Gauge,
-    /// Index of the last applied entry.
-    pub applied_index: Gauge,
-    /// Revision of the last transaction.
-    pub revision: Gauge,
-    /// Bytes of log since the last snapshot.
-    pub log_bytes: Gauge,
-    /// Log entries that this node proposed as the active one.
-    pub proposed_entries: Counter,
-    /// Transactions in them.
-    pub proposed_transactions: Counter,
-    /// Puts, deletes and range deletes in those.
-    pub proposed_operations: Counter,
-    /// Bytes of their keys and values.
-    pub proposed_bytes: Counter,
-    /// Voting members.
-    pub voters: Gauge,
-    /// This node's wall clock minus the voters' median, in milliseconds.
-    pub clock_skew_ms: Gauge,
-}
-
-impl StoreMetrics {
-    fn register(&self, registry: &mut Registry) {
-        let (term, leader) = (self.term.clone(), self.leader_id.clone());
-        registry.register("raft_term", "Current term", term);
-        registry.register(
-            "raft_leader_id",
-            "Id of the leader, 0 while none is known",
-            leader,
-        );
-        registry.register(
-            "active",
-            "1 while this node is the active one",
-            self.active.clone(),
-        );
-        registry.register(
-            "unsealed",
-            "1 while this node is unsealed",
-            self.unsealed.clone(),
-        );
-        let applied = self.applied_index.clone();
-        registry.register(
-            "raft_applied_index",
-            "Index of the last applied entry",
-            applied,
-        );
-        registry.register(
-            "revision",
-            "Revision of the last transaction",
-            self.revision.clone(),
-        );
-        let (bytes, voters) = (self.log_bytes.clone(), self.voters.clone());
-        registry.register_with_unit(
-            "raft_log",
-            "Log since the last snapshot",
-            Unit::Bytes,
-            bytes,
-        );
-        registry.register("raft_voters", "Voting members", voters);
-        for (name, help, counter) in [
-            (
-                "raft_proposed_entries",
-                "Log entries proposed by this node as the active one",
-                &self.proposed_entries,
-            ),
-            (
-                "raft_proposed_transactions",
-                "Transactions in the proposed entries",
-                &self.proposed_transactions,
-            ),
-            (
-                "raft_proposed_operations",
-                "Puts, deletes and range deletes in the proposed transactions",
-                &self.proposed_operations,
-            ),
-        ] {
-            registry.register(name, help, counter.clone());
-        }
-        registry.register_with_unit(
-            "raft_proposed",
-            "Keys and values in the proposed transactions",
-            Unit::Bytes,
-            self.proposed_bytes.clone(),
-        );
-        let unit = Unit::Other("milliseconds".into());
-        let skew = self.clock_skew_ms.clone();
-        registry.register_with_unit(
-            "clock_skew",
-            "Cluster time minus this wall clock",
-            unit,
-            skew,
-        );
     }
 }
 

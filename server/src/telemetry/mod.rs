@@ -3,8 +3,12 @@
 
 mod logs;
 mod metrics;
+mod proposed;
 mod scrape;
+mod store;
 
 pub use logs::{LogHandle, LogTarget, install_panic_hook, start_logs};
-pub use metrics::{ConnectionGuard, InflightGuard, ListenerMetrics, Metrics, StoreMetrics};
+pub use metrics::{ConnectionGuard, InflightGuard, ListenerMetrics, Metrics};
+pub use proposed::ProposedMetrics;
 pub use scrape::{MetricsListener, serve_metrics};
+pub use store::StoreMetrics;

@@ -15,11 +15,15 @@ use tenure_tests::server_cluster::Outcome;
 
 use super::files::{Files, Manifests, NAMESPACE, Pod, list, number, string};
 use super::image;
+use super::network;
+use super::template;
 use super::words::{OF_SERVER, config_path, environment, manual};
 use crate::text;
 
 /// Room in the grace for the store to close, which has no bound of its own.
 const CLOSING_SECONDS: u64 = 20;
+/// A disk may stall for so long, and its pod is not restarted: it would come back sealed.
+const SILENCE_SECONDS: u64 = 60;
 
 /// What is wrong.
 #[derive(Default)]
@@ -51,7 +55,8 @@ pub fn check(files: &Files) -> Vec<String> {
 fn check_all(files: &Files, found: &mut Findings) -> Outcome<()> {
     let manifests = Manifests::of(files)?;
     image::check(files, &manifests, found)?;
-    pods(&manifests, found)?;
+    template::check(&manifests, found)?;
+    network::check(&manifests, found)?;
     environment(&manifests.pod(0)?, found);
     let mut ports = BTreeSet::new();
     for ordinal in 0..manifests.replicas()? {
@@ -79,86 +84,6 @@ fn load(manifests: &Manifests, pod: &Pod) -> Outcome<Config> {
         .map(|name| (name.as_str(), pod.variable(name)));
     let environment = Environment::of(variables, Some(&pod.name));
     Config::load(&[file], &environment).map_err(text)
-}
-
-/// How the set runs its pods: what can't be left to defaults.
-fn pods(manifests: &Manifests, found: &mut Findings) -> Outcome<()> {
-    let (set, pod) = (&manifests.set["spec"], &manifests.template()["spec"]);
-    let container = manifests.container();
-    for (what, value, wanted) in [
-        (
-            "podManagementPolicy",
-            &set["podManagementPolicy"],
-            "Parallel",
-        ),
-        ("updateStrategy", &set["updateStrategy"]["type"], "OnDelete"),
-        (
-            "seccompProfile",
-            &pod["securityContext"]["seccompProfile"]["type"],
-            "RuntimeDefault",
-        ),
-        (
-            "capabilities",
-            &container["securityContext"]["capabilities"]["drop"][0],
-            "ALL",
-        ),
-    ] {
-        found.same(what, value, &Value::from(wanted));
-    }
-    for (what, value, wanted) in [
-        (
-            "runAsNonRoot",
-            &pod["securityContext"]["runAsNonRoot"],
-            true,
-        ),
-        (
-            "readOnlyRootFilesystem",
-            &container["securityContext"]["readOnlyRootFilesystem"],
-            true,
-        ),
-        (
-            "allowPrivilegeEscalation",
-            &container["securityContext"]["allowPrivilegeEscalation"],
-            false,
-        ),
-        (
-            "automountServiceAccountToken",
-            &pod["automountServiceAccountToken"],
-            false,
-        ),
-        ("enableServiceLinks", &pod["enableServiceLinks"], false),
-    ] {
-        found.same(what, value, &Value::from(wanted));
-    }
-    found.same("replicas", &manifests.replicas()?, &3);
-    let account = manifests.one("ServiceAccount", string(pod, "/serviceAccountName")?)?;
-    found.same(
-        "automountServiceAccountToken of the account",
-        &account["automountServiceAccountToken"],
-        &Value::from(false),
-    );
-    let memory = |part: &str| &container["resources"][part]["memory"];
-    found.same(
-        "memory: request, limit",
-        memory("requests"),
-        memory("limits"),
-    );
-    let budgets: Vec<&Value> = manifests.kind("PodDisruptionBudget").collect();
-    found.expect(budgets.len() == 1, || {
-        "there is not one PodDisruptionBudget".into()
-    });
-    for budget in budgets {
-        found.same(
-            "maxUnavailable",
-            &budget["spec"]["maxUnavailable"],
-            &Value::from(1),
-        );
-    }
-    let none = pod["containers"]
-        .as_array()
-        .is_some_and(|all| all.len() == 1);
-    found.expect(none, || "a pod has not one container".to_owned());
-    Ok(())
 }
 
 /// A pod's names and ports, against its configuration. Gives the ports by their names.
@@ -301,7 +226,14 @@ fn services(
     let labels = &manifests.template()["metadata"]["labels"];
     let mut selectors = vec![&manifests.set["spec"]["selector"]["matchLabels"]];
     let affinity = "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
-    let spreads = list(manifests.template(), affinity).iter();
+    let apart = list(manifests.template(), affinity);
+    let by_machine = apart
+        .iter()
+        .any(|term| term["topologyKey"] == "kubernetes.io/hostname");
+    found.expect(by_machine, || {
+        "podAntiAffinity: two pods may run on one machine".to_owned()
+    });
+    let spreads = apart.iter();
     let spreads = spreads.chain(list(
         manifests.template(),
         "/spec/topologySpreadConstraints",
@@ -309,22 +241,6 @@ fn services(
     selectors.extend(spreads.map(|term| &term["labelSelector"]["matchLabels"]));
     let budgets = manifests.kind("PodDisruptionBudget");
     selectors.extend(budgets.map(|one| &one["spec"]["selector"]["matchLabels"]));
-    for policy in manifests.kind("NetworkPolicy") {
-        selectors.push(&policy["spec"]["podSelector"]["matchLabels"]);
-        for rule in list(policy, "/spec/ingress") {
-            let pods = list(rule, "/from").iter().map(|from| &from["podSelector"]);
-            selectors.extend(
-                pods.filter(|one| !one.is_null())
-                    .map(|one| &one["matchLabels"]),
-            );
-            for port in list(rule, "/ports") {
-                let name = string(port, "/port")?;
-                found.expect(named.contains_key(name), || {
-                    format!("NetworkPolicy: no port is named {name}")
-                });
-            }
-        }
-    }
     for service in manifests.kind("Service") {
         selectors.push(&service["spec"]["selector"]);
         for port in list(service, "/spec/ports") {
@@ -375,6 +291,11 @@ fn probes(manifests: &Manifests, found: &mut Findings) -> Outcome<()> {
             format!("{probe}: {patience} ms are over before the disk is given up")
         });
     }
+    let liveness = &manifests.container()["livenessProbe"];
+    let silence = number(liveness, "/periodSeconds")? * number(liveness, "/failureThreshold")?;
+    found.expect(silence >= SILENCE_SECONDS, || {
+        format!("livenessProbe: restarts after {silence} s of a stalled disk")
+    });
     Ok(())
 }
 

@@ -25,7 +25,7 @@ pub fn repository() -> PathBuf {
 pub struct Files(BTreeMap<String, String>);
 
 impl Files {
-    /// All files of `deploy/`, and `.dockerignore`.
+    /// All files of `deploy/`, and what the image is built by.
     pub fn read() -> Outcome<Self> {
         let mut files = BTreeMap::new();
         for folder in ["deploy", "deploy/kubernetes"] {
@@ -37,8 +37,10 @@ impl Files {
                 }
             }
         }
-        let ignored = fs::read_to_string(repository().join(".dockerignore")).map_err(text)?;
-        files.insert(".dockerignore".to_owned(), ignored);
+        for name in [".dockerignore", ".ci/setup"] {
+            let read = fs::read_to_string(repository().join(name)).map_err(text)?;
+            files.insert(name.to_owned(), read);
+        }
         Ok(Self(files))
     }
 

@@ -45,7 +45,8 @@ pub fn check(files: &Files, manifests: &Manifests, found: &mut Findings) -> Outc
         same.map(|(_, rest)| rest.clone()).collect()
     };
     same_debian(&of(build, "FROM"), &of(last, "FROM"), found)?;
-    sources(files, &of(&all, "COPY"), found)?;
+    sources(files, found)?;
+    packages(files, &of(build, "RUN"), found)?;
 
     let user = of(last, "USER").join(" ");
     let security = &manifests.template()["spec"]["securityContext"];
@@ -100,11 +101,10 @@ fn same_debian(build: &[String], last: &[String], found: &mut Findings) -> Outco
     let (Some(build), Some(last)) = (build.first(), last.first()) else {
         return Err("the Dockerfile has not two stages".to_owned());
     };
-    let release = [("-bookworm", "-debian12:"), ("-trixie", "-debian13:")];
-    let fits = release
-        .iter()
-        .any(|(builder, image)| build.contains(builder) && last.contains(image));
-    found.expect(fits, || format!("{build} and {last} are not of one Debian"));
+    let fits = build.contains("-trixie") && last.contains("-debian13:");
+    found.expect(fits, || {
+        format!("{build} and {last} are not both Debian 13")
+    });
     let manifest = fs::read_to_string(repository().join("Cargo.toml")).map_err(text)?;
     let wanted = manifest
         .lines()
@@ -117,17 +117,35 @@ fn same_debian(build: &[String], last: &[String], found: &mut Findings) -> Outco
     Ok(())
 }
 
-/// What is copied from the repository is there, and what the build needs is not ignored.
-fn sources(files: &Files, copies: &[String], found: &mut Findings) -> Outcome<()> {
-    for copy in copies.iter().filter(|copy| !copy.contains("--from=")) {
-        let words: Vec<&str> = copy.split_whitespace().collect();
-        let (_, sources) = words.split_last().ok_or("an empty COPY")?;
-        for source in sources.iter().filter(|word| !word.starts_with("--")) {
-            found.expect(repository().join(source).exists(), || {
-                format!("COPY: there is no {source}")
-            });
+/// The builder installs what `.ci/setup` would, and nothing that only tests need.
+fn packages(files: &Files, runs: &[String], found: &mut Findings) -> Outcome<()> {
+    let setup = files.get(".ci/setup")?;
+    let mut wanted = BTreeSet::new();
+    let mut tests_only = false;
+    for line in setup.lines() {
+        tests_only = (tests_only && line != "fi") || line.contains("= --tests ]");
+        let tools = line.strip_prefix("for tool in ");
+        let tools = tools.and_then(|rest| rest.strip_suffix("; do"));
+        let named = line.split_once("need+=(").map(|(_, rest)| rest);
+        let named = named.and_then(|rest| rest.strip_suffix(')'));
+        let named = named.filter(|name| !name.contains('$') && !tests_only);
+        for words in [tools, named].into_iter().flatten() {
+            wanted.extend(words.split_whitespace());
         }
     }
+    let installed = runs
+        .iter()
+        .find_map(|run| run.split_once("apt-get install"));
+    let (_, installed) = installed.ok_or("the Dockerfile installs nothing")?;
+    let (installed, _) = installed.split_once("&&").unwrap_or((installed, ""));
+    let installed = installed.split_whitespace();
+    let installed: BTreeSet<&str> = installed.filter(|word| !word.starts_with('-')).collect();
+    found.same("packages of the image, of .ci/setup", &installed, &wanted);
+    Ok(())
+}
+
+/// What the build needs is in the repository, and not ignored.
+fn sources(files: &Files, found: &mut Findings) -> Outcome<()> {
     let ignored: Vec<&str> = files.get(".dockerignore")?.lines().collect();
     let manifest = fs::read_to_string(repository().join("Cargo.toml")).map_err(text)?;
     let members = manifest
@@ -135,7 +153,14 @@ fn sources(files: &Files, copies: &[String], found: &mut Findings) -> Outcome<()
         .find_map(|line| line.strip_prefix("members = "));
     let members: Vec<String> =
         serde_json::from_str(members.ok_or("Cargo.toml has no members")?).map_err(text)?;
-    let others = ["Cargo.toml", "Cargo.lock", ".ci", ".ci/cargo", ".ci/setup"];
+    let others = [
+        "Cargo.toml",
+        "Cargo.lock",
+        ".ci",
+        ".ci/apt-install",
+        ".ci/cargo",
+        ".ci/setup",
+    ];
     for needed in members.iter().map(String::as_str).chain(others) {
         found.expect(!ignored.contains(&needed), || {
             format!(".dockerignore leaves out {needed}")

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,7 +20,7 @@ use tenure_tests::{Process, Scenario};
 use super::checks::PROBES;
 use super::files::{Files, Manifests, NAMESPACE, Pod, list, number, string};
 use super::words::config_path;
-use crate::{ensure, text};
+use crate::{ensure, run_with_input, text};
 
 /// What init showed.
 pub struct Keys {
@@ -197,16 +197,6 @@ impl Pods {
         Ok(())
     }
 
-    /// All go at once, as in a power cut.
-    pub fn kill_all(&mut self) {
-        for process in self.processes.iter_mut().flatten() {
-            process.send_kill();
-        }
-        for process in self.processes.iter_mut().flatten() {
-            process.kill();
-        }
-    }
-
     /// SIGTERM, and as long as Kubernetes waits after it.
     pub fn stop(&mut self, index: usize) -> Outcome<ExitStatus> {
         let grace = number(
@@ -243,14 +233,7 @@ impl Pods {
         if let Some(token) = token {
             command.env("TENURE_TOKEN", token);
         }
-        command.args(words).stdin(Stdio::piped());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(text)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A command that reads nothing may be gone already.
-            let _ = stdin.write_all(input.as_bytes());
-        }
-        let ended = child.wait_with_output().map_err(text)?;
+        let ended = run_with_input(command.args(words), input)?;
         let mut said = String::from_utf8_lossy(&ended.stdout).into_owned();
         if !ended.status.success() {
             said.push_str(&String::from_utf8_lossy(&ended.stderr));

@@ -18,10 +18,10 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use tenure_raft::batch::SubmitError;
 use tenure_raft::clock::WallClock;
-use tenure_raft::node::{JoinCredential, JoinError, JoinGate, Node, NodeConfig};
-use tenure_raft::options::Timing;
+use tenure_raft::node::{JoinCredential, JoinError, Node, NodeConfig, TokensOnly};
+use tenure_raft::options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES, Timing};
 use tenure_raft::reads::{Consistency, ReadError};
-use tenure_raft::state::{AppliedBatch, ApplyObserver, State};
+use tenure_raft::state::NoObserver;
 use tenure_raft::tls::PeerTlsOptions;
 use tenure_raft::txn::{Op, ReadSet, Txn};
 use tenure_raft::view::View;
@@ -47,32 +47,6 @@ impl WallClock for ShiftedClock {
     }
 }
 
-/// No one joins by the quorum proof: that belongs to the layer above.
-struct TokensOnly;
-
-impl JoinGate for TokensOnly {
-    fn challenge(&self, _public_key: &[u8], _now_ms: u64) -> Option<Bytes> {
-        None
-    }
-
-    fn verify(&self, _public_key: &[u8], _challenge: &[u8], _answer: &[u8], _now_ms: u64) -> bool {
-        false
-    }
-
-    fn prove(&self, _answer: &[u8], _cluster_id: &[u8; 16], _membership: &[u8]) -> Option<Bytes> {
-        None
-    }
-}
-
-/// Nothing above the seam follows applied changes here.
-struct NoObserver;
-
-impl ApplyObserver for NoObserver {
-    fn applied(&self, _batch: AppliedBatch<'_>) {}
-
-    fn reset(&self, _state: &State) {}
-}
-
 struct Arguments {
     data: PathBuf,
     name: String,
@@ -89,7 +63,7 @@ impl Arguments {
         let mut all = std::env::args().skip(1);
         let (mut data, mut name, mut peer, mut control) = (None, None, None, None);
         let mut sealed = false;
-        let (mut snapshot_log_bytes, mut entries_kept) = (64 << 20, 10_000);
+        let (mut snapshot_log_bytes, mut entries_kept) = (SNAPSHOT_LOG_BYTES, ENTRIES_KEPT);
         // Two cores carry three nodes, their load and the checks.
         let mut timing = Timing {
             heartbeat_ms: 80,
@@ -376,7 +350,7 @@ impl Service {
 
     fn unsubmitted(&self, error: SubmitError) -> String {
         match error {
-            SubmitError::Conflict { .. } => "conflict".to_owned(),
+            SubmitError::Conflict => "conflict".to_owned(),
             SubmitError::NotActive => {
                 let leader = self.node.leadership().borrow().leader;
                 format!(

@@ -1,7 +1,9 @@
 //! The size limit of one message. gRPC announces each message's length, so a too large one is
-//! refused before it is read, in unary calls and in streams alike. An HTTP body is one message.
+//! refused before it is read, in unary calls and in streams alike. So is one for whose bytes the
+//! process has no room: an announcement alone holds nothing. An HTTP body is one message.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -10,10 +12,13 @@ use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::super::Edge;
 use super::super::door::Door;
 use super::super::refusal::{Applied, refusal};
+use super::bodies::{BodyBudget, Share};
 use super::{Next, Step, pass};
 use crate::limits::{EdgeLimits, HTTP_DRAIN_BYTES_MAX};
+use crate::telemetry::Metrics;
 
 /// One byte of flags and four of length, before each message.
 const PREFIX_BYTES: usize = 5;
@@ -21,12 +26,16 @@ const PREFIX_BYTES: usize = 5;
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct LimitMessages {
     message_bytes_max: usize,
+    bodies: BodyBudget,
+    metrics: Arc<Metrics>,
 }
 
 impl LimitMessages {
-    pub fn new(limits: &EdgeLimits) -> Self {
+    pub fn new(limits: &EdgeLimits, edge: &Edge) -> Self {
         Self {
             message_bytes_max: limits.request_bytes_max,
+            bodies: edge.bodies.clone(),
+            metrics: edge.metrics.clone(),
         }
     }
 }
@@ -40,11 +49,17 @@ impl Step for LimitMessages {
             message_bytes_max: self.message_bytes_max,
             ..Framing::default()
         };
-        pass(
-            next,
-            request.map(|inner| Body::new(Limited { inner, frames })),
-        )
-        .await
+        // The message outlives its body: the call holds its share until the head of the answer.
+        let share = self.bodies.share();
+        let limited = |inner| Limited {
+            inner,
+            frames,
+            share: share.clone(),
+            metrics: self.metrics,
+        };
+        let response = pass(next, request.map(|inner| Body::new(limited(inner)))).await;
+        drop(share);
+        response
     }
 }
 
@@ -58,14 +73,17 @@ impl LimitMessages {
         if announced > max.saturating_add(HTTP_DRAIN_BYTES_MAX) || (announced > max && waits) {
             return too_large(max, Applied::No).into_http();
         }
-        let whole = |inner| {
-            Body::new(Whole {
-                inner,
-                read: 0,
-                max,
-            })
+        let share = self.bodies.share();
+        let whole = |inner| Whole {
+            inner,
+            read: 0,
+            max,
+            share: share.clone(),
+            metrics: self.metrics,
         };
-        pass(next, request.map(whole)).await
+        let response = pass(next, request.map(|inner| Body::new(whole(inner)))).await;
+        drop(share);
+        response
     }
 }
 
@@ -75,6 +93,7 @@ struct Framing {
     message_bytes_max: usize,
     prefix: [u8; PREFIX_BYTES],
     prefix_filled: usize,
+    payload: usize,
     payload_left: usize,
     messages: u64,
 }
@@ -98,21 +117,20 @@ impl Framing {
                 if length > self.message_bytes_max {
                     return Err(self.too_large());
                 }
-                self.payload_left = length;
+                (self.payload, self.payload_left) = (length, length);
                 self.messages += 1;
             }
         }
         Ok(())
     }
 
+    /// How much of the newest message has arrived.
+    fn arrived(&self) -> usize {
+        self.payload - self.payload_left
+    }
+
     fn too_large(&self) -> Status {
-        // Earlier messages of the same stream may have been acted on.
-        let applied = if self.messages == 0 {
-            Applied::No
-        } else {
-            Applied::Maybe
-        };
-        too_large(self.message_bytes_max, applied)
+        too_large(self.message_bytes_max, applied(self.messages))
     }
 }
 
@@ -126,11 +144,27 @@ fn too_large(max: usize, applied: Applied) -> Status {
     )
 }
 
+fn no_room(metrics: &Metrics, applied: Applied) -> Status {
+    metrics.shed();
+    let message = "the node is at its limit of request bytes; try again, or another node";
+    refusal(Code::ResourceExhausted, "OVERLOADED", message, applied)
+}
+
+/// Messages of the same stream that came earlier may have been acted on.
+fn applied(earlier: u64) -> Applied {
+    match earlier {
+        0 => Applied::No,
+        _ => Applied::Maybe,
+    }
+}
+
 /// The body of an HTTP request: one message, whose length may not be known before its end.
 struct Whole {
     inner: Body,
     read: usize,
     max: usize,
+    share: Share,
+    metrics: Arc<Metrics>,
 }
 
 impl http_body::Body for Whole {
@@ -149,7 +183,13 @@ impl http_body::Body for Whole {
             };
             self.read = self.read.saturating_add(length);
             let over = self.read.saturating_sub(self.max);
-            if over == 0 || matches!(frame, Some(Err(_))) {
+            if matches!(frame, Some(Err(_))) {
+                return Poll::Ready(frame);
+            }
+            if over == 0 {
+                if !self.share.hold(self.read) {
+                    return Poll::Ready(Some(Err(no_room(&self.metrics, Applied::No))));
+                }
                 return Poll::Ready(frame);
             }
             if frame.is_none() || over > HTTP_DRAIN_BYTES_MAX {
@@ -172,6 +212,19 @@ impl http_body::Body for Whole {
 struct Limited {
     inner: Body,
     frames: Framing,
+    share: Share,
+    metrics: Arc<Metrics>,
+}
+
+impl Limited {
+    fn look_at(&mut self, data: &[u8]) -> Result<(), Status> {
+        self.frames.follow(data)?;
+        if self.share.hold(self.frames.arrived()) {
+            return Ok(());
+        }
+        let applied = applied(self.frames.messages.saturating_sub(1));
+        Err(no_room(&self.metrics, applied))
+    }
 }
 
 impl http_body::Body for Limited {
@@ -185,7 +238,7 @@ impl http_body::Body for Limited {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
-            && let Err(status) = self.frames.follow(data)
+            && let Err(status) = self.look_at(data)
         {
             return Poll::Ready(Some(Err(status)));
         }
@@ -257,6 +310,8 @@ mod tests {
             inner: Body::new(StreamBody::new(tokio_stream::iter(frames))),
             read: 0,
             max: 100,
+            share: BodyBudget::default().share(),
+            metrics: Arc::default(),
         };
         let read = whole.collect().await.map(|all| all.to_bytes().len());
         (read, given.load(std::sync::atomic::Ordering::Relaxed))

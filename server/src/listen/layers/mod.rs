@@ -1,6 +1,7 @@
 //! The layers of the stack, one file each. A layer sees heads and sizes, never messages.
 
 mod admit;
+mod bodies;
 mod deadline;
 mod message;
 mod observe;
@@ -17,6 +18,7 @@ use tonic::body::Body;
 use tower::{Layer, Service, ServiceExt};
 
 pub(super) use admit::Admit;
+pub use bodies::BodyBudget;
 pub use deadline::Deadline;
 pub(super) use deadline::EnforceDeadline;
 pub(super) use message::LimitMessages;
