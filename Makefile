@@ -4,7 +4,7 @@ CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-setup test-deploy lint fmt check build bench bench-quick conformance bench-failover \
-	bench-ready bench-steady bench-build faults-full snapshot-memory-full
+	bench-ready bench-steady bench-build policies-full faults-full snapshot-memory-full
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -60,6 +60,9 @@ bench-steady: bench-build ## ten minutes of full load: fails on an election with
 # Neither has failpoints: the harness, as the bench uses it, is without its default features.
 bench-build:
 	$(CARGO) build --locked --release -p tenure-cli -p tenure-bench
+
+policies-full: ## policies against their naive model, 10,000,000 triples
+	TENURE_POLICY_TRIPLES=10000000 $(CARGO) test --locked -p tenure-core policy
 
 faults-full: test-setup ## the crash tests at their full figures (hours)
 	TENURE_FAULT_SCALE=100 $(CARGO) test --locked -p tenure-tests

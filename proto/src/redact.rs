@@ -46,7 +46,7 @@ redacted_debug! {
     GrantLeaseRequest: (payload) (path, ttl, renewable, request_id);
     WritePolicyRequest: (policy) (name);
     ReadPolicyResponse: (policy) (name);
-    GetCapabilitiesRequest: (target) (paths);
+    GetCapabilitiesRequest: (target, paths) ();
     ReadRequest: (data) (path);
     ReadResponse: (data) (deleted, lease_id, lease_duration, renewable, warnings);
     WriteRequest: (data) (path, request_id);

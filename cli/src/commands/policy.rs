@@ -129,7 +129,9 @@ fn fmt(args: &FmtArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     if args.file == "-" {
         context.console.print(&formatted)?;
     } else {
-        let written = fs::write(&args.file, formatted);
+        // Beside it and then in its place: a full disk must not cost the policy.
+        let aside = format!("{}.new", args.file);
+        let written = fs::write(&aside, formatted).and_then(|()| fs::rename(&aside, &args.file));
         written.map_err(|error| Failure::local(format!("Error writing {}: {error}", args.file)))?;
         let told = format!("Success! Formatted policy: {}\n", args.file);
         context.console.print(&told)?;

@@ -1,4 +1,5 @@
-//! Creation of tokens. A child never gets more than its parent has, unless root asks.
+//! Creation of tokens. A child never gets more than its parent has, unless who asks
+//! has `sudo`; root, only from root.
 
 use std::num::NonZeroU32;
 

@@ -11,15 +11,18 @@ use serde_json::{Value, json};
 use tenure_core::{
     barrier::{Barrier, Keyring},
     mount::{self, ManageMounts, NewMount},
-    policy::AclMemo,
+    policy::{AclMemo, key_of_policy},
     random::Random,
-    state::{Engine, KvEngine, Row, Table, View, range_of},
+    state::{Engine, KvEngine, Policies, PolicyRecord, Row, Table, Txn, View, range_of},
     testing::{MemoryStore, TestRandom},
     token::{self, Context, Plan, Revocations, TtlConfig, authorize, identify},
-    types::{Path, TokenId, Ttl, UnixMillis},
+    types::{Path, PolicyName, TokenId, Ttl, UnixMillis},
 };
 
 use super::*;
+
+/// What tokens other than root may here, beside `default`.
+const MAKER: &str = r#"path "auth/token/create" { capabilities = ["update"] }"#;
 
 /// A cluster in miniature, with a root token.
 pub(super) struct World {
@@ -47,6 +50,7 @@ impl World {
             random,
             root: TokenId::parse("hvs.none").unwrap(),
         };
+        world.write_policy("maker", MAKER);
         let root = world.commit(|context, random| token::create_root(context, None, random));
         world.root = root.unwrap().id;
         world
@@ -75,6 +79,16 @@ impl World {
         self.store.commit(txn.into_ops());
         self.revocations = Revocations::load(&self.store).unwrap();
         Ok(response)
+    }
+
+    fn write_policy(&mut self, name: &str, text: &str) {
+        let name = PolicyName::parse(name).unwrap();
+        let key = key_of_policy(&self.barrier, &name);
+        let text = text.to_owned();
+        let (mut txn, record) = (Txn::default(), PolicyRecord { name, text });
+        txn.insert::<Policies>(&self.barrier, &key, &record, &mut self.random)
+            .unwrap();
+        self.store.commit(txn.into_ops());
     }
 
     fn mount(&mut self, at: &str, version: KvEngine) {
@@ -167,7 +181,7 @@ impl World {
             let caller = identify(context, &root)?;
             let permit = authorize(context, &caller, token::Create::default())?;
             let request = token::CreateRequest {
-                policies: tenure_core::types::PolicySet::parse(["default"]).unwrap(),
+                policies: tenure_core::types::PolicySet::parse(["maker"]).unwrap(),
                 ..Default::default()
             };
             token::create(&permit, request, random)

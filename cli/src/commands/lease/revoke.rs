@@ -15,7 +15,7 @@ pub(crate) struct RevokeArgs {
     #[arg(value_name = "ID|PREFIX")]
     id: String,
 
-    /// End all your leases under the path, in one commit; with a root token those of all
+    /// End all your leases under the path, in one commit; with sudo on the path those of all
     /// tokens
     #[arg(long)]
     prefix: bool,

@@ -32,6 +32,16 @@ pub(crate) struct CapabilitiesArgs {
 }
 
 pub(crate) async fn run(args: CapabilitiesArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
+    // Vault's form is TOKEN PATH. A token in argv is out already; it must not go further.
+    if args
+        .paths
+        .iter()
+        .any(|path| path.starts_with("hvs.") || path.starts_with("hvb."))
+    {
+        return Err(Failure::local(
+            "Error: a path looks like a token. Give a token with -token=- or -token=@file",
+        ));
+    }
     let token = match &args.token {
         Some(argument) => Some(token_argument(argument, context).await?),
         None => None,

@@ -61,7 +61,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "COUNT")]
     use_limit: Option<u32>,
 
-    /// Make an orphan: it doesn't end with the token you call with. Needs a root token
+    /// Make an orphan: it doesn't end with the token you call with. Needs sudo on
+    /// auth/token/create
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value_t = false, hide_default_value = true, value_name = "BOOL", hide_possible_values = true,
           action = ArgAction::Set)]
@@ -84,7 +85,7 @@ pub(crate) struct CreateArgs {
 
     /// The token's value, chosen by you: - to read it from standard input, @file to read it
     /// from a file (it is a secret, so unlike with Vault's command line it can't be given
-    /// here itself). Needs a root token
+    /// here itself). Needs sudo on auth/token/create
     #[arg(long, value_name = "-|@FILE", allow_hyphen_values = true)]
     id: Option<String>,
 

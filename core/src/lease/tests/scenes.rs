@@ -269,3 +269,26 @@ fn an_old_row_of_the_time_index_never_ends_a_renewed_lease() {
     while world.expire(10) {}
     assert_eq!(world.lease_rows(), (0, 0));
 }
+
+/// What policies grant is about the caller's own leases, with sudo about everybody's.
+#[test]
+fn sudo_is_about_everybodys_leases() {
+    let (mut world, root) = World::with_root(31);
+    let (owner, operator) = (world.child(&root, "app"), world.child(&root, "operator"));
+    let id = world.granted(&owner, "a/b");
+    let policy = |extra: &str| {
+        format!(r#"path "sys/leases/*" {{ capabilities = ["update", "list"{extra}] }}"#)
+    };
+    // The same path in two policies of a token adds up.
+    world.write_policy("operator", &policy(""));
+    assert_eq!(
+        reason(world.lookup_lease(&operator, &id)),
+        "LEASE_NOT_FOUND"
+    );
+    assert!(world.leases_of(&operator, "", 10).is_empty());
+    world.write_policy("operator", &policy(r#", "sudo""#));
+    assert_eq!(reason(world.lookup_lease(&operator, &id)), "OK");
+    assert_eq!(world.leases_of(&operator, "", 10), [id.text()]);
+    world.revoke_leases(&operator, "a").unwrap();
+    assert_eq!(reason(world.lookup_lease(&owner, &id)), "LEASE_NOT_FOUND");
+}

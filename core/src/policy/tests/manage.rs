@@ -5,7 +5,7 @@ use crate::{
         DeletePolicy, ListPolicies, ManageError, ReadPolicy, ShowCapabilities, WritePolicy,
         capabilities, delete, list, read, write,
     },
-    state::{Policies, Table, key_of},
+    state::{Policies, Reads, Table, Txn, key_of},
     token::{
         Create, CreateRequest, Target, TokenError, authorize, create, identify,
         tests::{
@@ -141,17 +141,39 @@ fn a_change_acts_at_once_and_a_plan_on_the_old_text_is_sent_back() {
     world.write_policy("default", allow);
     assert_eq!(reason(shown(&world, &token, "x")), "POLICY_NOT_FOUND");
     world.write_policy("default", TEXT);
-    // Planned while it was allowed; the policy goes before it is sequenced.
+    // Planned while it was allowed; the policy goes before it is sequenced. The second plan
+    // finds what the first one compiled: it must rest on the policy as much.
+    for _ in 0..2 {
+        let (reads, _) = plan(&mut world, |context, random| -> Result<_, TokenError> {
+            let caller = identify(context, &token)?;
+            let permit = authorize(context, &caller, Create::default())?;
+            create(&permit, CreateRequest::default(), random)
+        });
+        let (_, change) = plan_write(&mut world, &root, "default", allow);
+        assert!(conflict(&reads, change));
+    }
+}
+
+fn plan_write(world: &mut World, by: &TokenId, policy: &str, text: &str) -> (Reads, Txn) {
+    plan(world, |context, random| -> Result<_, ManageError> {
+        let caller = identify(context, by)?;
+        let action = WritePolicy(name(policy), text.into());
+        write(&authorize(context, &caller, action)?, random)
+    })
+}
+
+/// One that doesn't exist yet is read, too: it may deny what others grant.
+#[test]
+fn a_policy_that_comes_into_being_sends_plans_back() {
+    let (mut world, root) = World::with_root(6);
+    let token = world.child(&root, "later");
     let (reads, _) = plan(&mut world, |context, random| -> Result<_, TokenError> {
         let caller = identify(context, &token)?;
         let permit = authorize(context, &caller, Create::default())?;
         create(&permit, CreateRequest::default(), random)
     });
-    let (_, change) = plan(&mut world, |context, random| -> Result<_, ManageError> {
-        let caller = identify(context, &root)?;
-        let permit = authorize(context, &caller, WritePolicy(name("default"), allow.into()))?;
-        write(&permit, random)
-    });
+    let deny = r#"path "auth/token/create" { capabilities = ["deny"] }"#;
+    let (_, change) = plan_write(&mut world, &root, "later", deny);
     assert!(conflict(&reads, change));
 }
 

@@ -603,3 +603,79 @@ fn listings_page_in_storage_order() {
     }
     assert!(all.iter().all(|info| info.id.is_none()));
 }
+
+/// What is root-protected needs the operation and `sudo`, each of them.
+#[test]
+fn root_protected_paths_need_sudo_beside_the_operation() {
+    type Ask = fn(Context<'_>, &Caller) -> Result<(), TokenError>;
+    let actions: [(&str, &str, Ask); 6] = [
+        ("sys/seal", "update", |context, caller| {
+            authorize(context, caller, Administer::Seal).map(drop)
+        }),
+        ("sys/step-down", "update", |context, caller| {
+            authorize(context, caller, Administer::StepDown).map(drop)
+        }),
+        (
+            "sys/storage/raft/join-token",
+            "update",
+            |context, caller| authorize(context, caller, Administer::MintJoinToken).map(drop),
+        ),
+        (
+            "sys/storage/raft/remove-peer",
+            "update",
+            |context, caller| authorize(context, caller, Administer::RemoveMember).map(drop),
+        ),
+        ("auth/token/revoke-orphan", "update", |context, caller| {
+            authorize(context, caller, RevokeOrphan(Target::Caller)).map(drop)
+        }),
+        ("auth/token/accessors", "list", |context, caller| {
+            authorize(context, caller, ListTokens).map(drop)
+        }),
+    ];
+    let (mut world, root) = World::with_root(21);
+    let token = world.child(&root, "operator");
+    for (path, verb, ask) in actions {
+        for (capabilities, allowed) in [
+            (format!("\"{verb}\""), false),
+            ("\"sudo\"".to_owned(), false),
+            (format!("\"{verb}\", \"sudo\""), true),
+        ] {
+            let text = format!("path \"{path}\" {{ capabilities = [{capabilities}] }}");
+            world.write_policy("operator", &text);
+            let asked = world.read(|context| ask(context, &identify(context, &token)?));
+            let expected = if allowed { "OK" } else { "PERMISSION_DENIED" };
+            assert_eq!(reason(asked), expected, "{path}: {capabilities}");
+        }
+    }
+}
+
+/// What may only be given wrapped isn't given, and a rule on parameters sees those of each call.
+#[test]
+fn constraints_hold_for_every_action() {
+    let (mut world, root) = World::with_root(22);
+    let token = world.child(&root, "limited");
+    let wrapped = r#"path "auth/token/create" {
+        capabilities = ["update"]
+        min_wrapping_ttl = "60s"
+    }"#;
+    world.write_policy("limited", wrapped);
+    assert_eq!(
+        reason(world.create(&token, ask(&["limited"]))),
+        "PERMISSION_DENIED"
+    );
+    let renewals = r#"path "auth/token/renew" {
+        capabilities = ["update"]
+        denied_parameters = { "increment" = [] }
+    }"#;
+    world.write_policy("limited", renewals);
+    let other = world.child(&root, "other");
+    let target = || Target::Id(other.clone());
+    assert_eq!(
+        reason(world.renew(&token, target(), TtlRequest::Default)),
+        "OK"
+    );
+    assert_eq!(
+        reason(world.renew(&token, target(), of("1h"))),
+        "PERMISSION_DENIED"
+    );
+}

@@ -1,4 +1,4 @@
-//! SealService. Init, status and unseal are what a sealed node answers; Seal needs root.
+//! SealService. Init, status and unseal are what a sealed node answers; Seal asks policies.
 
 use tenure_core::{
     token::{Administer, authorize},

@@ -72,7 +72,7 @@ fn it_is_the_tokens_own() {
     );
     assert_eq!(
         reason(write(&mut world, &one, "cubbyhole", r#"{"k":1}"#)),
-        "UNSUPPORTED_OPERATION"
+        "PERMISSION_DENIED"
     );
 }
 
