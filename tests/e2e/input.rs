@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 13] = [
+const WITHOUT_INPUT: [&str; 14] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -24,6 +24,7 @@ const WITHOUT_INPUT: [&str; 13] = [
     "RevokeSelf",
     "ListAccessors",
     "ListPolicies",
+    "ListMounts",
     "GetSealStatus",
     "Seal",
     "GetClusterStatus",

@@ -1,6 +1,11 @@
 //! From the policies of a token, as they are kept, to what they grant. What was compiled
 //! before is found by the revisions of its policies, so that it can't be older than they are.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the memo is shared by the threads of the layer above, and decides nothing"
+)]
+
 use std::{
     collections::BTreeMap,
     fmt,
