@@ -33,6 +33,8 @@ pub const REQUEST_BODIES_BYTES_MAX: usize = 128 << 20;
 /// So much of each message doesn't count: calls as people make them go on while large ones are
 /// refused. The cap of requests in flight bounds these bytes.
 pub const REQUEST_BYTES_FREE: usize = 4 << 10;
+/// Most questions about health at once, beside all other requests.
+pub const HEALTH_CALLS_MAX: usize = 1_024;
 /// Most bytes of the header list of one request: a 4,000-character token and its company fit.
 pub const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// Upper end of what the configuration accepts for headers.

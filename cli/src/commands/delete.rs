@@ -18,7 +18,7 @@ pub(crate) struct DeleteArgs {
 
 pub(crate) async fn run(args: DeleteArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let client = context.client(&args.common)?;
-    let path = args.path.trim_matches('/');
+    let path = args.path.trim_start_matches('/');
     client
         .delete(path)
         .await

@@ -8,13 +8,13 @@ use crate::{
 };
 
 /// Handle mounts.
-pub enum ManageMounts {
-    /// Mount an engine at this path.
-    Mount(Path),
+pub enum ManageMounts<'a> {
+    /// Mount an engine at this path, like this.
+    Mount(Path, Parameters<'a>),
     /// Unmount what is there, with all its data.
     Unmount(Path),
-    /// Change what a mount is like.
-    Tune(Path),
+    /// Change what a mount is like, to this.
+    Tune(Path, Parameters<'a>),
     /// Move a mount.
     Remount(Path, Path),
     /// List all mounts.
@@ -23,13 +23,19 @@ pub enum ManageMounts {
     Show(Path),
 }
 
-impl Action for ManageMounts {
+impl Action for ManageMounts<'_> {
     fn ask(&self) -> Ask<'_> {
         let at = |path: &Path| format!("sys/mounts/{}", path.as_str());
         match self {
-            Self::Mount(path) => Ask::new(Operation::Update, at(path)),
+            Self::Mount(path, parameters) => Ask {
+                parameters: parameters.clone(),
+                ..Ask::new(Operation::Update, at(path))
+            },
             Self::Unmount(path) => Ask::new(Operation::Delete, at(path)),
-            Self::Tune(path) => Ask::new(Operation::Update, format!("{}/tune", at(path))),
+            Self::Tune(path, parameters) => Ask {
+                parameters: parameters.clone(),
+                ..Ask::new(Operation::Update, format!("{}/tune", at(path)))
+            },
             Self::Remount(from, to) => Ask::new(Operation::Update, "sys/remount")
                 .root_protected()
                 .with("from", Value::Text(from.as_str().into()))

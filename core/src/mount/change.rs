@@ -51,7 +51,7 @@ pub struct Change {
 
 /// Mounts an engine.
 pub fn mount(
-    permit: &Permit<'_, ManageMounts>,
+    permit: &Permit<'_, ManageMounts<'_>>,
     new: NewMount,
     random: &mut dyn Random,
 ) -> Result<Plan<MountInfo>, MountError> {
@@ -85,7 +85,7 @@ pub fn mount(
 
 /// Unmounts an engine and deletes what it holds; says whether there was one.
 pub fn unmount(
-    permit: &Permit<'_, ManageMounts>,
+    permit: &Permit<'_, ManageMounts<'_>>,
     path: &Path,
     random: &mut dyn Random,
 ) -> Result<Plan<bool>, MountError> {
@@ -118,7 +118,7 @@ pub fn unmount(
 
 /// Changes a mount.
 pub fn tune(
-    permit: &Permit<'_, ManageMounts>,
+    permit: &Permit<'_, ManageMounts<'_>>,
     path: &Path,
     change: Change,
     random: &mut dyn Random,
@@ -143,7 +143,7 @@ pub fn tune(
 
 /// Moves a mount.
 pub fn remount(
-    permit: &Permit<'_, ManageMounts>,
+    permit: &Permit<'_, ManageMounts<'_>>,
     from: &Path,
     to: Path,
     random: &mut dyn Random,
@@ -157,7 +157,7 @@ pub fn remount(
 
 /// Changes one mount; the table that the change sees is without it.
 fn edit(
-    permit: &Permit<'_, ManageMounts>,
+    permit: &Permit<'_, ManageMounts<'_>>,
     path: &Path,
     random: &mut dyn Random,
     change: impl FnOnce(&MountTable, &mut MountRecord) -> Result<(), MountError>,

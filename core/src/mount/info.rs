@@ -114,7 +114,7 @@ fn effective(record: &MountRecord, system: &TtlConfig) -> (Ttl, Ttl) {
 }
 
 /// All mounts, sorted by path.
-pub fn list(permit: &Permit<'_, ManageMounts>) -> Result<Vec<MountInfo>, MountError> {
+pub fn list(permit: &Permit<'_, ManageMounts<'_>>) -> Result<Vec<MountInfo>, MountError> {
     let context = permit.context;
     let barrier = context.view.barrier();
     let table = MountTable::load(context.view)?;
@@ -128,7 +128,7 @@ pub fn list(permit: &Permit<'_, ManageMounts>) -> Result<Vec<MountInfo>, MountEr
 }
 
 /// The mount that answers for a path.
-pub fn get(permit: &Permit<'_, ManageMounts>, path: &Path) -> Result<MountInfo, MountError> {
+pub fn get(permit: &Permit<'_, ManageMounts<'_>>, path: &Path) -> Result<MountInfo, MountError> {
     let (view, system) = (permit.context.view, permit.context.ttl);
     let built_in = BUILT_IN.into_iter().find(|name| rest(name, path).is_some());
     if let Some(name) = built_in {

@@ -36,7 +36,7 @@ impl World {
     fn mount(&mut self, caller: &TokenId, new: NewMount) -> Result<MountInfo, MountError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            let action = ManageMounts::Mount(new.path.clone());
+            let action = ManageMounts::Mount(new.path.clone(), Default::default());
             mount(&authorize(context, &caller, action)?, new, random)
         })
     }
@@ -55,7 +55,11 @@ impl World {
     fn tune(&mut self, caller: &TokenId, at: &str, to: Change) -> Result<MountInfo, MountError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            let permit = authorize(context, &caller, ManageMounts::Tune(path(at)))?;
+            let permit = authorize(
+                context,
+                &caller,
+                ManageMounts::Tune(path(at), Default::default()),
+            )?;
             tune(&permit, &path(at), to, random)
         })
     }

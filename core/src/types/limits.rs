@@ -74,6 +74,9 @@ pub const MOUNT_DESCRIPTION_BYTES_MAX: usize = 512;
 /// Most bytes of one secret, as JSON text: below half of what a transaction holds, so that a
 /// new version fits into one beside an older one that is taken over from kv version 1.
 pub const SECRET_DATA_BYTES_MAX: usize = (1 << 20) - (16 << 10);
+/// Most values (of objects and arrays together) in the JSON text of a secret: a few bytes each
+/// there, hundreds once they are taken apart.
+pub const JSON_VALUES_MAX: usize = 20_000;
 /// Deepest nesting of JSON that is looked at.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Versions of a secret that are kept, unless configured.

@@ -9,7 +9,7 @@ use tenure_core::{
     policy::{self, Parameters},
     types::{
         Ttl, UnixMillis,
-        limits::{JSON_DEPTH_MAX, SECRET_DATA_BYTES_MAX},
+        limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, SECRET_DATA_BYTES_MAX},
     },
 };
 use zeroize::Zeroizing;
@@ -29,6 +29,9 @@ pub(super) fn object(data: &[u8]) -> Result<&str, EngineError> {
     }
     let wrong = |problem| EngineError::argument("data", problem);
     let text = std::str::from_utf8(data).map_err(|_| wrong("not UTF-8"))?;
+    if values(text) > JSON_VALUES_MAX {
+        return Err(wrong("too many values"));
+    }
     // serde_json's messages tell a place and no content, but "not JSON" says as much.
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| wrong("not JSON text"))?;
     if !is_object(text) {
@@ -44,16 +47,25 @@ fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 
-/// The deepest nesting of a well-formed text.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+/// The bytes of a text that lie outside of its strings.
+fn structure(text: &str) -> impl Iterator<Item = u8> {
     let (mut in_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
+    text.bytes().filter(move |byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
             b'"' => in_string = !in_string,
-            _ if in_string => {}
+            _ => return !in_string,
+        }
+        false
+    })
+}
+
+/// The deepest nesting of a well-formed text.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+    for byte in structure(text) {
+        match byte {
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -63,6 +75,13 @@ fn depth(text: &str) -> usize {
         }
     }
     deepest
+}
+
+/// How many values a text holds, at most: each follows a bracket or a comma.
+fn values(text: &str) -> usize {
+    structure(text)
+        .filter(|byte| matches!(byte, b'{' | b'[' | b','))
+        .count()
 }
 
 /// Takes a checked object apart.
@@ -168,17 +187,20 @@ pub(super) fn versions(all: &Fields<'_>) -> Result<Vec<u64>, EngineError> {
     Ok(found)
 }
 
-/// What policies see of the data of a call. Data that is no object is refused by the engine.
-pub(super) fn parameters(data: &[u8]) -> Parameters<'static> {
-    let fields: serde_json::Map<String, Value> = match data {
-        [] => return Parameters::default(),
-        data => serde_json::from_slice(data).unwrap_or_default(),
-    };
+/// What policies see of the data of a call.
+///
+/// # Errors
+/// Data that can't be wholly read so: it must not be acted on, whoever asks. (A number or a string
+/// that one reader takes and another refuses would be hidden from the rules.)
+pub(super) fn parameters(data: &[u8]) -> Result<Parameters<'static>, EngineError> {
+    let text = object(data)?;
+    let unread = |_| EngineError::argument("data", "a number or a string that can't be read");
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(unread)?;
     let mut parameters = Parameters::default();
     for (name, value) in fields {
         parameters.push(name, seen(value));
     }
-    parameters
+    Ok(parameters)
 }
 
 fn seen(value: Value) -> policy::Value<'static> {

@@ -13,7 +13,7 @@ mod tests;
 
 use tenure_core::{
     mount::{Route, UseSecrets, route},
-    policy::Operation,
+    policy::{Operation, Parameters},
     random::Random,
     state::{Engine, KvEngine, MountRecord},
     token::{self, Caller, Plan, authorize},
@@ -99,12 +99,20 @@ pub fn plan(
     random: &mut dyn Random,
 ) -> Result<Plan<Reply>, EngineError> {
     let path = parse(path, matches!(ask, Ask::List(..)))?;
+    let (parameters, unread) = match json::parameters(ask.data()) {
+        Ok(parameters) => (parameters, None),
+        Err(error) => (Parameters::default(), Some(error)),
+    };
     let action = UseSecrets {
         operation: operation(context, caller, &path, ask),
         path: path.clone(),
-        parameters: json::parameters(ask.data()),
+        parameters,
     };
     let permit = authorize(context, caller, action)?;
+    // Told only to who may do it at all, and never acted on.
+    if let Some(error) = unread {
+        return Err(error);
+    }
     let desk = Desk {
         context,
         caller: permit.caller(),
@@ -123,6 +131,31 @@ pub fn plan(
             }
         }
     }
+}
+
+/// Whether a write may be made, whatever is there by now: what a repeated one is judged by, whose
+/// own first try may have changed that.
+///
+/// # Errors
+/// No policy grants it.
+pub fn may_write(
+    context: token::Context<'_>,
+    caller: &Caller,
+    path: &str,
+    data: &[u8],
+) -> Result<(), EngineError> {
+    let path = parse(path, false)?;
+    let ask = |operation| {
+        let action = UseSecrets {
+            operation,
+            path: path.clone(),
+            parameters: json::parameters(data)?,
+        };
+        authorize(context, caller, action)
+            .map(drop)
+            .map_err(EngineError::from)
+    };
+    ask(Operation::Create).or_else(|_| ask(Operation::Update))
 }
 
 /// What a call does, in the words of policies. Where it leads nowhere that shows only once it is

@@ -102,7 +102,7 @@ impl World {
                 default_ttl: None,
                 max_ttl: None,
             };
-            let action = ManageMounts::Mount(new.path.clone());
+            let action = ManageMounts::Mount(new.path.clone(), Default::default());
             mount::mount(&authorize(context, &caller, action)?, new, random)
         })
         .unwrap();

@@ -85,6 +85,15 @@ pub trait Call: Message + Default + Clone + 'static {
         async { Ok(answer) }
     }
 
+    /// Whether the caller may still make a call that was carried out before. Errors other than
+    /// PERMISSION_DENIED say nothing about that: the first try has changed the state.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    fn still_allowed(&self, scope: &Scope<'_>) -> Result<(), Error> {
+        self.plan(scope).map(drop)
+    }
+
     /// The id under which a retried call acts once.
     fn request_id(&self) -> &str {
         ""
@@ -313,10 +322,9 @@ impl Pipeline {
                 let key = RequestKey::new(view, entry.hash(), id, C::METHOD, &body)?;
                 if let Some(kept) = key.answer(view, judged_by.now)? {
                     // Who may not do it any more is not told what came of it.
-                    if let Err(error) = call.plan(&scope)
-                        && error.code == Code::PermissionDenied
-                    {
-                        return Err(error);
+                    match call.still_allowed(&scope) {
+                        Err(error) if error.code == Code::PermissionDenied => return Err(error),
+                        _ => {}
                     }
                     let answer = C::Answer::decode(kept.expose().as_slice())
                         .map_err(|_| Error::internal("a kept answer can't be decoded"))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prost_types::Duration;
 use tenure_core::{
     mount::{self, Change, ManageMounts, MountInfo, NewMount},
+    policy::{Number, Parameters, Value},
     state::{Engine, KvEngine},
     token::authorize,
     types::{Path, Ttl},
@@ -55,7 +56,7 @@ impl Call for v1::MountRequest {
         let permit = authorize(
             scope.context,
             scope.caller,
-            ManageMounts::Mount(path.clone()),
+            ManageMounts::Mount(path.clone(), parameters(self)),
         )?;
         let config = self.config.unwrap_or_default();
         let new = NewMount {
@@ -113,7 +114,7 @@ impl Call for v1::TuneMountRequest {
         let permit = authorize(
             scope.context,
             scope.caller,
-            ManageMounts::Tune(path.clone()),
+            ManageMounts::Tune(path.clone(), tuned(self)),
         )?;
         let given = |field, duration: &Option<Duration>| {
             let duration = duration.as_ref();
@@ -186,6 +187,49 @@ impl Call for v1::GetMountRequest {
         Ok(Planned::answer(v1::GetMountResponse {
             mount: Some(info(found)),
         }))
+    }
+}
+
+/// What policies see of a new mount: its fields that are set, under the peers' names.
+fn parameters(call: &v1::MountRequest) -> Parameters<'_> {
+    let config = call.config.unwrap_or_default();
+    let mut parameters = Parameters::default();
+    parameters.push("type", call.r#type.as_str().into());
+    if !call.description.is_empty() {
+        parameters.push("description", call.description.as_str().into());
+    }
+    options(&call.options, &mut parameters);
+    lifetimes(
+        config.default_lease_ttl,
+        config.max_lease_ttl,
+        &mut parameters,
+    );
+    parameters
+}
+
+fn tuned(call: &v1::TuneMountRequest) -> Parameters<'_> {
+    let mut parameters = Parameters::default();
+    if let Some(description) = &call.description {
+        parameters.push("description", description.as_str().into());
+    }
+    options(&call.options, &mut parameters);
+    lifetimes(call.default_lease_ttl, call.max_lease_ttl, &mut parameters);
+    parameters
+}
+
+fn options<'a>(options: &'a BTreeMap<String, String>, parameters: &mut Parameters<'a>) {
+    if !options.is_empty() {
+        let all = options.iter();
+        let all = all.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+        parameters.push("options", Value::Map(all.collect()));
+    }
+}
+
+fn lifetimes(default: Option<Duration>, max: Option<Duration>, parameters: &mut Parameters<'_>) {
+    for (name, time) in [("default_lease_ttl", default), ("max_lease_ttl", max)] {
+        if let Some(time) = time {
+            parameters.push(name, Value::Number(Number::whole(time.seconds.into())));
+        }
     }
 }
 

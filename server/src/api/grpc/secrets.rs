@@ -83,6 +83,11 @@ impl Call for v1::WriteRequest {
         })
     }
 
+    fn still_allowed(&self, scope: &Scope<'_>) -> Result<(), Error> {
+        let (context, caller) = (scope.context, scope.caller);
+        Ok(engines::may_write(context, caller, &self.path, &self.data)?)
+    }
+
     fn request_id(&self) -> &str {
         &self.request_id
     }

@@ -108,3 +108,31 @@ fn what_no_policy_grants_is_denied_whether_it_is_there_or_not() {
         }
     }
 }
+
+/// What one reader of JSON takes and another refuses is never acted on: the rules of policies
+/// would not see it.
+#[test]
+fn data_that_policies_can_not_read_is_refused() {
+    let mut world = World::with_kv(6, KvEngine::V1);
+    world.write_policy(
+        "maker",
+        r#"path "kv/*" { capabilities = ["create", "update"] denied_parameters = { "no" = [] } }"#,
+    );
+    let token = world.child();
+    for text in [
+        r#"{"no":1,"x":1e999}"#,
+        r#"{"no":1,"x":"\ud800"}"#,
+        r#"{"no":1,"x":[{"y":1e999}]}"#,
+    ] {
+        let asked = world.ask_as(&token, "kv/a", Ask::Write(text.as_bytes()));
+        assert_eq!(reason(asked), "INVALID_ARGUMENT", "{text}");
+        let asked = world.ask("kv/a", Ask::Write(text.as_bytes()));
+        assert_eq!(reason(asked), "INVALID_ARGUMENT", "{text}");
+    }
+    let denied = world.ask_as(&token, "kv/a", Ask::Write(br#"{"no":1}"#));
+    assert_eq!(reason(denied), "PERMISSION_DENIED");
+    let many = format!("{{\"a\":[{}0]}}", "{\"\":0},".repeat(20_000));
+    let asked = world.ask("kv/a", Ask::Write(many.as_bytes()));
+    assert_eq!(reason(asked), "INVALID_ARGUMENT");
+    assert!(!world.exists("kv/a"));
+}

