@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tenure_client::proto::GrantLeaseRequest;
-use tenure_client::{Client, Error};
+use tenure_client::proto::{CreateTokenRequest, GrantLeaseRequest, MountRequest, WriteRequest};
+use tenure_client::{Client, Code, Error};
 use tenure_tests::scale;
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::{ensure, run, seconds, text, three, wish};
+use crate::{ensure, make, run, seconds, text, three, wish};
 
 const CLIENTS: usize = 12;
 /// Requests that every client sends, in the same order.
@@ -162,4 +162,53 @@ async fn count_tokens(client: &Client) -> Outcome<usize> {
             return Ok(count);
         }
     }
+}
+
+/// A kept answer is for who may still make the call, and a first try that changed what is there
+/// doesn't turn its repetition into another call.
+#[test]
+fn a_kept_answer_is_judged_by_the_policies_of_now() {
+    run("requests::a_kept_answer_is_judged", async |scenario| {
+        let cluster = three(scenario).await?;
+        let root = cluster.client()?;
+        let (token, _) = make(&root, wish("caller")).await?;
+        let client = cluster.node(1)?.client_of(&token);
+        let asked = CreateTokenRequest {
+            request_id: "create-1".to_owned(),
+            ..wish("child")
+        };
+        let (child, _) = make(&client, asked.clone()).await?;
+        let (again, _) = make(&client, asked.clone()).await?;
+        ensure(child.expose() == again.expose(), || {
+            "it acted twice".to_owned()
+        })?;
+        let nothing = r#"path "none" { capabilities = ["deny"] }"#;
+        root.write_policy("service", nothing).await.map_err(text)?;
+        match client.create_token(asked).await {
+            Err(error) if error.code() == Code::PermissionDenied => {}
+            Err(error) => return Err(error.to_string()),
+            Ok(_) => return Err("the token was told to who may not make it any more".to_owned()),
+        }
+
+        let mount = MountRequest {
+            path: "kv".to_owned(),
+            r#type: "kv".to_owned(),
+            ..MountRequest::default()
+        };
+        root.mount(mount).await.map_err(text)?;
+        let create = r#"path "kv/*" { capabilities = ["create"] }"#;
+        root.write_policy("service", create).await.map_err(text)?;
+        let write = |request_id: &str| WriteRequest {
+            path: "kv/a".to_owned(),
+            data: br#"{"k":"v"}"#.to_vec(),
+            request_id: request_id.to_owned(),
+        };
+        client.write(write("write-1")).await.map_err(text)?;
+        client.write(write("write-1")).await.map_err(text)?;
+        match client.write(write("write-2")).await {
+            Err(error) if error.code() == Code::PermissionDenied => Ok(()),
+            Err(error) => Err(error.to_string()),
+            Ok(_) => Err("what exists was written by who may only create".to_owned()),
+        }
+    });
 }

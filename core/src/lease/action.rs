@@ -20,6 +20,7 @@ pub struct RevokeLease(pub LeaseId);
 pub struct RevokePrefix(pub Path);
 /// List or count the leases under a prefix; `None`: all.
 pub struct ListLeases(pub Option<Path>);
+
 impl Action for GrantLease<'_> {
     fn ask(&self) -> Ask<'_> {
         let path = format!("sys/leases/grant/{}", self.0.as_str());

@@ -1,7 +1,10 @@
 //! Between the wire's types and the domain's. Checks what the types can't hold.
 
 use prost_types::{Duration, Timestamp};
-use tenure_core::types::{Ttl, TtlRequest, UnixMillis};
+use tenure_core::types::{
+    Ttl, TtlRequest, UnixMillis,
+    limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
+};
 
 use crate::error::Error;
 
@@ -21,6 +24,31 @@ pub fn ttl(field: &str, duration: Option<&Duration>) -> Result<TtlRequest, Error
     let ttl = Ttl::from_signed_seconds(seconds)
         .map_err(|error| Error::invalid_argument(format!("{field}: {error}")))?;
     Ok(TtlRequest::from(ttl))
+}
+
+/// Rows of a page: 0 leaves it to us.
+pub fn page_rows(asked: u32) -> usize {
+    match asked {
+        0 => PAGE_ROWS_DEFAULT,
+        rows => usize::try_from(rows).map_or(PAGE_ROWS_MAX, |rows| rows.min(PAGE_ROWS_MAX)),
+    }
+}
+
+/// Where a page begins: after the key that a token of ours names; empty for the first one.
+pub fn page_start<K>(token: &str, key: fn(&[u8]) -> Option<K>) -> Result<Option<K>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let bytes = hex::decode(token).ok();
+    bytes
+        .and_then(|bytes| key(&bytes))
+        .map(Some)
+        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
+}
+
+/// The token of the page after this key; empty after the last one.
+pub fn page_token(after: Option<&[u8]>) -> String {
+    after.map_or_else(String::new, hex::encode)
 }
 
 /// A lifetime on the wire.

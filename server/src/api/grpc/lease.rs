@@ -8,39 +8,21 @@ use tenure_core::{
     },
     policy::{Number, Parameters, Value},
     token::authorize,
-    types::{
-        LeaseId, Path, Secret,
-        limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
-    },
+    types::{LeaseId, Path, Secret},
 };
 use tenure_proto::v1;
-use tonic::{Request, Response, Status};
 
 use super::{
     Services,
-    convert::{duration, timestamp, ttl},
+    convert::{duration, page_rows, page_start, page_token, timestamp, ttl},
 };
 use crate::{
     error::Error,
     pipeline::{Access, Call, Planned, Scope},
 };
 
-/// Each method hands its message to the pipeline.
-macro_rules! serve {
-    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
-        #[tonic::async_trait]
-        impl v1::lease_service_server::LeaseService for Services {
-            $(async fn $method(
-                &self,
-                request: Request<v1::$request>,
-            ) -> Result<Response<v1::$response>, Status> {
-                self.pipeline.call(request).await
-            })*
-        }
-    };
-}
-
 serve! {
+    v1::lease_service_server::LeaseService:
     grant_lease: GrantLeaseRequest -> GrantLeaseResponse,
     lookup_lease: LookupLeaseRequest -> LookupLeaseResponse,
     renew_lease: RenewLeaseRequest -> RenewLeaseResponse,
@@ -170,15 +152,12 @@ impl Call for v1::ListLeasesRequest {
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let action = ListLeases(prefix(&self.prefix)?);
         let permit = authorize(scope.context, scope.caller, action)?;
-        let after = page_start(&self.page_token)?;
-        let limit = match self.page_size {
-            0 => PAGE_ROWS_DEFAULT,
-            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
-        };
+        let after = page_start(&self.page_token, NameChain::from_slice)?;
+        let limit = page_rows(self.page_size);
         let page = lease::list(&permit, after.as_ref(), limit)?;
         Ok(Planned::answer(v1::ListLeasesResponse {
             leases: page.leases.into_iter().map(summary).collect(),
-            next_page_token: next_page(page.next),
+            next_page_token: page_token(page.next.as_ref().map(NameChain::as_bytes)),
         }))
     }
 }
@@ -191,10 +170,13 @@ impl Call for v1::CountLeasesRequest {
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let action = ListLeases(prefix(&self.prefix)?);
         let permit = authorize(scope.context, scope.caller, action)?;
-        let counted = lease::count(&permit, page_start(&self.page_token)?.as_ref())?;
+        let counted = lease::count(
+            &permit,
+            page_start(&self.page_token, NameChain::from_slice)?.as_ref(),
+        )?;
         Ok(Planned::answer(v1::CountLeasesResponse {
             count: counted.count,
-            next_page_token: next_page(counted.next),
+            next_page_token: page_token(counted.next.as_ref().map(NameChain::as_bytes)),
         }))
     }
 }
@@ -213,21 +195,6 @@ fn prefix(text: &str) -> Result<Option<Path>, Error> {
         "" => Ok(None),
         text => path("prefix", text).map(Some),
     }
-}
-
-fn page_start(text: &str) -> Result<Option<NameChain>, Error> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    hex::decode(text)
-        .ok()
-        .and_then(|bytes| NameChain::from_slice(&bytes))
-        .map(Some)
-        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
-}
-
-fn next_page(next: Option<NameChain>) -> String {
-    next.map_or_else(String::new, |next| hex::encode(next.as_bytes()))
 }
 
 fn info(info: LeaseInfo) -> v1::LeaseInfo {

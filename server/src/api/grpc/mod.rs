@@ -1,5 +1,20 @@
 //! The gRPC services, one file each, and the dispatch of calls that a standby passed on.
 
+/// A service each of whose methods hands its message to the pipeline.
+macro_rules! serve {
+    ($service:path: $($method:ident: $request:ident -> $response:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl $service for Services {
+            $(async fn $method(
+                &self,
+                request: tonic::Request<v1::$request>,
+            ) -> Result<tonic::Response<v1::$response>, tonic::Status> {
+                self.pipeline.call(request).await
+            })*
+        }
+    };
+}
+
 mod cluster;
 pub use cluster::join_error;
 mod convert;

@@ -11,7 +11,6 @@ use tenure_core::{
     types::{Path, Ttl},
 };
 use tenure_proto::v1;
-use tonic::{Request, Response, Status};
 
 use super::{
     Services,
@@ -22,22 +21,8 @@ use crate::{
     pipeline::{Access, Call, Planned, Scope},
 };
 
-/// Each method hands its message to the pipeline.
-macro_rules! serve {
-    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
-        #[tonic::async_trait]
-        impl v1::mount_service_server::MountService for Services {
-            $(async fn $method(
-                &self,
-                request: Request<v1::$request>,
-            ) -> Result<Response<v1::$response>, Status> {
-                self.pipeline.call(request).await
-            })*
-        }
-    };
-}
-
 serve! {
+    v1::mount_service_server::MountService:
     mount: MountRequest -> MountResponse,
     unmount: UnmountRequest -> UnmountResponse,
     tune_mount: TuneMountRequest -> TuneMountResponse,

@@ -4,16 +4,13 @@ use tenure_core::{
     barrier::NameHash,
     policy::{self, DeletePolicy, ListPolicies, ReadPolicy, ShowCapabilities, WritePolicy},
     token::{Target, authorize},
-    types::{
-        PolicyName,
-        limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
-    },
+    types::PolicyName,
 };
 use tenure_proto::v1::{self, get_capabilities_request};
-use tonic::{Request, Response, Status};
 
 use super::{
     Services,
+    convert::{page_rows, page_start, page_token},
     token::{by_accessor, by_id},
 };
 use crate::{
@@ -21,22 +18,8 @@ use crate::{
     pipeline::{Access, Call, Planned, Scope},
 };
 
-/// Each method hands its message to the pipeline.
-macro_rules! serve {
-    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
-        #[tonic::async_trait]
-        impl v1::policy_service_server::PolicyService for Services {
-            $(async fn $method(
-                &self,
-                request: Request<v1::$request>,
-            ) -> Result<Response<v1::$response>, Status> {
-                self.pipeline.call(request).await
-            })*
-        }
-    };
-}
-
 serve! {
+    v1::policy_service_server::PolicyService:
     write_policy: WritePolicyRequest -> WritePolicyResponse,
     read_policy: ReadPolicyRequest -> ReadPolicyResponse,
     list_policies: ListPoliciesRequest -> ListPoliciesResponse,
@@ -86,30 +69,15 @@ impl Call for v1::ListPoliciesRequest {
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let permit = authorize(scope.context, scope.caller, ListPolicies)?;
-        let after = match self.page_token.as_str() {
-            "" => None,
-            text => Some(page_start(text)?),
-        };
-        let limit = match self.page_size {
-            0 => PAGE_ROWS_DEFAULT,
-            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
-        };
+        let after = page_start(&self.page_token, NameHash::from_slice)?;
+        let limit = page_rows(self.page_size);
         let page = policy::list(&permit, after.as_ref(), limit)?;
         let names = page.names.iter().map(|name| name.as_str().to_owned());
         Ok(Planned::answer(v1::ListPoliciesResponse {
             names: names.collect(),
-            next_page_token: page
-                .next
-                .map_or_else(String::new, |next| hex::encode(next.as_bytes())),
+            next_page_token: page_token(page.next.as_ref().map(|next| next.as_bytes().as_slice())),
         }))
     }
-}
-
-fn page_start(text: &str) -> Result<NameHash, Error> {
-    let bytes = hex::decode(text).ok();
-    bytes
-        .and_then(|bytes| NameHash::from_slice(&bytes))
-        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
 }
 
 impl Call for v1::DeletePolicyRequest {

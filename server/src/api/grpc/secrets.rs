@@ -1,35 +1,20 @@
 //! SecretsService.
 
-use tenure_core::{
-    token::Plan,
-    types::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
-};
+use tenure_core::token::Plan;
 use tenure_proto::v1;
-use tonic::{Request, Response, Status};
 
-use super::{Services, convert::duration};
+use super::{
+    Services,
+    convert::{duration, page_rows},
+};
 use crate::{
     engines::{self, Ask, Reply},
     error::Error,
     pipeline::{Access, Call, Planned, Scope},
 };
 
-/// Each method hands its message to the pipeline.
-macro_rules! serve {
-    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
-        #[tonic::async_trait]
-        impl v1::secrets_service_server::SecretsService for Services {
-            $(async fn $method(
-                &self,
-                request: Request<v1::$request>,
-            ) -> Result<Response<v1::$response>, Status> {
-                self.pipeline.call(request).await
-            })*
-        }
-    };
-}
-
 serve! {
+    v1::secrets_service_server::SecretsService:
     read: ReadRequest -> ReadResponse,
     write: WriteRequest -> WriteResponse,
     patch: PatchRequest -> PatchResponse,
@@ -121,10 +106,7 @@ impl Call for v1::ListRequest {
     type Answer = v1::ListResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let limit = match self.page_size {
-            0 => PAGE_ROWS_DEFAULT,
-            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
-        };
+        let limit = page_rows(self.page_size);
         let reply = plan(scope, &self.path, Ask::List(&self.page_token, limit))?.response;
         Ok(Planned::answer(v1::ListResponse {
             keys: reply.keys,

@@ -9,39 +9,21 @@ use tenure_core::{
         self, Create, CreateRequest, ListTokens, Lookup, Renew, Revoke, RevokeOrphan, Target,
         TokenInfo, authorize,
     },
-    types::{
-        Accessor, Meta, PolicySet, TokenId, TtlRequest,
-        limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
-    },
+    types::{Accessor, Meta, PolicySet, TokenId, TtlRequest},
 };
 use tenure_proto::v1;
-use tonic::{Request, Response, Status};
 
 use super::{
     Services,
-    convert::{duration, timestamp, ttl},
+    convert::{duration, page_rows, page_start, page_token, timestamp, ttl},
 };
 use crate::{
     error::Error,
     pipeline::{Access, Call, Planned, Scope},
 };
 
-/// Each method hands its message to the pipeline.
-macro_rules! serve {
-    ($($method:ident: $request:ident -> $response:ident),* $(,)?) => {
-        #[tonic::async_trait]
-        impl v1::token_service_server::TokenService for Services {
-            $(async fn $method(
-                &self,
-                request: Request<v1::$request>,
-            ) -> Result<Response<v1::$response>, Status> {
-                self.pipeline.call(request).await
-            })*
-        }
-    };
-}
-
 serve! {
+    v1::token_service_server::TokenService:
     create_token: CreateTokenRequest -> CreateTokenResponse,
     lookup_token: LookupTokenRequest -> LookupTokenResponse,
     lookup_self: LookupSelfRequest -> LookupSelfResponse,
@@ -268,29 +250,14 @@ impl Call for v1::ListAccessorsRequest {
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let permit = authorize(scope.context, scope.caller, ListTokens)?;
-        let after = match self.page_token.as_str() {
-            "" => None,
-            text => Some(page_start(text)?),
-        };
-        let limit = match self.page_size {
-            0 => PAGE_ROWS_DEFAULT,
-            size => usize::try_from(size).map_or(PAGE_ROWS_MAX, |size| size.min(PAGE_ROWS_MAX)),
-        };
+        let after = page_start(&self.page_token, AccessorHash::from_slice)?;
+        let limit = page_rows(self.page_size);
         let page = token::list(&permit, after.as_ref(), limit)?;
         Ok(Planned::answer(v1::ListAccessorsResponse {
             tokens: page.tokens.into_iter().map(summary).collect(),
-            next_page_token: page
-                .next
-                .map_or_else(String::new, |next| hex::encode(next.as_bytes())),
+            next_page_token: page_token(page.next.as_ref().map(|next| next.as_bytes().as_slice())),
         }))
     }
-}
-
-fn page_start(text: &str) -> Result<AccessorHash, Error> {
-    hex::decode(text)
-        .ok()
-        .and_then(|bytes| AccessorHash::from_slice(&bytes))
-        .ok_or_else(|| Error::invalid_argument("page_token: not one of ours"))
 }
 
 pub(super) fn by_id(text: &str) -> Result<Target, Error> {

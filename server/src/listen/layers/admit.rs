@@ -113,3 +113,32 @@ impl<T: Unpin> http_body::Body for Holding<T> {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_questions_about_health_are_kept_apart() {
+        let asks = |verb: &str, path: &str, kind: Option<&str>| {
+            let mut request = Request::builder().method(verb).uri(path);
+            if let Some(kind) = kind {
+                request = request.header("content-type", kind);
+            }
+            is_health(&request.body(Body::empty()).unwrap())
+        };
+        let grpc = Some("application/grpc");
+        assert!(asks("POST", "/grpc.health.v1.Health/Check", grpc));
+        assert!(asks("POST", "/grpc.health.v1.Health/Watch", grpc));
+        assert!(asks("GET", "/v1/sys/health", None));
+        assert!(asks("HEAD", "/v1/sys/health?standbyok=true", None));
+        // Whatever reads a body or asks the pipeline is a request like others.
+        for verb in ["POST", "PUT", "PATCH", "DELETE", "LIST"] {
+            assert!(!asks(verb, "/v1/sys/health", None), "{verb}");
+        }
+        assert!(!asks("POST", "/grpc.health.v1.Health/Other", grpc));
+        assert!(!asks("POST", "/grpc.health.v1.Health/Check", None));
+        assert!(!asks("GET", "/v1/sys/health", grpc));
+        assert!(!asks("GET", "/v1/sys/health/", None));
+    }
+}
