@@ -1,6 +1,9 @@
 //! The main path of the process: configuration → store → pipeline → listeners, until it is
 //! told to stop; then leadership is handed over, calls drain, keys are forgotten.
 
+mod dev;
+mod signals;
+
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -9,7 +12,7 @@ use std::{
 
 use tenure_core::{
     token::{TtlConfig, TtlConfigError},
-    types::{TokenId, Ttl, TtlError},
+    types::{Ttl, TtlError},
 };
 use tenure_proto::v1;
 use tenure_raft::{
@@ -19,18 +22,17 @@ use tenure_raft::{
     tls::PeerTlsOptions,
 };
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
-    time::{Instant, interval, timeout},
+    time::{interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::Request;
 
+pub use self::dev::{Dev, DevReady};
+use self::signals::{Signals, until_stopped};
 use crate::{
     api::{Doors, grpc::Services, http},
-    config::{Config, ConfigError, DevOptions, Environment},
-    error::Error,
+    config::{Config, ConfigError, Environment},
     expiration::{self, DueHead},
     ha::{
         forward::Receiver,
@@ -39,8 +41,8 @@ use crate::{
     },
     limits,
     listen::{
-        BodyBudget, ClientListener, Deadline, Edge, HealthListener, ListenError, Methods,
-        serve_clients, serve_health,
+        BodyBudget, ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients,
+        serve_health,
     },
     pipeline::{Observer, Pipeline, Revoked},
     process,
@@ -54,9 +56,6 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the hand-over of leadership may take when the process is told to stop.
 const HAND_OVER_WAIT: Duration = Duration::from_millis(limits::HAND_OVER_MS_MAX);
-
-/// How long the mount of a development server may take.
-const DEV_MOUNT_WAIT: Duration = Duration::from_secs(10);
 
 /// Why the server didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -90,26 +89,6 @@ pub enum RunError {
     /// The store stopped by itself.
     #[error("the replicated store has stopped; see the log")]
     Stopped,
-}
-
-/// A development server: plain text on loopback, data in a folder that goes at the end.
-pub struct Dev {
-    /// Where it listens.
-    pub options: DevOptions,
-    /// Its root token; a random one if none is given.
-    pub root_token: Option<String>,
-    /// Told once it is ready.
-    pub on_ready: Box<dyn FnOnce(DevReady<'_>) + Send>,
-}
-
-/// What a person needs to use a development server.
-pub struct DevReady<'a> {
-    /// URL of the server.
-    pub address: &'a str,
-    /// Its root token.
-    pub root_token: &'a str,
-    /// The one key share, hex.
-    pub share: &'a str,
 }
 
 /// Runs a server with these configuration files or folders until SIGTERM or SIGINT.
@@ -287,7 +266,7 @@ async fn run_logged(
         "the server is up"
     );
     if let Some(dev) = dev {
-        set_up_dev(&sealer, &pipeline, &config, dev).await?;
+        dev::set_up(&sealer, &pipeline, &config, dev).await?;
     }
 
     let result = until_stopped(signals, &node, reloads).await;
@@ -408,104 +387,4 @@ async fn look_after(
             gauges.voters.set(i64::try_from(voters).unwrap_or(i64::MAX));
         }
     }
-}
-
-/// The signals that the process heeds.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, RunError> {
-        let on = |kind| {
-            signal(kind).map_err(|source| RunError::Io {
-                what: "listening for signals",
-                source,
-            })
-        };
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-            hangup: on(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// Waits for a reason to stop. SIGHUP reads certificates again.
-async fn until_stopped(
-    mut signals: Signals,
-    node: &Node,
-    reloads: Vec<crate::listen::TlsReload>,
-) -> Result<(), RunError> {
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
-            () = node.stopped() => return Err(RunError::Stopped),
-            _ = signals.hangup.recv() => {
-                for reload in &reloads {
-                    match reload.reload().await {
-                        Ok(()) => tracing::info!("certificates were read again"),
-                        Err(error) => {
-                            tracing::error!(%error, "the old certificates stay");
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Initialises and unseals a development server, and waits until it is active.
-async fn set_up_dev(
-    sealer: &Sealer,
-    pipeline: &Pipeline,
-    config: &Config,
-    dev: Dev,
-) -> Result<(), RunError> {
-    let failed = |error: Error| RunError::Dev(error.message);
-    let root = dev
-        .root_token
-        .as_deref()
-        .map(TokenId::custom)
-        .transpose()
-        .map_err(|error| RunError::Dev(format!("root token: {error}")))?;
-    let made = sealer.init_with(1, 1, root).await.map_err(failed)?;
-    for share in &made.shares {
-        sealer.unseal(share.clone()).await.map_err(failed)?;
-    }
-    while !pipeline.node.is_active() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let mounted = pipeline.call(mount_secret(&made.root_token)?).await;
-    mounted.map_err(|status| RunError::Dev(status.message().to_owned()))?;
-    let share = made
-        .shares
-        .first()
-        .map_or_else(String::new, |share| hex::encode(share.expose()));
-    let address = config.api_addr.to_string();
-    (dev.on_ready)(DevReady {
-        address: &address,
-        root_token: made.root_token.expose(),
-        share: &share,
-    });
-    Ok(())
-}
-
-/// The call that mounts kv at secret/, as Vault's development server has it.
-fn mount_secret(root: &TokenId) -> Result<Request<v1::MountRequest>, RunError> {
-    let mut request = Request::new(v1::MountRequest {
-        path: "secret".to_owned(),
-        r#type: "kv-v2".to_owned(),
-        description: "key/value secret storage".to_owned(),
-        ..v1::MountRequest::default()
-    });
-    let token = root.expose().parse();
-    let token = token.map_err(|_| RunError::Dev("the root token is no header".to_owned()))?;
-    request.metadata_mut().insert("x-vault-token", token);
-    let deadline = Instant::now() + DEV_MOUNT_WAIT;
-    request.extensions_mut().insert(Deadline(deadline));
-    Ok(request)
 }

@@ -166,6 +166,9 @@ async fn count_tokens(client: &Client) -> Outcome<usize> {
 
 /// A kept answer is for who may still make the call, and a first try that changed what is there
 /// doesn't turn its repetition into another call.
+///
+/// Planted bugs: the answer is given without a look at the policies (caught: the token was told);
+/// the repetition is judged as an update (caught: it was denied).
 #[test]
 fn a_kept_answer_is_judged_by_the_policies_of_now() {
     run("requests::a_kept_answer_is_judged", async |scenario| {
