@@ -57,12 +57,14 @@ fn is_test(source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().map(str::trim).collect();
     let starts = |line: &str| {
         let line = line.strip_prefix("async ").unwrap_or(line);
-        line.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")))
+        line.strip_prefix("fn ")
+            .is_some_and(|rest| rest.starts_with(&format!("{name}(")))
     };
     let found = lines.iter().position(|line| starts(line));
     found.is_some_and(|at| {
         let above = lines.iter().take(at).rev();
-        let mut attributes = above.take_while(|line| line.starts_with("#[") || line.starts_with("///"));
+        let mut attributes =
+            above.take_while(|line| line.starts_with("#[") || line.starts_with("///"));
         attributes.any(|line| line.starts_with("#[") && line.contains("test"))
     })
 }
@@ -120,7 +122,11 @@ fn render(sections: &[Section]) -> String {
     );
     for section in sections {
         let title = &section.title;
-        write!(out, "\n## {title}\n\n| row | behaviour | tests |\n|---|---|---|\n").unwrap();
+        write!(
+            out,
+            "\n## {title}\n\n| row | behaviour | tests |\n|---|---|---|\n"
+        )
+        .unwrap();
         for row in &section.rows {
             let mut says = row.says.clone();
             if !row.differs.is_empty() {
