@@ -60,7 +60,7 @@ fn times_do_not_tell_what_is_there() {
                         break;
                     }
                 }
-                scenario.say(&format!("{}: z = {scores:.2?}", pair.what));
+                scenario.say(format!("{}: z = {scores:.2?}", pair.what));
                 let same_sign = scores.iter().all(|z| *z > 0.0) || scores.iter().all(|z| *z < 0.0);
                 let told = scores.len() == LOOKS && scores.iter().all(|z| z.abs() > Z_MAX);
                 ensure(!(told && same_sign), || {
