@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod rate;
 mod revoked;
 mod store;
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use prost::Message;
 use tenure_core::{
     dedupe::RequestKey,
+    quota,
     state::{Reads, Txn, View},
     token::{self, Caller, Revocations, TtlConfig},
     types::{Secret, UnixMillis},
@@ -28,13 +30,18 @@ use tenure_raft::{
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Response, Status};
 
-use self::backoff::Backoff;
+use self::{
+    backoff::Backoff,
+    rate::{Limited, Told},
+};
 pub use self::{
     context::Context,
+    rate::{RateGate, Ready},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
 };
 use crate::{
+    api::Logical,
     error::Error,
     expiration::DueHead,
     ha::forward,
@@ -58,7 +65,7 @@ pub enum Access {
 }
 
 /// A call: a message that can be planned. All of them stand in one list (`api::calls`).
-pub trait Call: Message + Default + Clone + 'static {
+pub trait Call: Message + Default + Clone + Logical + 'static {
     /// Full name, "/tenure.v1.TokenService/CreateToken".
     const METHOD: &'static str;
     /// Where it is executed.
@@ -99,6 +106,10 @@ pub trait Call: Message + Default + Clone + 'static {
         ""
     }
 }
+
+/// Marks a call that goes on with what a client's one request began: the next page of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Continues;
 
 /// What a call is to write, and its answer once that is committed.
 pub struct Planned<A> {
@@ -161,6 +172,8 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// How often clients may call.
+    pub rates: Arc<RateGate>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
     /// For people.
@@ -173,9 +186,37 @@ impl Pipeline {
     /// # Errors
     /// The status for the client.
     pub async fn call<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
+        let told = match self.rate(&request) {
+            Ok(told) => told,
+            Err(limited) => {
+                let mut status = Status::from(limited.error());
+                limited.tell(status.metadata_mut());
+                return Err(status);
+            }
+        };
         let context = Context::of(&request)?;
-        let answer = self.serve(request.into_inner(), &context).await?;
-        Ok(Response::new(answer))
+        let mut answer = match self.serve(request.into_inner(), &context).await {
+            Ok(answer) => Response::new(answer),
+            Err(mut status) => {
+                told.tell(status.metadata_mut());
+                return Err(status);
+            }
+        };
+        told.tell(answer.metadata_mut());
+        Ok(answer)
+    }
+
+    /// Counts the request against the rate limit of its path. A sealed node knows of none, and
+    /// refuses anyway.
+    fn rate<C: Call>(&self, request: &Request<C>) -> Result<Told, Limited> {
+        let continues = request.extensions().get::<Continues>().is_some();
+        match self.keys.get() {
+            Some(keys) if !continues => {
+                let (path, client) = (request.get_ref().path(), request.remote_addr());
+                self.rates.take(&keys, &self.node, &path, client)
+            }
+            _ => Ok(Told::default()),
+        }
     }
 
     /// Serves a call that a standby passed on, by its encoded form.
@@ -279,7 +320,10 @@ impl Pipeline {
             Err(error) => return Ok(Step::Done(Err(error.into()))),
         };
         if !caller.is_use_limited() {
-            let planned = self.plan(call, judged_by, &caller);
+            let planned = self.plan(call, judged_by, &caller).and_then(|mut planned| {
+                quota::settle(&view, &mut planned.txn, &mut SystemRandom)?;
+                Ok(planned)
+            });
             return Ok(match planned {
                 Ok(planned) if !planned.txn.is_empty() => {
                     Step::Commit(view.into_reads(), planned.txn, Ok(planned.answer))
@@ -298,6 +342,7 @@ impl Pipeline {
             txn.append(planned.txn);
             planned.answer
         });
+        quota::settle(&view, &mut txn, &mut SystemRandom)?;
         Ok(Step::Commit(view.into_reads(), txn, answer))
     }
 

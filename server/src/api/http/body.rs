@@ -163,6 +163,12 @@ impl Fields {
         (!matches!(value, Json::Null)).then_some(value)
     }
 
+    /// Whether a field is there, and not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.is_some_and(|(_, value)| !matches!(value, Json::Null))
+    }
+
     /// What nobody took, for a warning.
     pub fn left(&self) -> Option<String> {
         if self.0.is_empty() {

@@ -68,7 +68,9 @@ pub fn refused(refusal: &Status, pattern: &str) -> Reply {
         _ if reason == "NOT_INITIALIZED" => "Vault is sealed: this node is not initialized",
         _ => refusal.message(),
     };
-    Reply::error(status, refusal.code(), message)
+    let mut reply = Reply::error(status, refusal.code(), message);
+    reply.tell(refusal.metadata());
+    reply
 }
 
 /// The same as a response.

@@ -9,6 +9,7 @@ mod json;
 mod leases;
 mod mounts;
 mod policies;
+mod quotas;
 mod refused;
 mod route;
 mod sys;
@@ -37,7 +38,7 @@ use crate::{
     error::Error,
     limits::{HTTP_LIST_ROWS_MAX, HTTP_PAGES_MAX},
     listen::RequestId,
-    pipeline::{Call, Context},
+    pipeline::{Call, Context, Continues},
 };
 
 /// How a call is spoken over HTTP. A call without routes is not offered there.
@@ -86,12 +87,21 @@ pub enum Handler {
 pub struct Caller {
     metadata: MetadataMap,
     extensions: Extensions,
+    /// The path of its request, under `/v1/`.
+    path: String,
 }
 
 impl Caller {
     /// The call as the pipeline takes it.
     fn request<C>(&self, call: C) -> tonic::Request<C> {
         tonic::Request::from_parts(self.metadata.clone(), self.extensions.clone(), call)
+    }
+
+    /// A call that goes on with what the one before began.
+    fn next_request<C>(&self, call: C) -> tonic::Request<C> {
+        let mut request = self.request(call);
+        request.extensions_mut().insert(Continues);
+        request
     }
 }
 
@@ -130,11 +140,11 @@ async fn serve<C: HttpCall>(
     };
     let mut next = call.clone();
     let first = services.pipeline.call(caller.request(call)).await?;
-    let mut answer = first.into_inner();
+    let (headers, mut answer, _) = first.into_parts();
     let mut pages = 1;
     while let Some(call) = next.next_page(&answer) {
         next = call.clone();
-        let page = services.pipeline.call(caller.request(call)).await?;
+        let page = services.pipeline.call(caller.next_request(call)).await?;
         let rows = C::append(&mut answer, page.into_inner());
         pages += 1;
         if rows > HTTP_LIST_ROWS_MAX || pages > HTTP_PAGES_MAX {
@@ -146,6 +156,7 @@ async fn serve<C: HttpCall>(
         }
     }
     let mut reply = C::to_reply(answer, &input);
+    reply.tell(&headers);
     if let Some(warning) = input.fields.left() {
         reply.warn(warning);
     }
@@ -154,6 +165,10 @@ async fn serve<C: HttpCall>(
 
 /// Refuses in the name of the pipeline: who asks is found out first.
 async fn refuse(services: &Services, caller: &Caller, call: Refused) -> Result<Reply, Status> {
+    let call = Refused {
+        path: caller.path.clone(),
+        ..call
+    };
     services.pipeline.call(caller.request(call)).await?;
     Err(Error::internal("a refused request succeeded").into())
 }
@@ -197,6 +212,7 @@ async fn dispatch(
     let caller = Caller {
         metadata: MetadataMap::from_headers(parts.headers.clone()),
         extensions: parts.extensions,
+        path: path.strip_prefix("/v1/").unwrap_or(&path).to_owned(),
     };
     // All of it, whatever becomes of it: many clients send the whole body before they read.
     let bytes = match operation {
