@@ -5,8 +5,8 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{
-        Due, DueKind, Leases, LeasesByToken, PrefixTombstones, ReadError, Row, TimeIndex,
-        Txn, View, key_of, range_of, successor,
+        Due, DueKind, Leases, LeasesByToken, PrefixTombstones, ReadError, Row, TimeIndex, Txn,
+        View, key_of, range_of, successor,
     },
     token::{Context, Plan},
     types::limits::CLEANUP_ROWS_MAX,

@@ -137,7 +137,12 @@ pub(crate) fn admit_token(view: &View<'_>, txn: &mut Txn, path: &str) -> Result<
 }
 
 fn admit(view: &View<'_>, row: &Row<LeaseQuotas>, place: &NameChain) -> Result<(), CountError> {
-    for quota in row.value.quotas.iter().filter(|q| place.starts_with(&q.chain)) {
+    for quota in row
+        .value
+        .quotas
+        .iter()
+        .filter(|q| place.starts_with(&q.chain))
+    {
         let made = view.get::<LeaseQuotasMade>(&quota.id)?;
         let ended = view.glance::<LeaseQuotasEnded>(&quota.id)?;
         if live(made.as_ref(), ended.as_ref()) >= quota.max {
@@ -166,11 +171,7 @@ pub(super) fn live(
 ///
 /// # Errors
 /// The state can't be read, or a counter can't be sealed.
-pub fn settle(
-    view: &View<'_>,
-    txn: &mut Txn,
-    random: &mut dyn Random,
-) -> Result<(), CountError> {
+pub fn settle(view: &View<'_>, txn: &mut Txn, random: &mut dyn Random) -> Result<(), CountError> {
     let tally = std::mem::take(&mut txn.tally);
     if tally.made.is_empty() && tally.gone.is_empty() {
         return Ok(());

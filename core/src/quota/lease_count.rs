@@ -70,13 +70,16 @@ pub fn write_lease_count(
     if action.max == 0 {
         return Err(QuotaError::argument("max_leases", "at least 1"));
     }
-    let path = QuotaPath::parse(&action.path)
-        .map_err(|problem| QuotaError::argument("path", problem))?;
+    let path =
+        QuotaPath::parse(&action.path).map_err(|problem| QuotaError::argument("path", problem))?;
     let view = permit.context().view;
     let barrier = view.barrier();
     let (mut row, mut txn) = (load(view)?, Txn::default());
     let record = &mut row.value;
-    let others = record.quotas.iter().filter(|quota| quota.name != action.name);
+    let others = record
+        .quotas
+        .iter()
+        .filter(|quota| quota.name != action.name);
     if others.clone().any(|quota| quota.path.is_same(&path)) {
         return Err(QuotaError::argument("path", "another quota has it"));
     }
@@ -84,7 +87,10 @@ pub fn write_lease_count(
         let problem = format!("there are {LEASE_QUOTAS_MAX} lease-count quotas already");
         return Err(QuotaError::argument("name", problem));
     }
-    let known = record.quotas.iter_mut().find(|quota| quota.name == action.name);
+    let known = record
+        .quotas
+        .iter_mut()
+        .find(|quota| quota.name == action.name);
     let counting = match known {
         Some(quota) if quota.path.is_same(&path) => {
             (quota.max, quota.path) = (action.max, path);

@@ -26,8 +26,8 @@ pub use lease_count::{
 pub use path::QuotaPath;
 pub use rate::{RateRules, Rule, Verdict, Window};
 pub use rate_limit::{
-    RateLimitPage, delete_rate_limit, list_rate_limits, read_config, read_rate_limit,
-    write_config, write_rate_limit,
+    RateLimitPage, delete_rate_limit, list_rate_limits, read_config, read_rate_limit, write_config,
+    write_rate_limit,
 };
 pub use search::search;
 

@@ -106,7 +106,12 @@ impl Window {
         if let Some(block_ms) = rule.block_ms {
             self.blocked_until_ms = now_ms.saturating_add(block_ms);
         }
-        Verdict::Refused(self.ends_ms.max(self.blocked_until_ms).saturating_sub(now_ms).max(1))
+        Verdict::Refused(
+            self.ends_ms
+                .max(self.blocked_until_ms)
+                .saturating_sub(now_ms)
+                .max(1),
+        )
     }
 
     /// Whether it says no more than a new one: it may be forgotten.

@@ -81,19 +81,21 @@ pub fn write_rate_limit(
     let action = permit.action();
     check_name(&action.name)?;
     let rate = u32::try_from(action.rate).ok().filter(|rate| *rate > 0);
-    let rate =
-        rate.ok_or_else(|| QuotaError::argument("rate", format!("1 to {}", u32::MAX)))?;
+    let rate = rate.ok_or_else(|| QuotaError::argument("rate", format!("1 to {}", u32::MAX)))?;
     let interval = match time("interval", action.interval)? {
         Some(interval) => interval,
         None => Ttl::from_seconds(INTERVAL_SECONDS_DEFAULT)
             .map_err(|error| QuotaError::argument("interval", error))?,
     };
-    let path = QuotaPath::parse(&action.path)
-        .map_err(|problem| QuotaError::argument("path", problem))?;
+    let path =
+        QuotaPath::parse(&action.path).map_err(|problem| QuotaError::argument("path", problem))?;
     let view = permit.context().view;
     let mut row = load(view)?;
     let record = &mut row.value;
-    let others = record.limits.iter().filter(|limit| limit.name != action.name);
+    let others = record
+        .limits
+        .iter()
+        .filter(|limit| limit.name != action.name);
     if others.clone().any(|limit| limit.path.is_same(&path)) {
         return Err(QuotaError::argument("path", "another rate limit has it"));
     }
@@ -122,9 +124,7 @@ pub fn write_rate_limit(
 ///
 /// # Errors
 /// There is none of this name.
-pub fn read_rate_limit(
-    permit: &Permit<'_, ReadRateLimit>,
-) -> Result<RateLimitRecord, QuotaError> {
+pub fn read_rate_limit(permit: &Permit<'_, ReadRateLimit>) -> Result<RateLimitRecord, QuotaError> {
     let row = load(permit.context().view)?;
     let found = row.value.limits.into_iter();
     let mut found = found.filter(|limit| limit.name == permit.action().0);
@@ -191,7 +191,10 @@ pub fn write_config(
     random: &mut dyn Random,
 ) -> Result<Plan<()>, QuotaError> {
     let WriteQuotaConfig { exempt, headers } = permit.action();
-    if exempt.as_ref().is_some_and(|paths| paths.len() > RATE_EXEMPT_PATHS_MAX) {
+    if exempt
+        .as_ref()
+        .is_some_and(|paths| paths.len() > RATE_EXEMPT_PATHS_MAX)
+    {
         let problem = format!("at most {RATE_EXEMPT_PATHS_MAX} paths");
         return Err(QuotaError::argument("rate_limit_exempt_paths", problem));
     }

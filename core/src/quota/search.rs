@@ -73,9 +73,7 @@ fn leases(
     // A page may be shorter than asked for where payloads are large: only an empty one is the end.
     counter.value.search = match rows.last() {
         Some(last) => Search::Leases(successor(&key_of::<Leases>(&last.key))),
-        None if may_cover_tokens(view, &quota.chain) => {
-            Search::Tokens(range_of::<Tokens>(&[]).0)
-        }
+        None if may_cover_tokens(view, &quota.chain) => Search::Tokens(range_of::<Tokens>(&[]).0),
         None => Search::Done,
     };
     txn.update::<LeaseQuotasEnded>(view.barrier(), &counter, random)?;
@@ -94,8 +92,11 @@ fn tokens(
     let (_, end) = range_of::<Tokens>(&[]);
     let rows = view.peek::<Tokens>((from, end), CLEANUP_ROWS_MAX)?;
     for row in &rows {
-        let covered = counted_path(&row.value.path)
-            .is_some_and(|path| barrier.name_chain(path.segments()).starts_with(&quota.chain));
+        let covered = counted_path(&row.value.path).is_some_and(|path| {
+            barrier
+                .name_chain(path.segments())
+                .starts_with(&quota.chain)
+        });
         if covered && row.create_revision <= counter.create_revision {
             counter.value.found += 1;
             // As above.

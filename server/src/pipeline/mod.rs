@@ -10,6 +10,7 @@ mod context;
 mod rate;
 mod revoked;
 mod store;
+mod whole;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,7 +36,7 @@ use self::{
     rate::{Limited, Told},
 };
 pub use self::{
-    context::Context,
+    context::{Context, Manner},
     rate::{RateGate, Ready},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
@@ -105,11 +106,17 @@ pub trait Call: Message + Default + Clone + Logical + 'static {
     fn request_id(&self) -> &str {
         ""
     }
-}
 
-/// Marks a call that goes on with what a client's one request began: the next page of a list.
-#[derive(Clone, Copy, Debug)]
-pub struct Continues;
+    /// The call for the next page, if its answer is one of several.
+    fn next_page(&self, _answer: &Self::Answer) -> Option<Self> {
+        None
+    }
+
+    /// Adds a page to the answer, and says how many rows it has now.
+    fn append(_answer: &mut Self::Answer, _page: Self::Answer) -> usize {
+        0
+    }
+}
 
 /// What a call is to write, and its answer once that is committed.
 pub struct Planned<A> {
@@ -186,6 +193,18 @@ impl Pipeline {
     /// # Errors
     /// The status for the client.
     pub async fn call<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
+        self.call_in(request, Manner::default()).await
+    }
+
+    /// The same, in a manner of its own.
+    ///
+    /// # Errors
+    /// The status for the client.
+    pub async fn call_in<C: Call>(
+        &self,
+        request: Request<C>,
+        manner: Manner,
+    ) -> Result<Response<C::Answer>, Status> {
         let told = match self.rate(&request) {
             Ok(told) => told,
             Err(limited) => {
@@ -194,7 +213,7 @@ impl Pipeline {
                 return Err(status);
             }
         };
-        let context = Context::of(&request)?;
+        let context = Context::of(&request, manner)?;
         let mut answer = match self.serve(request.into_inner(), &context).await {
             Ok(answer) => Response::new(answer),
             Err(mut status) => {
@@ -209,14 +228,11 @@ impl Pipeline {
     /// Counts the request against the rate limit of its path. A sealed node knows of none, and
     /// refuses anyway.
     fn rate<C: Call>(&self, request: &Request<C>) -> Result<Told, Limited> {
-        let continues = request.extensions().get::<Continues>().is_some();
-        match self.keys.get() {
-            Some(keys) if !continues => {
-                let (path, client) = (request.get_ref().path(), request.remote_addr());
-                self.rates.take(&keys, &self.node, &path, client)
-            }
-            _ => Ok(Told::default()),
-        }
+        let Some(keys) = self.keys.get() else {
+            return Ok(Told::default());
+        };
+        let (path, client) = (request.get_ref().path(), request.remote_addr());
+        self.rates.take(&keys, &self.node, &path, client)
     }
 
     /// Serves a call that a standby passed on, by its encoded form.
@@ -239,6 +255,7 @@ impl Pipeline {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) if C::ACCESS == Access::Here => Err(Error::needs_active_node().into()),
             Ok(None) if context.forwarded => Err(Error::no_active_node().into()),
+            Ok(None) if context.manner.stays => Err(Error::not_passed_on().into()),
             Ok(None) => {
                 let body = call.encode_to_vec().into();
                 let sent = forward::send(&self.node, C::METHOD, C::ACCESS, body, context);
@@ -320,10 +337,12 @@ impl Pipeline {
             Err(error) => return Ok(Step::Done(Err(error.into()))),
         };
         if !caller.is_use_limited() {
-            let planned = self.plan(call, judged_by, &caller).and_then(|mut planned| {
-                quota::settle(&view, &mut planned.txn, &mut SystemRandom)?;
-                Ok(planned)
-            });
+            let planned = self
+                .plan(call, judged_by, &caller, context)
+                .and_then(|mut planned| {
+                    quota::settle(&view, &mut planned.txn, &mut SystemRandom)?;
+                    Ok(planned)
+                });
             return Ok(match planned {
                 Ok(planned) if !planned.txn.is_empty() => {
                     Step::Commit(view.into_reads(), planned.txn, Ok(planned.answer))
@@ -338,7 +357,8 @@ impl Pipeline {
         let spend = token::spend_use(judged_by, &caller, &mut SystemRandom)?;
         caller = spend.response;
         let mut txn = spend.txn;
-        let answer = self.plan(call, judged_by, &caller).map(|planned| {
+        let answer = self.plan(call, judged_by, &caller, context);
+        let answer = answer.map(|planned| {
             txn.append(planned.txn);
             planned.answer
         });
@@ -352,6 +372,7 @@ impl Pipeline {
         call: &C,
         judged_by: token::Context<'_>,
         caller: &Caller,
+        context: &Context,
     ) -> Result<Planned<C::Answer>, Error> {
         let view = judged_by.view;
         let scope = Scope {
@@ -378,7 +399,10 @@ impl Pipeline {
                 Some(key)
             }
         };
-        let mut planned = call.plan(&scope)?;
+        let mut planned = match context.manner.whole {
+            true => whole::plan(call, &scope, context.deadline)?,
+            false => call.plan(&scope)?,
+        };
         if let Some(key) = request_key
             && !planned.txn.is_empty()
         {

@@ -95,7 +95,10 @@ impl Limited {
         self.told.tell(headers);
         if self.told.0.is_some() {
             let seconds = self.after.as_millis().div_ceil(1_000);
-            headers.insert("retry-after", u64::try_from(seconds).unwrap_or(u64::MAX).into());
+            headers.insert(
+                "retry-after",
+                u64::try_from(seconds).unwrap_or(u64::MAX).into(),
+            );
         }
     }
 }

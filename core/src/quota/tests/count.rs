@@ -28,17 +28,33 @@ fn minutes(count: u64) -> TtlRequest {
 
 #[derive(Clone, Debug)]
 enum Step {
-    SetQuota { quota: usize, max: u64 },
+    SetQuota {
+        quota: usize,
+        max: u64,
+    },
     DropQuota(usize),
     Search(usize),
-    Token { parent: usize, minutes: Option<u64> },
+    Token {
+        parent: usize,
+        minutes: Option<u64>,
+    },
     RevokeToken(usize),
     RevokeOrphan(usize),
     UseUp(usize),
-    Grant { owner: usize, path: usize, minutes: u64 },
-    Renew { lease: usize, minutes: u64 },
+    Grant {
+        owner: usize,
+        path: usize,
+        minutes: u64,
+    },
+    Renew {
+        lease: usize,
+        minutes: u64,
+    },
     Revoke(usize),
-    RevokePrefix { path: usize, by: Option<usize> },
+    RevokePrefix {
+        path: usize,
+        by: Option<usize>,
+    },
     Wait(u64),
     Expire(usize),
     CleanUp(usize),
@@ -120,7 +136,9 @@ impl Walk {
 
     fn search(&mut self, steps: usize) {
         for _ in 0..steps {
-            let step = self.world.commit(|context, random| search(context.view, random));
+            let step = self
+                .world
+                .commit(|context, random| search(context.view, random));
             step.unwrap();
         }
     }
@@ -134,7 +152,8 @@ impl Walk {
         let leases = self.world.rows::<Leases>().into_iter();
         let leases = leases.filter(|row| covers(row.value.id.path().as_str()));
         let tokens = self.world.rows::<Tokens>().into_iter();
-        let tokens = tokens.filter(|row| row.value.path != "auth/token/root" && covers(&row.value.path));
+        let tokens =
+            tokens.filter(|row| row.value.path != "auth/token/root" && covers(&row.value.path));
         (leases.count() + tokens.count()) as u64
     }
 
@@ -306,7 +325,9 @@ impl Walk {
         };
         let mut cursor = Cursor::default();
         for _ in 0..steps {
-            let next = self.world.commit(|context, _| clean_up(context, &top, cursor));
+            let next = self
+                .world
+                .commit(|context, _| clean_up(context, &top, cursor));
             let Progress::More(next) = next.unwrap() else {
                 return;
             };
@@ -408,8 +429,14 @@ fn only_grants_under_one_quota_contend() {
     walk.set(1, 100);
     walk.search(5);
     assert_eq!(walk.grant(0, "a", TtlRequest::Default), "OK");
-    let made = [2, <crate::state::LeaseQuotasMade as crate::state::Table>::ID];
-    let ended = [2, <crate::state::LeaseQuotasEnded as crate::state::Table>::ID];
+    let made = [
+        2,
+        <crate::state::LeaseQuotasMade as crate::state::Table>::ID,
+    ];
+    let ended = [
+        2,
+        <crate::state::LeaseQuotasEnded as crate::state::Table>::ID,
+    ];
     let reads = |walk: &mut Walk, under: &str| {
         let view = View::new(&walk.world.store, &walk.world.barrier);
         let context = crate::token::Context {

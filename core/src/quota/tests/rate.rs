@@ -18,7 +18,10 @@ fn record(paths: &[&str], exempt: &[&str]) -> RateLimitsRecord {
     });
     RateLimitsRecord {
         limits: limits.collect(),
-        exempt: exempt.iter().map(|path| QuotaPath::parse(path).unwrap()).collect(),
+        exempt: exempt
+            .iter()
+            .map(|path| QuotaPath::parse(path).unwrap())
+            .collect(),
         ..RateLimitsRecord::default()
     }
 }
@@ -26,7 +29,10 @@ fn record(paths: &[&str], exempt: &[&str]) -> RateLimitsRecord {
 /// Planted bug: prefixes are compared as text. Caught: `a` hit `ab`.
 #[test]
 fn the_longest_path_of_whole_segments_decides() {
-    let rules = RateRules::new(&record(&["a", "a/b/", "c/*", "auth/token/create"], &["a/b/free"]));
+    let rules = RateRules::new(&record(
+        &["a", "a/b/", "c/*", "auth/token/create"],
+        &["a/b/free"],
+    ));
     for (path, wanted) in [
         ("a", Some(0)),
         ("a/x", Some(0)),
@@ -48,7 +54,14 @@ fn the_longest_path_of_whole_segments_decides() {
         assert_eq!(rules.rule(path).map(|rule| rule.id), wanted, "{path}");
     }
     let rules = RateRules::new(&record(&["", "a"], &[]));
-    for (path, wanted) in [("", 0), ("x", 0), ("x/y", 0), ("a", 1), ("a//b", 1), ("ab", 0)] {
+    for (path, wanted) in [
+        ("", 0),
+        ("x", 0),
+        ("x/y", 0),
+        ("a", 1),
+        ("a//b", 1),
+        ("ab", 0),
+    ] {
         assert_eq!(rules.rule(path).map(|rule| rule.id), Some(wanted), "{path}");
     }
 }
@@ -67,7 +80,9 @@ fn a_path_of_a_quota_is_whole_segments() {
         let path = QuotaPath::parse(text).unwrap();
         assert_eq!((path.bare(), path.as_str()), (bare, text));
     }
-    for text in ["a*", "*a", "a/*/b", "+", "a/+/b", "//", "a//b", "a/**", "../a", "/a"] {
+    for text in [
+        "a*", "*a", "a/*/b", "+", "a/+/b", "//", "a//b", "a/**", "../a", "/a",
+    ] {
         assert!(QuotaPath::parse(text).is_err(), "{text}");
     }
 }

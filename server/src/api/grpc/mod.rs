@@ -62,9 +62,8 @@ impl Services {
         use v1::{
             cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
             mount_service_server::MountServiceServer, policy_service_server::PolicyServiceServer,
-            quota_service_server::QuotaServiceServer,
-            seal_service_server::SealServiceServer, secrets_service_server::SecretsServiceServer,
-            token_service_server::TokenServiceServer,
+            quota_service_server::QuotaServiceServer, seal_service_server::SealServiceServer,
+            secrets_service_server::SecretsServiceServer, token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);

@@ -111,6 +111,20 @@ impl Call for v1::ListRateLimitsRequest {
             next_page_token: after(page.next.as_ref()),
         }))
     }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then_some(Self {
+            page_token,
+            ..*self
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.limits.extend(page.limits);
+        answer.next_page_token = page.next_page_token;
+        answer.limits.len()
+    }
 }
 
 impl Call for v1::DeleteRateLimitRequest {
@@ -233,6 +247,20 @@ impl Call for v1::ListLeaseCountsRequest {
             quotas: page.quotas.into_iter().map(lease_count).collect(),
             next_page_token: after(page.next.as_ref()),
         }))
+    }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then_some(Self {
+            page_token,
+            ..*self
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.quotas.extend(page.quotas);
+        answer.next_page_token = page.next_page_token;
+        answer.quotas.len()
     }
 }
 

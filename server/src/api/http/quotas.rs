@@ -1,7 +1,6 @@
 //! `sys/quotas/…`: QuotaService as Vault's clients know it.
 
 use serde_json::json;
-use tenure_core::types::limits::PAGE_ROWS_MAX;
 use tenure_proto::v1;
 
 use super::{
@@ -81,28 +80,11 @@ impl HttpCall for v1::ListRateLimitsRequest {
     const ROUTES: &'static [Route] = &[list("/v1/sys/quotas/rate-limit")];
 
     fn from_http(_input: &mut Input) -> Result<Self, Error> {
-        Ok(Self {
-            page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
-            page_token: String::new(),
-        })
+        Ok(Self::default())
     }
 
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         Reply::list(answer.limits.into_iter().map(|limit| limit.name))
-    }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then_some(Self {
-            page_token,
-            ..*self
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.limits.extend(page.limits);
-        answer.next_page_token = page.next_page_token;
-        answer.limits.len()
     }
 }
 
@@ -165,7 +147,13 @@ impl HttpCall for v1::WriteLeaseCountRequest {
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         let warning = "what is there already is being counted: until that is done, the quota refuses by \
              what it has counted so far";
-        Reply::done_with(answer.counting.then(|| warning.to_owned()).into_iter().collect())
+        Reply::done_with(
+            answer
+                .counting
+                .then(|| warning.to_owned())
+                .into_iter()
+                .collect(),
+        )
     }
 }
 
@@ -194,28 +182,11 @@ impl HttpCall for v1::ListLeaseCountsRequest {
     const ROUTES: &'static [Route] = &[list("/v1/sys/quotas/lease-count")];
 
     fn from_http(_input: &mut Input) -> Result<Self, Error> {
-        Ok(Self {
-            page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
-            page_token: String::new(),
-        })
+        Ok(Self::default())
     }
 
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         Reply::list(answer.quotas.into_iter().map(|quota| quota.name))
-    }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then_some(Self {
-            page_token,
-            ..*self
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.quotas.extend(page.quotas);
-        answer.next_page_token = page.next_page_token;
-        answer.quotas.len()
     }
 }
 

@@ -47,7 +47,9 @@ impl Default for Clients {
             shared: BTreeMap::new(),
         };
         Self {
-            shards: (0..RATE_CLIENTS_SHARDS).map(|_| Mutex::new(shard())).collect(),
+            shards: (0..RATE_CLIENTS_SHARDS)
+                .map(|_| Mutex::new(shard()))
+                .collect(),
             hasher: RandomState::new(),
         }
     }
@@ -113,18 +115,27 @@ mod tests {
         let clients = Clients::default();
         let rule = rule(1, 3, 60_000);
         for n in 0..3 {
-            assert_eq!(clients.take(&rule, address(7), n), Verdict::Served(2 - n as u32));
+            assert_eq!(
+                clients.take(&rule, address(7), n),
+                Verdict::Served(2 - n as u32)
+            );
         }
         let crowd = 4 * RATE_CLIENTS_SLOTS as u64;
         let mut served = 0_u64;
         for n in 1_000..1_000 + crowd {
-            served += u64::from(matches!(clients.take(&rule, address(n), 10), Verdict::Served(_)));
+            served += u64::from(matches!(
+                clients.take(&rule, address(n), 10),
+                Verdict::Served(_)
+            ));
         }
         // Most have had a slot, and what is shared is bounded.
         assert!(served > RATE_CLIENTS_SLOTS as u64 * 9 / 10, "{served}");
         let shared = RATE_CLIENTS_SHARDS * RATE_SHARED_WINDOWS * 3;
         assert!(served <= (RATE_CLIENTS_SLOTS + shared) as u64, "{served}");
-        assert!(matches!(clients.take(&rule, address(7), 20), Verdict::Refused(_)));
+        assert!(matches!(
+            clients.take(&rule, address(7), 20),
+            Verdict::Refused(_)
+        ));
         // Those who have shared get no second allowance when places come free.
         for n in 1_000..1_000 + crowd {
             clients.take(&rule, address(n), 30);
