@@ -30,6 +30,8 @@ mod sealed;
 mod secrecy;
 mod secrets;
 mod snapshot;
+mod sweep;
+mod timing;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
