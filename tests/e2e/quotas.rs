@@ -84,7 +84,7 @@ fn a_rate_limit_is_by_node_and_address() {
                 }
             }
             exempt_and_told(&cluster).await?;
-            for name in ["narrow", "wide", "none"] {
+            for name in ["narrow", "wide", "told", "none"] {
                 let gone = cluster.root_at(2)?.delete_rate_limit(name).await;
                 gone.map_err(text)?;
             }
