@@ -26,7 +26,7 @@ fn record(paths: &[&str], exempt: &[&str]) -> RateLimitsRecord {
     }
 }
 
-/// Planted bug: prefixes are compared as text. Caught: `a` hit `ab`.
+/// Planted bug: prefixes are compared as text. Caught: the exempt `a/b/free` covered `a/b/freer`.
 #[test]
 fn the_longest_path_of_whole_segments_decides() {
     let rules = RateRules::new(&record(
