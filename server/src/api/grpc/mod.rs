@@ -19,6 +19,7 @@ mod cluster;
 pub use cluster::join_error;
 mod convert;
 mod lease;
+pub use lease::child;
 mod mount;
 mod policy;
 mod quota;

@@ -12,7 +12,7 @@ use super::{
     route::{Route, list, read, write},
     seconds, time,
 };
-use crate::error::Error;
+use crate::{api::grpc::child, error::Error};
 
 impl HttpCall for v1::GrantLeaseRequest {
     /// Ours alone: a client puts a resource of its own on lease.
@@ -121,22 +121,10 @@ impl HttpCall for v1::ListLeasesRequest {
     }
 
     fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
-        let prefix = input.capture();
+        let prefix = input.capture().unwrap_or_default();
         let ids = answer.leases.iter().map(|lease| lease.lease_id.as_str());
         Reply::list(ids.filter_map(|id| child(prefix, id)))
     }
-}
-
-/// What lies directly under a prefix on the way to `id`; folders end in a slash.
-fn child(prefix: Option<&str>, id: &str) -> Option<String> {
-    let below = match prefix {
-        None => id,
-        Some(prefix) => id.strip_prefix(prefix)?.strip_prefix('/')?,
-    };
-    Some(match below.split_once('/') {
-        Some((folder, _)) => format!("{folder}/"),
-        None => below.to_owned(),
-    })
 }
 
 impl HttpCall for v1::CountLeasesRequest {
@@ -156,23 +144,5 @@ impl HttpCall for v1::CountLeasesRequest {
 
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         Reply::data(json!({ "lease_count": answer.count }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::child;
-
-    #[test]
-    fn lists_show_what_lies_directly_below() {
-        for (prefix, id, wanted) in [
-            (None, "a/b/c", Some("a/")),
-            (None, "a", Some("a")),
-            (Some("a"), "a/b/c", Some("b/")),
-            (Some("a/b"), "a/b/c", Some("c")),
-            (Some("a"), "ab/c", None),
-        ] {
-            assert_eq!(child(prefix, id).as_deref(), wanted, "{prefix:?} {id}");
-        }
     }
 }
