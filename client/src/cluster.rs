@@ -36,7 +36,7 @@ pub struct JoinToken {
 impl Client {
     /// Shows the members.
     pub async fn cluster_status(&self) -> Result<v1::GetClusterStatusResponse, Error> {
-        let request = v1::GetClusterStatusRequest {};
+        let request = v1::GetClusterStatusRequest::default();
         self.call(
             Scope::Cluster,
             Effect::Repeatable,
@@ -84,6 +84,7 @@ impl Client {
         let request = v1::JoinRequest {
             peer_addresses: peer_addresses.to_vec(),
             join_token: join_token.map_or("", Secret::expose).to_owned(),
+            ..v1::JoinRequest::default()
         };
         let answer = self
             .call(

@@ -555,6 +555,7 @@ async fn messages(
         let join = JoinRequest {
             peer_addresses: vec![token.clone()],
             join_token: token.clone(),
+            ..JoinRequest::default()
         };
         let answer = call(
             "/tenure.v1.ClusterService/Join".into(),
