@@ -121,6 +121,23 @@ impl Client {
         Ok(())
     }
 
+    /// The metrics of the first node of the client's addresses, in the text format of OpenMetrics.
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let answer = self
+            .call(
+                Scope::FirstNode,
+                Effect::Repeatable,
+                v1::GetMetricsRequest {},
+                |channel: Channel, request| async move {
+                    ClusterServiceClient::new(channel)
+                        .get_metrics(request)
+                        .await
+                },
+            )
+            .await?;
+        Ok(answer.text)
+    }
+
     /// Makes the active node hand over to another one.
     pub async fn step_down(&self) -> Result<(), Error> {
         let request = v1::StepDownRequest {};

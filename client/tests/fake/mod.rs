@@ -595,6 +595,17 @@ impl v1::cluster_service_server::ClusterService for Fake {
         Ok(Response::new(v1::RemovePeerResponse {}))
     }
 
+    async fn get_metrics(
+        &self,
+        request: Request<v1::GetMetricsRequest>,
+    ) -> Result<Response<v1::GetMetricsResponse>, Status> {
+        self.enter("get_metrics").await?;
+        self.caller(&request)?;
+        Ok(Response::new(v1::GetMetricsResponse {
+            text: "tenure_unsealed 1\n# EOF\n".to_owned(),
+        }))
+    }
+
     async fn step_down(
         &self,
         request: Request<v1::StepDownRequest>,

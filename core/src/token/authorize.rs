@@ -130,6 +130,8 @@ pub enum Administer {
     ShowHealth,
     /// See how the members are watched.
     ShowWatch,
+    /// See the metrics of a node.
+    ShowMetrics,
     /// Mint a token with which a node may join.
     MintJoinToken,
     /// Remove a member.
@@ -209,6 +211,7 @@ impl Action for Administer {
             Self::ShowWatch => {
                 Ask::new(Operation::Read, "sys/storage/raft/autopilot/configuration")
             }
+            Self::ShowMetrics => Ask::new(Operation::Read, "sys/metrics"),
             Self::MintJoinToken => {
                 Ask::new(Operation::Update, "sys/storage/raft/join-token").root_protected()
             }

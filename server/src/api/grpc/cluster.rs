@@ -88,6 +88,34 @@ impl v1::cluster_service_server::ClusterService for Services {
     ) -> Result<Response<v1::StepDownResponse>, Status> {
         self.pipeline.call(request).await
     }
+
+    async fn get_metrics(
+        &self,
+        request: Request<v1::GetMetricsRequest>,
+    ) -> Result<Response<v1::GetMetricsResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+}
+
+impl Call for v1::GetMetricsRequest {
+    const METHOD: &'static str = "/tenure.v1.ClusterService/GetMetrics";
+    const ACCESS: Access = Access::Here;
+    type Answer = v1::GetMetricsResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        administer(scope, Administer::ShowMetrics)
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        _deadline: Instant,
+        _answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        let text = pipeline.metrics.encode();
+        let text = text.map_err(|_| Error::internal("the metrics can't be written"))?;
+        Ok(v1::GetMetricsResponse { text })
+    }
 }
 
 /// What a failed join says to its caller.
