@@ -226,6 +226,7 @@ impl Fake {
             cluster_id: "an-id".into(),
             storage_type: "raft".into(),
             ha: Some(v1::HaStatus {
+                active_since: None,
                 active: !state.sealed,
                 leader_address: "http://127.0.0.1:8200".into(),
                 leader_cluster_address: "127.0.0.1:8201".into(),
