@@ -51,6 +51,7 @@ use crate::{
     listen::Applied,
     random::SystemRandom,
     seal::{Keys, Unsealed},
+    telemetry::Metrics,
 };
 
 /// How long a read waits before it asks again for a leader.
@@ -190,6 +191,8 @@ pub struct Pipeline {
     pub ttl: TtlConfig,
     /// For people.
     pub cluster_name: String,
+    /// What this node counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Pipeline {
