@@ -88,7 +88,13 @@ mod tests {
     };
 
     use super::*;
-    use crate::pipeline::Access;
+    use crate::{api::Logical, pipeline::Access};
+
+    impl Logical for u32 {
+        fn path(&self) -> std::borrow::Cow<'_, str> {
+            "test/pages".into()
+        }
+    }
 
     /// A list of this many pages, each a megabyte and a row.
     impl Call for u32 {
