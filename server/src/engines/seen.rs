@@ -148,3 +148,75 @@ impl<'a> Reader<'a> {
         Some(before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+    use serde_json::Value as Other;
+
+    use super::*;
+
+    fn as_seen(value: Other) -> Value<'static> {
+        match value {
+            Other::Null => Value::Null,
+            Other::Bool(truth) => Value::Bool(truth),
+            Other::Number(number) => Value::Number(Number::parse(&number.to_string()).unwrap()),
+            Other::String(text) => Value::Text(text.into()),
+            Other::Array(items) => Value::List(items.into_iter().map(as_seen).collect()),
+            Other::Object(_) => Value::Map(BTreeMap::new()),
+        }
+    }
+
+    /// Well-formed texts that were changed at random are read as another reader reads them, and
+    /// passed by to their end.
+    #[test]
+    fn changed_texts_are_read_as_another_reader_reads_them() {
+        const BYTES: &[u8] = b"{}[]:,\"\\ \n-+.0129eEnulltrfsu";
+        let base: &[u8] = br#"[1,-2.5,"x\u00e4\\",{"b":null,"d":["\ud83d\ude00"]},true,[[],{}],0]"#;
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        let (mut good, mut unread) = (0, 0);
+        for _ in 0..50_000 {
+            let mut bytes = base.to_vec();
+            for _ in 0..=next(3) {
+                let (at, byte) = (next(bytes.len()), BYTES[next(BYTES.len())]);
+                match next(3) {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            if serde_json::from_str::<IgnoredAny>(&text).is_err() {
+                continue;
+            }
+            let mut reader = Reader::new(&text);
+            let value = reader.value();
+            match serde_json::from_str::<Other>(&text) {
+                Ok(other) => {
+                    assert!(value == Some(as_seen(other)), "{text}");
+                    assert_eq!(reader.rest(), "", "{text}");
+                    let mut reader = Reader::new(&text);
+                    assert!(
+                        reader.skip().is_some() && reader.rest().is_empty(),
+                        "{text}"
+                    );
+                    good += 1;
+                }
+                Err(_) => {
+                    assert!(value.is_none(), "{text}");
+                    unread += 1;
+                }
+            }
+        }
+        assert!(
+            good > 1_000 && unread > 10,
+            "{good} {unread}: it proves little"
+        );
+    }
+}
