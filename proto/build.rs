@@ -11,6 +11,7 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/secrets.proto",
     "tenure/v1/mount.proto",
     "tenure/v1/seal.proto",
+    "tenure/v1/key.proto",
     "tenure/v1/cluster.proto",
 ];
 /// Keys and answers are zeroized when they are dropped.
@@ -18,6 +19,7 @@ const ZEROIZED: &[&str] = &[
     ".tenure.state.v1.Keyring",
     ".tenure.state.v1.BarrierKey",
     ".tenure.state.v1.RootKey",
+    ".tenure.state.v1.RecoveryKey",
     ".tenure.state.v1.Dedupe",
     ".tenure.state.v1.Lease",
     ".tenure.state.v1.Secret",
@@ -56,6 +58,13 @@ const SECRET: &[&str] = &[
     ".tenure.v1.PatchResponse",
     ".tenure.v1.InitResponse",
     ".tenure.v1.UnsealRequest",
+    ".tenure.v1.UpdateRekeyRequest",
+    ".tenure.v1.UpdateRekeyResponse",
+    ".tenure.v1.VerifyRekeyRequest",
+    ".tenure.v1.StartGenerateRootRequest",
+    ".tenure.v1.StartGenerateRootResponse",
+    ".tenure.v1.UpdateGenerateRootRequest",
+    ".tenure.v1.UpdateGenerateRootResponse",
     ".tenure.v1.CreateJoinTokenResponse",
     ".tenure.v1.JoinRequest",
 ];

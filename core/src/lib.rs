@@ -14,6 +14,7 @@ pub mod mount;
 pub mod names;
 pub mod policy;
 pub mod random;
+pub mod seal;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

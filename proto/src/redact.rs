@@ -55,13 +55,22 @@ redacted_debug! {
     PatchResponse: (data) (warnings);
     InitResponse: (shares, root_token) ();
     UnsealRequest: (share) (reset);
+    UpdateRekeyRequest: (share) (target, nonce);
+    UpdateRekeyResponse: (shares) (status, complete, in_doubt);
+    VerifyRekeyRequest: (share) (target, nonce);
+    StartGenerateRootRequest: (otp) ();
+    StartGenerateRootResponse: (otp) (status);
+    UpdateGenerateRootRequest: (share) (nonce);
+    UpdateGenerateRootResponse: (encoded_token) (status, complete);
     CreateJoinTokenResponse: (join_token) (expire_time);
     JoinRequest: (join_token) (peer_addresses);
 }
 
 redacted_debug! {
     internal;
-    ForwardRequest: (body, token) (format, method, remote_address, timeout_ms, trace_id);
+    ForwardRequest: (body, token) (
+        format, method, remote_address, timeout_ms, trace_id, open_rekey, open_generate_root
+    );
     ForwardResponse: (body) ();
     JoinRequest: (proof) (
         format, name, peer_address, api_address, forwarded_public_key

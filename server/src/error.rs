@@ -2,12 +2,15 @@
 //! that programs can match on (`google.rpc.ErrorInfo`, domain `tenure`), and whether the
 //! call may have been applied. Messages never hold a secret.
 
+use std::time::Duration;
+
 use tenure_core::{
     barrier::BarrierError,
     dedupe::DedupeError,
     lease::LeaseError,
     mount::MountError,
     policy::ManageError,
+    seal::SealError,
     state,
     token::{ErrorKind, TokenError},
 };
@@ -16,7 +19,7 @@ use tonic::{Code, Status};
 
 use crate::{
     engines::EngineError,
-    listen::{Applied, refusal},
+    listen::{Applied, refusal_until},
 };
 
 /// A refusal, ready for the wire.
@@ -30,6 +33,8 @@ pub struct Error {
     pub message: String,
     /// Whether the call changed anything.
     pub applied: Applied,
+    /// When it is worth to try again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -40,6 +45,16 @@ impl Error {
             reason,
             message: message.into(),
             applied: Applied::No,
+            retry_after: None,
+        }
+    }
+
+    /// Too many key shares in a short time.
+    pub fn too_many_shares(retry_after: Duration) -> Self {
+        let message = "too many key shares were given: try again a little later";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Code::ResourceExhausted, "TOO_MANY_SHARES", message)
         }
     }
 
@@ -119,7 +134,13 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        refusal(error.code, error.reason, &error.message, error.applied)
+        refusal_until(
+            error.code,
+            error.reason,
+            &error.message,
+            error.applied,
+            error.retry_after,
+        )
     }
 }
 
@@ -182,6 +203,21 @@ impl From<DedupeError> for Error {
 impl From<state::ReadError> for Error {
     fn from(error: state::ReadError) -> Self {
         storage(&error)
+    }
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        let (code, reason) = match &error {
+            SealError::WrongShares => (Code::InvalidArgument, "WRONG_SHARES"),
+            SealError::Stale => (Code::Aborted, "SHARES_CHANGED"),
+            SealError::NoSuchShares(_) => (Code::FailedPrecondition, "NO_SUCH_SHARES"),
+            SealError::Missing(_)
+            | SealError::Read(_)
+            | SealError::Barrier(_)
+            | SealError::Keyring(_) => return storage(&error),
+        };
+        Self::new(code, reason, error.to_string())
     }
 }
 

@@ -210,6 +210,7 @@ async fn run_logged(
     let node = Node::start(
         node_config(&config),
         Arc::new(Observer {
+            keys: Arc::clone(&keys),
             revoked: Arc::clone(&revoked),
             due: Arc::clone(&due),
         }),
@@ -226,6 +227,8 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        attempts: Arc::default(),
+        share_rate: Arc::default(),
         ttl,
         cluster_name: cluster_name.clone(),
     });
@@ -251,10 +254,30 @@ async fn run_logged(
         Arc::clone(&keys),
         {
             let pipeline = Arc::clone(&pipeline);
-            move |end| expiration::start(&pipeline, end)
+            move |end| {
+                // What quorums began here ends when this node is active no more.
+                let (attempts, ended) = (Arc::clone(&pipeline.attempts), end.clone());
+                tokio::spawn(async move {
+                    ended.cancelled().await;
+                    attempts.clear();
+                });
+                expiration::start(&pipeline, end);
+            }
         },
         stop.clone(),
     ));
+    let (watched, of) = (Arc::clone(&keys), node.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        // The store goes on without the keys, as that of any sealed node.
+        let follow = async {
+            loop {
+                watched.lost().await;
+                of.set_unsealed(false).await;
+            }
+        };
+        stopped.run_until_cancelled(follow).await;
+    });
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();
     tasks.spawn(async move {
@@ -321,7 +344,7 @@ async fn listen(
             .routes()
             .map_err(|error| build(&error))?
             .add_service(health.clone().into_server());
-        let doors = Doors::new(grpc, services.clone());
+        let doors = Doors::new(grpc, services.clone(), listener.open_calls);
         let serving = serve_clients(bound, doors, edge.clone(), stop.clone());
         tasks.spawn(async move {
             let drained = serving.await;

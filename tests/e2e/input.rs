@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 14] = [
+const WITHOUT_INPUT: [&str; 22] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -30,6 +30,14 @@ const WITHOUT_INPUT: [&str; 14] = [
     "GetClusterStatus",
     "CreateJoinToken",
     "StepDown",
+    "Rotate",
+    "GetKeyStatus",
+    "GetRekey",
+    "CancelRekey",
+    "GetRekeyVerification",
+    "StartGenerateRoot",
+    "GetGenerateRoot",
+    "CancelGenerateRoot",
 ];
 
 /// It found, before it was ever green: messages that don't decode were answered as INTERNAL

@@ -11,6 +11,7 @@ mod health;
 mod http;
 mod http_client;
 mod input;
+mod keys;
 mod lease;
 mod main_path;
 mod membership;

@@ -27,6 +27,9 @@
 //! | 45 | [`KvConfigs`] | mount id | until the unmount |
 //! | 46 | [`Cubbyholes`] | token hash | as its token |
 //! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
+//! | 56 | [`RootKeysBefore`] | barrier term | until so many rotations later |
+//! | 57 | [`StoredRootKeys`] | fixed | from an init with auto-unseal on |
+//! | 58 | [`RecoveryKeys`] | fixed | from an init with auto-unseal on |
 //!
 //! Tables 41 to 45 end with the unmount at the latest.
 
@@ -43,11 +46,14 @@ mod mount;
 mod orphan_marker;
 mod policy;
 mod prefix_tombstone;
+mod recovery_key;
 mod root_key;
+mod root_key_before;
 mod seal_config;
 mod secret;
 mod secret_name;
 mod store;
+mod stored_root_key;
 mod table;
 mod time_index;
 mod token;
@@ -69,11 +75,14 @@ pub use mount::{Engine, KvEngine, MountRecord, Mounts};
 pub use orphan_marker::OrphanMarkers;
 pub use policy::{Policies, PolicyRecord};
 pub use prefix_tombstone::PrefixTombstones;
+pub use recovery_key::RecoveryKeys;
 pub use root_key::RootKeys;
+pub use root_key_before::RootKeysBefore;
 pub use seal_config::{SealConfig, SealConfigs};
 pub use secret::{SecretKey, SecretRecord, Secrets};
 pub use secret_name::{SecretNameKey, SecretNameRecord, SecretNames};
 pub use store::{Store, StoreError, Stored};
+pub use stored_root_key::{StoredRootKey, StoredRootKeys};
 pub use table::{Row, TAG, Table, key_of, range_of};
 pub use time_index::{Due, DueCursor, DueKind, TimeIndex};
 pub use token::{TokenRecord, Tokens};

@@ -68,6 +68,17 @@ pub struct ListenerConfig {
     /// `max_connection_idle`, `max_concurrent_streams`, `max_header_size`,
     /// `max_inflight_requests`, `handshake_timeout`, `drain_timeout`.
     pub limits: EdgeLimits,
+    /// `disable_unauthed_rekey_endpoints`, `disable_unauthed_generate_root_endpoints`.
+    pub open_calls: OpenCalls,
+}
+
+/// Calls that a listener takes from callers without a token, too. None, unless it is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCalls {
+    /// `disable_unauthed_rekey_endpoints = false`: those that make shares anew.
+    pub rekey: bool,
+    /// `disable_unauthed_generate_root_endpoints = false`: those that make a root token.
+    pub generate_root: bool,
 }
 
 /// How a listener is protected.
@@ -273,6 +284,7 @@ impl Config {
                 tls: ListenerTls::Disabled,
                 health_address: None,
                 limits: EdgeLimits::default(),
+                open_calls: OpenCalls::default(),
             }],
             storage: StorageConfig {
                 path: data.path().to_owned(),

@@ -28,7 +28,7 @@ use tenure_raft::{
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Response, Status};
 
-use self::backoff::Backoff;
+pub(crate) use self::backoff::Backoff;
 pub use self::{
     context::Context,
     revoked::{Observer, Revoked},
@@ -40,7 +40,7 @@ use crate::{
     ha::forward,
     listen::Applied,
     random::SystemRandom,
-    seal::{Keys, Unsealed},
+    seal::{Attempts, Keys, ShareRate, Unsealed},
 };
 
 /// How long a read waits before it asks again for a leader.
@@ -85,6 +85,26 @@ pub trait Call: Message + Default + Clone + 'static {
         async { Ok(answer) }
     }
 
+    /// The calls that it belongs to, which a listener may take from callers without a token.
+    const OPENING: Option<Opening> = None;
+
+    /// Whether it gives a key share: they are rationed.
+    const GIVES_SHARE: bool = false;
+
+    /// As [`Call::act`], for calls that want to know for whom. Those without an
+    /// [`Call::OPENING`] are made by callers alone who may.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    fn act_for(
+        &self,
+        pipeline: &Pipeline,
+        asker: &Asker<'_>,
+        answer: Self::Answer,
+    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send {
+        self.act(pipeline, asker.deadline, answer)
+    }
+
     /// Whether the caller may still make a call that was carried out before. Errors other than
     /// PERMISSION_DENIED say nothing about that: the first try has changed the state.
     ///
@@ -98,6 +118,25 @@ pub trait Call: Message + Default + Clone + 'static {
     fn request_id(&self) -> &str {
         ""
     }
+}
+
+/// Calls that a listener may take from callers without a token: see `config::OpenCalls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// To make shares anew.
+    Rekey,
+    /// To make a root token.
+    GenerateRoot,
+}
+
+/// For whom a call acts.
+pub struct Asker<'a> {
+    /// Address of the caller.
+    pub remote: &'a str,
+    /// Whether a token's policies allowed it. If not, a listener did.
+    pub permitted: bool,
+    /// Until when the caller waits.
+    pub deadline: Instant,
 }
 
 /// What a call is to write, and its answer once that is committed.
@@ -151,7 +190,8 @@ enum Step<A> {
     Done(Result<A, Error>),
 }
 
-/// The pipeline of one node.
+/// The pipeline of one node. Clones are the same one.
+#[derive(Clone)]
 pub struct Pipeline {
     /// The replicated store.
     pub node: Node,
@@ -161,6 +201,10 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// What quorums are about to do.
+    pub attempts: Arc<Attempts>,
+    /// How fast key shares may be given.
+    pub share_rate: Arc<ShareRate>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
     /// For people.
@@ -224,18 +268,62 @@ impl Pipeline {
         if C::ACCESS == Access::Write && !self.node.is_active() {
             return Ok(None);
         }
+        if !context.opens(C::OPENING) {
+            return self.execute_permitted(call, context).await;
+        }
+        // A token that may is as good here as elsewhere; one that may not is as good as none.
+        if context.token().is_ok() {
+            match self.execute_permitted(call, context).await {
+                Err(error)
+                    if matches!(error.code, Code::Unauthenticated | Code::PermissionDenied) => {}
+                done => return done,
+            }
+        }
+        let pinned = self.pin(true, context.deadline).await?;
+        drop(pinned);
+        self.act(call, context, false, C::Answer::default())
+            .await
+            .map(Some)
+    }
+
+    /// What a call does once it is decided.
+    async fn act<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+        permitted: bool,
+        answer: C::Answer,
+    ) -> Result<C::Answer, Error> {
+        if C::GIVES_SHARE {
+            self.share_rate.spend(&context.remote)?;
+        }
+        let asker = Asker {
+            remote: &context.remote,
+            permitted,
+            deadline: context.deadline,
+        };
+        call.act_for(self, &asker, answer).await
+    }
+
+    /// For a caller whose token may. `None`: the call belongs on the active node.
+    async fn execute_permitted<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+    ) -> Result<Option<C::Answer>, Error> {
         // A write is proven current by its commit; a refusal needs a proof, too.
         let mut confirm = C::ACCESS != Access::Write;
         let mut backoff = Backoff::default();
         // Ends at the deadline at the latest: `pin` looks at it.
         loop {
-            let keys = self.keys.get().ok_or_else(Error::sealed)?;
             let pinned = self.pin(confirm, context.deadline).await?;
+            // After the state is pinned: apply has given these keys all terms that are in it.
+            let keys = self.keys.get().ok_or_else(Error::sealed)?;
             let step = self.step(call, context, &keys, &pinned);
             let (reads, txn, answer) = match step? {
                 Step::Elsewhere => return Ok(None),
                 Step::Done(decided) if confirm => {
-                    let answer = call.act(self, context.deadline, decided?).await?;
+                    let answer = self.act(call, context, true, decided?).await?;
                     return Ok(Some(answer));
                 }
                 Step::Done(_) => {
@@ -249,7 +337,7 @@ impl Pipeline {
             let committed = self.node.submit(transaction(reads, txn), context.deadline);
             match committed.await {
                 Ok(_) => {
-                    let answer = call.act(self, context.deadline, answer?).await?;
+                    let answer = self.act(call, context, true, answer?).await?;
                     return Ok(Some(answer));
                 }
                 Err(SubmitError::Conflict) => backoff.wait(context.deadline).await,

@@ -5,9 +5,11 @@
 //! **Invariant:** a wrong share is found out and reported without telling which it was, and
 //! nothing here survives a restart.
 
+mod attempts;
 mod init;
 mod join;
 mod keys;
+mod share_rate;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,7 +22,7 @@ use tenure_core::{
         shamir::{self, Share},
     },
     random::{self},
-    state::{Keyrings, SealConfig, SealConfigs, read_plain},
+    state::{Keyrings, SealConfig, SealConfigs, StoredRootKeys, read_plain},
 };
 use tenure_raft::{
     node::{JoinCredential, JoinError, Node},
@@ -33,8 +35,12 @@ use tokio::{
 use tonic::Code;
 
 pub use self::{
+    attempts::{
+        Attempts, GenerateRootStatus, Generated, ProofStatus, RekeyPlan, RekeyStatus, Rekeyed,
+    },
     init::InitKeys,
     keys::{Keys, Solver, Unsealed, split_challenge},
+    share_rate::ShareRate,
 };
 use crate::{
     api::grpc::join_error, config::RetryJoin, error::Error, pipeline::StateView,
@@ -309,29 +315,40 @@ impl Sealer {
     /// Opens the keyring of the own state; a new node waits until it has come.
     async fn open_with(&self, root: &RootKey) -> Result<(), Error> {
         let deadline = Instant::now() + REPLICATION_WAIT;
-        let (sealed, config) = loop {
-            let state = StateView(self.node.view()?);
-            let keyring = read_plain::<Keyrings>(&state, &())?;
-            let config = read_plain::<SealConfigs>(&state, &())?;
-            if let (Some(keyring), Some(config)) = (keyring, config) {
-                break (keyring, config);
+        loop {
+            if let Some((keys, revision)) = self.keys_of_state(root)?
+                && self.keys.open(keys, revision)
+            {
+                break;
             }
             if Instant::now() >= deadline {
                 let message = "the keyring has not been replicated to this node yet";
                 return Err(Error::new(Code::Unavailable, "NOT_REPLICATED", message));
             }
             sleep(Duration::from_millis(20)).await;
+        }
+        self.node.set_unsealed(true).await;
+        tracing::info!("this node is unsealed");
+        Ok(())
+    }
+
+    /// The keys that the root key opens in the own state, and its revision. `None` until they
+    /// have come.
+    fn keys_of_state(&self, root: &RootKey) -> Result<Option<(Unsealed, u64)>, Error> {
+        let state = StateView(self.node.view()?);
+        let sealed = read_plain::<Keyrings>(&state, &())?;
+        let config = read_plain::<SealConfigs>(&state, &())?;
+        let (Some(sealed), Some(config)) = (sealed, config) else {
+            return Ok(None);
         };
+        let stored = read_plain::<StoredRootKeys>(&state, &())?;
         let keyring = Keyring::open(root, &sealed).map_err(|error| match error {
             KeyringError::WrongKey => wrong_shares(),
             other => Error::new(Code::FailedPrecondition, "KEYRING", other.to_string()),
         })?;
-        let keys = Unsealed::new(root, &keyring, config.shares, config.threshold)
+        let keys = Unsealed::new(root, &keyring, config, stored)
             .map_err(|error| Error::internal(error.to_string()))?;
-        self.keys.open(keys);
-        self.node.set_unsealed(true).await;
-        tracing::info!("this node is unsealed");
-        Ok(())
+        Ok(Some((keys, state.0.revision())))
     }
 }
 

@@ -77,7 +77,8 @@ pub struct ServerCluster {
     pub authority: Authority,
     dir: PathBuf,
     logs: PathBuf,
-    keys: Option<Keys>,
+    /// What init showed, or what a test put in its place.
+    pub keys: Option<Keys>,
 }
 
 impl ServerCluster {

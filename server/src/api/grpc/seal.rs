@@ -56,12 +56,17 @@ impl v1::seal_service_server::SealService for Services {
         &self,
         request: Request<v1::UnsealRequest>,
     ) -> Result<Response<v1::UnsealResponse>, Status> {
+        let remote = request.remote_addr();
         let call = request.into_inner();
         let share = Secret::new(call.share);
         if share.expose().len() > SHARE_BYTES_MAX {
             return Err(Error::invalid_argument("share: too long to be one").into());
         }
-        // Nobody has to show a token here: few wait at a time.
+        // Nobody has to show a token here: shares are rationed, and few wait at a time.
+        if !call.reset {
+            let remote = remote.map_or_else(String::new, |address| address.to_string());
+            self.pipeline.share_rate.spend(&remote)?;
+        }
         let turn = self.sealer.turn().ok_or_else(|| {
             Error::new(
                 Code::ResourceExhausted,

@@ -6,6 +6,7 @@ mod cluster;
 mod envelope;
 mod error;
 mod json;
+mod keys;
 mod leases;
 mod mounts;
 mod policies;
@@ -37,7 +38,7 @@ use crate::{
     error::Error,
     limits::{HTTP_LIST_ROWS_MAX, HTTP_PAGES_MAX},
     listen::RequestId,
-    pipeline::{Call, Context},
+    pipeline::{Call, Context, Opening},
 };
 
 /// How a call is spoken over HTTP. A call without routes is not offered there.
@@ -89,6 +90,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether a call of this kind needs no token on this listener.
+    fn opens(&self, opening: Option<Opening>) -> bool {
+        Context::of(&self.request(())).is_ok_and(|context| context.opens(opening))
+    }
+
     /// The call as the pipeline takes it.
     fn request<C>(&self, call: C) -> tonic::Request<C> {
         tonic::Request::from_parts(self.metadata.clone(), self.extensions.clone(), call)
@@ -126,6 +132,10 @@ async fn serve<C: HttpCall>(
 ) -> Result<Reply, Status> {
     let call = match C::from_http(&mut input) {
         Ok(call) => call,
+        // Whoever may make the call without a token may learn what is wrong with it.
+        Err(error) if caller.opens(C::OPENING) && !services.pipeline.keys.is_sealed() => {
+            return Err(error.into());
+        }
         Err(error) => return refuse(&services, &caller, Refused::with(&error)).await,
     };
     let mut next = call.clone();

@@ -14,6 +14,7 @@ use super::{
     body::{Input, Pairs, not_offered},
     cluster::url,
     envelope::Reply,
+    keys::{no_pgp, share},
     route::{Operation, Route, read, write},
 };
 use crate::{api::grpc::Services, error::Error};
@@ -44,8 +45,8 @@ pub const OPEN: [(Route, Open); 7] = [
     (write("/v1/sys/init"), |services, _, input| {
         Box::pin(init(services, input))
     }),
-    (write("/v1/sys/unseal"), |services, _, input| {
-        Box::pin(unseal(services, input))
+    (write("/v1/sys/unseal"), |services, caller, input| {
+        Box::pin(unseal(services, caller, input))
     }),
 ];
 
@@ -188,15 +189,8 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
         secret_shares: fields.count("secret_shares")?.unwrap_or(0),
         secret_threshold: fields.count("secret_threshold")?.unwrap_or(0),
     };
-    let keys = fields.texts("pgp_keys")?.len();
-    if keys > 0 && u32::try_from(keys) != Ok(call.secret_shares) {
-        let message = "pgp_keys: there must be one for each share";
-        return Err(Error::invalid_argument(message));
-    }
-    // Nobody must get bare shares who asked for encrypted ones.
-    if keys > 0 || !fields.text("root_token_pgp_key")?.is_empty() {
-        return Err(not_offered("shares encrypted with PGP"));
-    }
+    no_pgp(fields, "pgp_keys", Some(call.secret_shares))?;
+    no_pgp(fields, "root_token_pgp_key", None)?;
     for field in ["stored_shares", "recovery_shares", "recovery_threshold"] {
         if fields.count(field)?.is_some_and(|count| count > 0) {
             return Err(not_offered("stored shares and recovery shares"));
@@ -227,26 +221,22 @@ fn unseal_request(input: &mut Input) -> Result<v1::UnsealRequest, Error> {
     if fields.flag("migrate")?.unwrap_or(false) {
         return Err(not_offered("seal migrations"));
     }
-    let key = fields.text("key")?;
-    if reset {
-        return Ok(v1::UnsealRequest {
-            share: Vec::new(),
-            reset,
-        });
-    }
-    if key.is_empty() {
-        return Err(Error::invalid_argument("key: missing"));
-    }
-    let share = hex::decode(&key)
-        .ok()
-        .or_else(|| STANDARD.decode(&key).ok());
-    let share = share.ok_or_else(|| Error::invalid_argument("key: neither hex nor base64"))?;
+    let share = if reset {
+        fields.text("key")?;
+        Vec::new()
+    } else {
+        share(fields)?
+    };
     Ok(v1::UnsealRequest { share, reset })
 }
 
-async fn unseal(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
+async fn unseal(
+    services: Arc<Services>,
+    caller: Caller,
+    mut input: Input,
+) -> Result<Reply, Status> {
     let call = unseal_request(&mut input)?;
-    let answer = services.unseal(Request::new(call)).await?.into_inner();
+    let answer = services.unseal(caller.request(call)).await?.into_inner();
     Ok(seal_status_of(&answer.status.unwrap_or_default()))
 }
 
