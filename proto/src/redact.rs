@@ -69,7 +69,7 @@ redacted_debug! {
 redacted_debug! {
     internal;
     ForwardRequest: (body, token) (
-        format, method, remote_address, timeout_ms, trace_id, open_rekey, open_generate_root
+        format, method, remote_address, timeout_ms, trace_id, whole, open_rekey, open_generate_root
     );
     ForwardResponse: (body) ();
     JoinRequest: (proof) (

@@ -59,6 +59,7 @@ pub async fn send(
         remote_address: context.remote.clone(),
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         trace_id: context.trace_id.clone(),
+        whole: context.manner.whole,
         open_rekey: context.open_calls.rekey,
         open_generate_root: context.open_calls.generate_root,
     });
@@ -132,6 +133,7 @@ impl ForwardService for Receiver {
             request.remote_address,
             request.trace_id,
             deadline,
+            request.whole,
             OpenCalls {
                 rekey: request.open_rekey,
                 generate_root: request.open_generate_root,

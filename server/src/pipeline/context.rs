@@ -25,6 +25,17 @@ pub struct Context {
     pub forwarded: bool,
     /// Calls that the listener takes from callers without a token, too.
     pub open_calls: OpenCalls,
+    /// How it is to be served.
+    pub manner: Manner,
+}
+
+/// How a call is to be served, beside what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// All pages of a list as one answer: one use of the token, and one state.
+    pub whole: bool,
+    /// By this node or not at all: a standby that would have to pass it on refuses.
+    pub stays: bool,
 }
 
 impl Context {
@@ -32,7 +43,7 @@ impl Context {
     ///
     /// # Errors
     /// A token that can't be one.
-    pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
+    pub fn of<T>(request: &Request<T>, manner: Manner) -> Result<Self, Error> {
         let extensions = request.extensions();
         let remote = request
             .remote_addr()
@@ -49,6 +60,7 @@ impl Context {
             remote,
             trace_id,
             forwarded: false,
+            manner,
             open_calls: extensions.get().copied().unwrap_or_default(),
         })
     }
@@ -62,6 +74,7 @@ impl Context {
         remote: String,
         trace_id: String,
         deadline: Instant,
+        whole: bool,
         open_calls: OpenCalls,
     ) -> Result<Self, Error> {
         let token = match token {
@@ -76,6 +89,10 @@ impl Context {
             remote,
             trace_id,
             forwarded: true,
+            manner: Manner {
+                whole,
+                stays: false,
+            },
             open_calls,
         })
     }
