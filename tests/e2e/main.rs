@@ -31,6 +31,7 @@ mod sealed;
 mod secrecy;
 mod secrets;
 mod snapshot;
+mod sweep;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
