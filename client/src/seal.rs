@@ -27,7 +27,10 @@ pub struct InitKeys {
 impl fmt::Debug for InitKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shares, recovery) = (self.shares.len(), self.recovery_shares.len());
-        write!(f, "InitKeys({shares} shares, {recovery} recovery shares, [redacted])")
+        write!(
+            f,
+            "InitKeys({shares} shares, {recovery} recovery shares, [redacted])"
+        )
     }
 }
 

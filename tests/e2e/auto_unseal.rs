@@ -44,7 +44,9 @@ fn init_request(recovery_shares: u32, recovery_threshold: u32) -> InitRequest {
 async fn found(cluster: &mut ServerCluster) -> Outcome<Keys> {
     let client = cluster.node(0)?.client();
     let before = client.seal_status().await.map_err(text)?;
-    ensure(before.recovery_seal && before.sealed, || format!("{before:?}"))?;
+    ensure(before.recovery_seal && before.sealed, || {
+        format!("{before:?}")
+    })?;
     let with_shares = InitRequest {
         secret_shares: 5,
         secret_threshold: 3,
@@ -55,11 +57,16 @@ async fn found(cluster: &mut ServerCluster) -> Outcome<Keys> {
         ensure(code == Some(Code::InvalidArgument), || format!("{code:?}"))?;
     }
     let made = client.init_with(init_request(3, 2)).await.map_err(text)?;
-    ensure(made.shares.is_empty() && made.recovery_shares.len() == 3, || {
-        "not three recovery shares alone".into()
-    })?;
+    ensure(
+        made.shares.is_empty() && made.recovery_shares.len() == 3,
+        || "not three recovery shares alone".into(),
+    )?;
     let keys = Keys {
-        shares: made.recovery_shares.iter().map(|share| share.to_vec()).collect(),
+        shares: made
+            .recovery_shares
+            .iter()
+            .map(|share| share.to_vec())
+            .collect(),
         threshold: 2,
         root: made.root_token,
     };
@@ -76,40 +83,47 @@ async fn found(cluster: &mut ServerCluster) -> Outcome<Keys> {
 /// are made anew.
 #[test]
 fn a_cluster_with_a_key_file_opens_itself() {
-    run("auto_unseal::a_cluster_with_a_key_file_opens_itself", async |scenario| {
-        let options = with_key_file(scenario.dir(), 3)?;
-        let mut cluster = ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
-        let keys = found(&mut cluster).await?;
-        let (token, _) = make(&cluster.client()?, root_child("kept")).await?;
-        let status = cluster.node(1)?.status().await.map_err(text)?;
-        ensure(
-            status.r#type == "static" && (status.shares, status.threshold) == (3, 2),
-            || format!("{status:?}"),
-        )?;
-        scenario.say("three nodes have opened themselves");
+    run(
+        "auto_unseal::a_cluster_with_a_key_file_opens_itself",
+        async |scenario| {
+            let options = with_key_file(scenario.dir(), 3)?;
+            let mut cluster =
+                ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
+            let keys = found(&mut cluster).await?;
+            let (token, _) = make(&cluster.client()?, root_child("kept")).await?;
+            let status = cluster.node(1)?.status().await.map_err(text)?;
+            ensure(
+                status.r#type == "static" && (status.shares, status.threshold) == (3, 2),
+                || format!("{status:?}"),
+            )?;
+            scenario.say("three nodes have opened themselves");
 
-        for node in &mut cluster.nodes {
-            node.kill();
-        }
-        for index in ALL {
-            cluster.restart(index).await?;
-        }
-        for node in &cluster.nodes {
-            node.accepts(&token).await?;
-        }
-        cluster.wait_complete().await?;
-        scenario.say("they came back");
+            for node in &mut cluster.nodes {
+                node.kill();
+            }
+            for index in ALL {
+                cluster.restart(index).await?;
+            }
+            for node in &cluster.nodes {
+                node.accepts(&token).await?;
+            }
+            cluster.wait_complete().await?;
+            scenario.say("they came back");
 
-        let active = cluster.wait_active().await?;
-        cluster.root_at(active)?.seal().await.map_err(text)?;
-        // A share is no key here, and does nothing.
-        let given = cluster.node(active)?.client().unseal(&keys.shares[0]).await;
-        given.map_err(text)?;
-        cluster.node(active)?.wait_health("tenure.ready", Health::Serving).await?;
-        cluster.node(active)?.accepts(&token).await?;
+            let active = cluster.wait_active().await?;
+            cluster.root_at(active)?.seal().await.map_err(text)?;
+            // A share is no key here, and does nothing.
+            let given = cluster.node(active)?.client().unseal(&keys.shares[0]).await;
+            given.map_err(text)?;
+            cluster
+                .node(active)?
+                .wait_health("tenure.ready", Health::Serving)
+                .await?;
+            cluster.node(active)?.accepts(&token).await?;
 
-        recovery_shares(&cluster, &keys).await
-    });
+            recovery_shares(&cluster, &keys).await
+        },
+    );
 }
 
 fn root_child(name: &str) -> tenure_client::proto::CreateTokenRequest {
@@ -130,7 +144,9 @@ async fn recovery_shares(cluster: &ServerCluster, keys: &Keys) -> Outcome<()> {
     };
     let root = client.start_rekey(plan(RekeyTarget::Root)).await;
     let code = root.err().map(|error| error.code());
-    ensure(code == Some(Code::FailedPrecondition), || format!("{code:?}"))?;
+    ensure(code == Some(Code::FailedPrecondition), || {
+        format!("{code:?}")
+    })?;
     let target = RekeyTarget::Recovery;
     let begun = client.start_rekey(plan(target)).await.map_err(text)?;
     let mut new = Vec::new();
@@ -162,48 +178,57 @@ async fn recovery_shares(cluster: &ServerCluster, keys: &Keys) -> Outcome<()> {
 /// refused, or keeps trying, and says why.
 #[test]
 fn the_key_of_the_provider_changes() {
-    run("auto_unseal::the_key_of_the_provider_changes", async |scenario| {
-        let options = with_key_file(scenario.dir(), 1)?;
-        let mut cluster = ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
-        found(&mut cluster).await?;
-        let (token, _) = make(&cluster.client()?, root_child("kept")).await?;
-        let (old, new) = (scenario.dir().join("unseal.key"), scenario.dir().join("new.key"));
-        std::fs::write(&new, hex::encode([9; 32])).map_err(text)?;
-        let current = format!(
-            "  current_key_id = \"second\"\n  current_key = \"file://{}\"\n",
-            new.display()
-        );
-        let both = format!(
-            "seal \"static\" {{\n{current}  previous_key_id = \"first\"\n  previous_key = \"file://{}\"\n}}\n",
-            old.display()
-        );
-        let restart = async |cluster: &mut ServerCluster, top: &str| {
-            cluster.node_mut(0)?.kill();
-            cluster.options.top = top.to_owned();
-            cluster.restart(0).await
-        };
-        restart(&mut cluster, &both).await?;
-        cluster.node(0)?.accepts(&token).await?;
-        until("the root key is sealed by the new key", SOON, async || {
-            let log = log_of(&mut cluster)?;
-            ensure(log.contains("sealed anew by its provider"), || "not yet".into())
-        })
-        .await?;
-        restart(&mut cluster, &format!("seal \"static\" {{\n{current}}}\n")).await?;
-        cluster.node(0)?.accepts(&token).await?;
-        scenario.say("the new key alone opens it");
+    run(
+        "auto_unseal::the_key_of_the_provider_changes",
+        async |scenario| {
+            let options = with_key_file(scenario.dir(), 1)?;
+            let mut cluster =
+                ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
+            found(&mut cluster).await?;
+            let (token, _) = make(&cluster.client()?, root_child("kept")).await?;
+            let (old, new) = (
+                scenario.dir().join("unseal.key"),
+                scenario.dir().join("new.key"),
+            );
+            std::fs::write(&new, hex::encode([9; 32])).map_err(text)?;
+            let current = format!(
+                "  current_key_id = \"second\"\n  current_key = \"file://{}\"\n",
+                new.display()
+            );
+            let both = format!(
+                "seal \"static\" {{\n{current}  previous_key_id = \"first\"\n  previous_key = \"file://{}\"\n}}\n",
+                old.display()
+            );
+            let restart = async |cluster: &mut ServerCluster, top: &str| {
+                cluster.node_mut(0)?.kill();
+                cluster.options.top = top.to_owned();
+                cluster.restart(0).await
+            };
+            restart(&mut cluster, &both).await?;
+            cluster.node(0)?.accepts(&token).await?;
+            until("the root key is sealed by the new key", SOON, async || {
+                let log = log_of(&mut cluster)?;
+                ensure(log.contains("sealed anew by its provider"), || {
+                    "not yet".into()
+                })
+            })
+            .await?;
+            restart(&mut cluster, &format!("seal \"static\" {{\n{current}}}\n")).await?;
+            cluster.node(0)?.accepts(&token).await?;
+            scenario.say("the new key alone opens it");
 
-        // The stanza is gone: the node says so and ends.
-        cluster.node_mut(0)?.kill();
-        cluster.options.top = String::new();
-        cluster.launch(0)?;
-        let ended = cluster.node_mut(0)?.process()?.wait_exit(SOON)?;
-        ensure(!ended.success(), || "it went on without its stanza".into())?;
-        let log = log_of(&mut cluster)?;
-        ensure(log.contains("has no seal stanza"), || {
-            format!("it didn't say what is missing: {log}")
-        })
-    });
+            // The stanza is gone: the node says so and ends.
+            cluster.node_mut(0)?.kill();
+            cluster.options.top = String::new();
+            cluster.launch(0)?;
+            let ended = cluster.node_mut(0)?.process()?.wait_exit(SOON)?;
+            ensure(!ended.success(), || "it went on without its stanza".into())?;
+            let log = log_of(&mut cluster)?;
+            ensure(log.contains("has no seal stanza"), || {
+                format!("it didn't say what is missing: {log}")
+            })
+        },
+    );
 }
 
 fn log_of(cluster: &mut ServerCluster) -> Outcome<String> {
@@ -283,9 +308,15 @@ async fn answer(mut stream: TcpStream, renewals: &AtomicU64) -> Outcome<()> {
     };
     let (status, body) = match reply.filter(|_| has_token) {
         Some(body) => ("200 OK", body.to_string()),
-        None => ("403 Forbidden", json!({"errors": ["permission denied"]}).to_string()),
+        None => (
+            "403 Forbidden",
+            json!({"errors": ["permission denied"]}).to_string(),
+        ),
     };
-    let reply = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let reply = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(reply.as_bytes()).await.map_err(text)
 }
 
@@ -293,68 +324,82 @@ async fn answer(mut stream: TcpStream, renewals: &AtomicU64) -> Outcome<()> {
 /// and seal status meanwhile, and open themselves once it is back. Nothing of it is in the logs.
 #[test]
 fn a_transit_engine_that_is_away_at_the_start() {
-    run("auto_unseal::a_transit_engine_that_is_away_at_the_start", async |scenario| {
-        let transit = FakeTransit::start().await?;
-        let token = scenario.dir().join("transit.token");
-        std::fs::write(&token, format!("{TRANSIT_TOKEN}\n")).map_err(text)?;
-        let mut options = ServerOptions::new(3)?;
-        options.top = format!(
-            "seal \"transit\" {{\n  address = \"http://{}\"\n  token = \"file://{}\"\n  key_name = \
+    run(
+        "auto_unseal::a_transit_engine_that_is_away_at_the_start",
+        async |scenario| {
+            let transit = FakeTransit::start().await?;
+            let token = scenario.dir().join("transit.token");
+            std::fs::write(&token, format!("{TRANSIT_TOKEN}\n")).map_err(text)?;
+            let mut options = ServerOptions::new(3)?;
+            options.top = format!(
+                "seal \"transit\" {{\n  address = \"http://{}\"\n  token = \"file://{}\"\n  key_name = \
              \"tenure\"\n  mount_path = \"keys/transit/\"\n}}\n",
-            transit.address,
-            token.display()
-        );
-        let mut cluster = ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
-        let keys = found(&mut cluster).await?;
-        let (kept, _) = make(&cluster.client()?, root_child("kept")).await?;
-        until("the token is renewed", SOON, async || {
-            ensure(transit.renewals.load(Ordering::Relaxed) > 0, || "not yet".into())
-        })
-        .await?;
-        transit.away.store(true, Ordering::Relaxed);
-        for node in &mut cluster.nodes {
-            node.kill();
-        }
-        for index in ALL {
-            cluster.restart(index).await?;
-        }
-        let mut http = Http::to(&cluster, 0, "").await?;
-        http.ask("GET", "sys/health", "").await?.must_be(503)?;
-        let status = http.ask("GET", "sys/seal-status", "").await?.must_be(200)?.json();
-        ensure(
-            status["type"] == "transit"
-                && status["recovery_seal"] == true
-                && status["recovery_seal_type"] == "shamir"
-                && status["sealed"] == true,
-            || status.to_string(),
-        )?;
-        // The shares are for the quorum, not for the seal.
-        let given = cluster.node(0)?.client().unseal(&keys.shares[0]).await;
-        ensure(given.map_err(text)?.sealed, || "a recovery share opened it".into())?;
-        transit.away.store(false, Ordering::Relaxed);
-        for node in &cluster.nodes {
-            until("the nodes open themselves", AGAIN, async || {
-                let status = node.status().await.map_err(text)?;
-                ensure(!status.sealed, || "sealed".into())
+                transit.address,
+                token.display()
+            );
+            let mut cluster =
+                ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
+            let keys = found(&mut cluster).await?;
+            let (kept, _) = make(&cluster.client()?, root_child("kept")).await?;
+            until("the token is renewed", SOON, async || {
+                ensure(transit.renewals.load(Ordering::Relaxed) > 0, || {
+                    "not yet".into()
+                })
             })
             .await?;
-            node.accepts(&kept).await?;
-        }
-        scenario.say("it came back, and so did they");
-        // A new node is opened by the provider, too.
-        let fourth = cluster.add_node().await?;
-        cluster.node(fourth)?.accepts(&kept).await?;
-        let secrets = [
-            TRANSIT_TOKEN.to_owned(),
-            hex::encode(&keys.shares[0]),
-            STANDARD.encode(&keys.shares[0]),
-        ];
-        for node in &mut cluster.nodes {
-            let log = std::fs::read_to_string(node.process()?.stderr()).map_err(text)?;
-            for secret in &secrets {
-                ensure(!log.contains(secret), || format!("{} logs a secret", node.name))?;
+            transit.away.store(true, Ordering::Relaxed);
+            for node in &mut cluster.nodes {
+                node.kill();
             }
-        }
-        Ok(())
-    });
+            for index in ALL {
+                cluster.restart(index).await?;
+            }
+            let mut http = Http::to(&cluster, 0, "").await?;
+            http.ask("GET", "sys/health", "").await?.must_be(503)?;
+            let status = http
+                .ask("GET", "sys/seal-status", "")
+                .await?
+                .must_be(200)?
+                .json();
+            ensure(
+                status["type"] == "transit"
+                    && status["recovery_seal"] == true
+                    && status["recovery_seal_type"] == "shamir"
+                    && status["sealed"] == true,
+                || status.to_string(),
+            )?;
+            // The shares are for the quorum, not for the seal.
+            let given = cluster.node(0)?.client().unseal(&keys.shares[0]).await;
+            ensure(given.map_err(text)?.sealed, || {
+                "a recovery share opened it".into()
+            })?;
+            transit.away.store(false, Ordering::Relaxed);
+            for node in &cluster.nodes {
+                until("the nodes open themselves", AGAIN, async || {
+                    let status = node.status().await.map_err(text)?;
+                    ensure(!status.sealed, || "sealed".into())
+                })
+                .await?;
+                node.accepts(&kept).await?;
+            }
+            scenario.say("it came back, and so did they");
+            // A new node is opened by the provider, too.
+            let fourth = cluster.add_node().await?;
+            cluster.node(fourth)?.accepts(&kept).await?;
+            let secrets = [
+                TRANSIT_TOKEN.to_owned(),
+                hex::encode(&keys.shares[0]),
+                STANDARD.encode(&keys.shares[0]),
+            ];
+            for node in &mut cluster.nodes {
+                let log = std::fs::read_to_string(node.process()?.stderr()).map_err(text)?;
+                for secret in &secrets {
+                    ensure(!log.contains(secret), || {
+                        format!("{} logs a secret", node.name)
+                    })?;
+                }
+            }
+            Ok(())
+        },
+    );
 }

@@ -8,10 +8,10 @@ use tenure_core::types::Secret;
 use zeroize::Zeroizing;
 
 use super::error::ConfigError;
+use super::foreign;
 use super::section::{Section, as_bool, as_string};
 use super::source::Value;
 use super::units::ApiUrl;
-use super::foreign;
 use crate::limits::FILE_BYTES_MAX;
 
 /// Bytes of the key of `seal "static"`.
@@ -154,7 +154,10 @@ pub(super) fn read(
     match kind {
         "static" => read_static(section, warnings).map(SealStanza::Static),
         "transit" => read_transit(section, warnings).map(SealStanza::Transit),
-        _ => Err(section.error("type", "only seal \"static\" and seal \"transit\" are supported")),
+        _ => Err(section.error(
+            "type",
+            "only seal \"static\" and seal \"transit\" are supported",
+        )),
     }
 }
 

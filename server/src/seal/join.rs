@@ -91,8 +91,10 @@ impl Sealer {
                 return self.join_with(&addresses, &opened.root).await;
             }
             (ProofOf::Shares(..), Some(_)) => {
-                return Err(other_seal("that cluster is opened by key shares: this node's seal stanza \
-                     has to go"));
+                return Err(other_seal(
+                    "that cluster is opened by key shares: this node's seal stanza \
+                     has to go",
+                ));
             }
             (ProofOf::Provider(stored), None) => {
                 let message = format!(

@@ -36,6 +36,7 @@ use tokio::{
 };
 use tonic::Code;
 
+use self::provider::Provider;
 pub use self::{
     attempts::{
         Attempts, GenerateRootStatus, Generated, ProofStatus, RekeyPlan, RekeyStatus, Rekeyed,
@@ -45,7 +46,6 @@ pub use self::{
     provider::provider_of,
     share_rate::ShareRate,
 };
-use self::provider::Provider;
 use crate::{
     api::grpc::join_error, config::RetryJoin, error::Error, pipeline::StateView,
     random::SystemRandom,

@@ -39,10 +39,7 @@ pub fn provider_failed(error: ProviderError) -> Error {
 ///
 /// # Errors
 /// Another kind of provider sealed it, or this one doesn't open it.
-pub async fn open_stored(
-    provider: &dyn Provider,
-    stored: &StoredRootKey,
-) -> Result<Opened, Error> {
+pub async fn open_stored(provider: &dyn Provider, stored: &StoredRootKey) -> Result<Opened, Error> {
     if stored.provider == provider.kind() {
         return provider.open(stored).await.map_err(provider_failed);
     }
@@ -190,7 +187,10 @@ impl Sealer {
         };
         let deadline = Instant::now() + COMMIT_WAIT;
         self.node.submit(transaction(reads, txn), deadline).await?;
-        tracing::info!(key_id = anew.key_id, "the root key was sealed anew by its provider");
+        tracing::info!(
+            key_id = anew.key_id,
+            "the root key was sealed anew by its provider"
+        );
         Ok(())
     }
 }
@@ -216,7 +216,10 @@ mod tests {
         for round in 0..20 {
             let whole = (SEAL_RETRY_MS_MIN << round.min(16)).min(SEAL_RETRY_MS_MAX);
             let wait = waits.next().as_millis() as u64;
-            assert!((whole / 2..=whole).contains(&wait), "{round}: {wait} of {whole}");
+            assert!(
+                (whole / 2..=whole).contains(&wait),
+                "{round}: {wait} of {whole}"
+            );
         }
     }
 }

@@ -112,7 +112,8 @@ fn report(keys: &InitKeys, threshold: u32) -> Result<Report<InitBody>, Failure> 
     let count = |keys: &[_]| u32::try_from(keys.len()).unwrap_or(u32::MAX);
     let threshold_of = |shares| if shares == 0 { 0 } else { threshold };
     let (unseal, recovery) = (count(&keys.shares), count(&keys.recovery_shares));
-    let base64 = |keys: &[Zeroizing<Vec<u8>>]| keys.iter().map(|key| STANDARD.encode(key)).collect();
+    let base64 =
+        |keys: &[Zeroizing<Vec<u8>>]| keys.iter().map(|key| STANDARD.encode(key)).collect();
     let hex = |keys: &[Zeroizing<Vec<u8>>]| keys.iter().map(hex::encode).collect();
     let body = InitBody {
         unseal_keys_b64: base64(&keys.shares),

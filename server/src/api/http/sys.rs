@@ -197,7 +197,10 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
     no_pgp(fields, "pgp_keys", Some(call.secret_shares))?;
     no_pgp(fields, "root_token_pgp_key", None)?;
     no_pgp(fields, "recovery_pgp_keys", Some(call.recovery_shares))?;
-    if fields.count("stored_shares")?.is_some_and(|count| count > 1) {
+    if fields
+        .count("stored_shares")?
+        .is_some_and(|count| count > 1)
+    {
         let message = "stored_shares: a provider keeps one key, which has no shares";
         return Err(Error::invalid_argument(message));
     }

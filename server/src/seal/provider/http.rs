@@ -45,7 +45,11 @@ pub enum HttpError {
 }
 
 /// Posts `body` to `/v1/<path>`, and gives the body of a good answer.
-pub async fn post(to: &TransitSeal, path: &str, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, HttpError> {
+pub async fn post(
+    to: &TransitSeal,
+    path: &str,
+    body: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, HttpError> {
     let whole = async {
         let at = to.address.host_port();
         let name = format!("{}:{}", at.host(), at.port());
