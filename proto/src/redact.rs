@@ -53,7 +53,7 @@ redacted_debug! {
     WriteResponse: (data) (warnings);
     PatchRequest: (data) (path, request_id);
     PatchResponse: (data) (warnings);
-    InitResponse: (shares, root_token) ();
+    InitResponse: (shares, root_token, recovery_shares) ();
     UnsealRequest: (share) (reset);
     UpdateRekeyRequest: (share) (target, nonce);
     UpdateRekeyResponse: (shares) (status, complete, in_doubt);
@@ -92,6 +92,7 @@ mod tests {
         let init = v1::InitResponse {
             shares: vec![vec![77; 33]],
             root_token: "hvs.canary".into(),
+            recovery_shares: vec![vec![77; 33]],
         };
         let create = v1::CreateTokenRequest {
             id: Some("canary".into()),

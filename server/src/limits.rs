@@ -142,6 +142,16 @@ pub const SHARE_ADDRESSES_MAX: usize = 4_096;
 /// An attempt to rekey or to make a root token that nobody advances ends after so long: key holders
 /// have to be called together, and what is abandoned must not stand in the way.
 pub const ATTEMPT_IDLE_MS_MAX: u64 = 3_600_000;
+/// Longest request to the server that keeps the root key, from the first byte to the last.
+pub const SEAL_REQUEST_MS_MAX: u64 = 10_000;
+/// Most bytes of its answer: a key and what is said around it.
+pub const SEAL_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// First wait before a provider that didn't open the node is asked again.
+pub const SEAL_RETRY_MS_MIN: u64 = 250;
+/// Longest wait before it is asked again.
+pub const SEAL_RETRY_MS_MAX: u64 = 15_000;
+/// A node that an operator sealed opens itself again after so long, as the peers' do.
+pub const SEAL_REOPEN_AFTER_MS: u64 = 3_000;
 /// Longest wait for a commit that puts new shares in force, whatever the caller's own deadline: its
 /// answer is shown once.
 pub const REKEY_COMMIT_MS_MAX: u64 = 30_000;

@@ -46,7 +46,7 @@ use crate::{
     },
     pipeline::{Observer, Pipeline, Revoked},
     process,
-    seal::{Keys, Sealer},
+    seal::{Keys, Sealer, provider_of},
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
     },
@@ -66,6 +66,9 @@ pub enum RunError {
     /// `default_lease_ttl` or `max_lease_ttl`.
     #[error("default_lease_ttl, max_lease_ttl: {0}")]
     Ttl(String),
+    /// The `seal` stanza isn't that of the cluster.
+    #[error("seal: {0}")]
+    Seal(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StartError),
@@ -238,7 +241,9 @@ async fn run_logged(
         Arc::clone(&keys),
         cluster_name,
         config.storage.retry_join.clone(),
+        config.seal.as_ref().map(provider_of),
     ));
+    sealer.check_stanza().map_err(RunError::Seal)?;
     let services = Services {
         pipeline: Arc::clone(&pipeline),
         sealer: Arc::clone(&sealer),
@@ -277,6 +282,11 @@ async fn run_logged(
             }
         };
         stopped.run_until_cancelled(follow).await;
+    });
+    let opener = Arc::clone(&sealer);
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        stopped.run_until_cancelled(opener.open_itself()).await;
     });
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();

@@ -479,6 +479,7 @@ impl v1::seal_service_server::SealService for Fake {
         Ok(Response::new(v1::InitResponse {
             shares: vec![SHARE.to_vec(); request.secret_shares as usize],
             root_token: ROOT.into(),
+            recovery_shares: Vec::new(),
         }))
     }
 

@@ -5,9 +5,14 @@ use std::{sync::PoisonError, time::Duration};
 
 use tenure_raft::node::{JoinCredential, JoinError};
 use tokio::time::sleep;
+use tonic::Code;
 use zeroize::Zeroizing;
 
-use super::{Candidate, Sealer, keys::split_challenge};
+use super::{
+    Candidate, Sealer,
+    keys::{Challenge, ProofOf},
+    open_itself::open_stored,
+};
 use crate::{api::grpc::join_error, error::Error};
 
 /// How soon the addresses are tried again.
@@ -66,7 +71,8 @@ impl Sealer {
     }
 
     /// Asks a cluster for its challenge, to learn how many shares are to be collected; the
-    /// shares that come then prove the quorum.
+    /// shares that come then prove the quorum. Where a provider opens nodes, the key that it
+    /// gives proves it at once.
     ///
     /// # Errors
     /// The node belongs to a cluster already, or none of the addresses answers.
@@ -76,8 +82,28 @@ impl Sealer {
         }
         let challenge = self.node.fetch_challenge(&addresses).await;
         let challenge = challenge.map_err(|error| join_error(&error))?;
-        let (shares, threshold, _) = split_challenge(&challenge)
+        let challenge = Challenge::parse(&challenge)
             .ok_or_else(|| Error::internal("the cluster's challenge is malformed"))?;
+        let (shares, threshold) = match (challenge.proof, &self.provider) {
+            (ProofOf::Shares(shares, threshold), None) => (shares, threshold),
+            (ProofOf::Provider(stored), Some(provider)) => {
+                let opened = open_stored(provider.as_ref(), &stored).await?;
+                return self.join_with(&addresses, &opened.root).await;
+            }
+            (ProofOf::Shares(..), Some(_)) => {
+                return Err(other_seal(
+                    "that cluster is opened by key shares: this node's seal stanza \
+                     has to go",
+                ));
+            }
+            (ProofOf::Provider(stored), None) => {
+                let message = format!(
+                    "that cluster is opened by seal {:?}: this node needs the same stanza",
+                    stored.provider
+                );
+                return Err(other_seal(message));
+            }
+        };
         let candidate = Candidate {
             addresses,
             shares,
@@ -89,6 +115,10 @@ impl Sealer {
             .unwrap_or_else(PoisonError::into_inner) = Some(candidate);
         Ok(())
     }
+}
+
+fn other_seal(message: impl Into<String>) -> Error {
+    Error::new(Code::FailedPrecondition, "OTHER_SEAL", message)
 }
 
 async fn read_token(path: &std::path::Path) -> std::io::Result<Zeroizing<String>> {

@@ -241,12 +241,52 @@ fn answer_of(bytes: &[u8]) -> Option<Answer> {
     bytes.try_into().ok().map(Secret::new)
 }
 
-/// A challenge begins with the number of shares and the threshold, so that a new node knows
-/// how many shares to collect.
-pub fn split_challenge(challenge: &[u8]) -> Option<(u8, u8, &[u8])> {
-    match challenge {
-        [shares, threshold, rest @ ..] => Some((*shares, *threshold, rest)),
-        _ => None,
+/// What a cluster asks of a node that wants to join, taken apart.
+pub struct Challenge<'a> {
+    /// What proves the quorum.
+    pub proof: ProofOf,
+    /// What has to be opened with the root key.
+    sealed: &'a [u8],
+}
+
+/// How a node comes by the root key that it must prove to have.
+pub enum ProofOf {
+    /// By so many shares, of which so many are needed.
+    Shares(u8, u8),
+    /// By the provider that sealed this.
+    Provider(StoredRootKey),
+}
+
+impl<'a> Challenge<'a> {
+    /// A challenge begins with the number of shares and the threshold, so that a new node knows
+    /// how many to collect; with zeros and the stored root key where a provider opens nodes.
+    /// `None`: it is malformed.
+    pub fn parse(challenge: &'a [u8]) -> Option<Self> {
+        match challenge {
+            [0, 0, rest @ ..] => {
+                let (length, rest) = rest.split_first_chunk::<2>()?;
+                let length = usize::from(u16::from_be_bytes(*length));
+                let (stored, sealed) = rest.split_at_checked(length)?;
+                let proof = ProofOf::Provider(StoredRootKey::from_bytes(stored)?);
+                Some(Self { proof, sealed })
+            }
+            [shares, threshold, sealed @ ..] => Some(Self {
+                proof: ProofOf::Shares(*shares, *threshold),
+                sealed,
+            }),
+            _ => None,
+        }
+    }
+
+    fn start(keys: &Unsealed) -> Option<Vec<u8>> {
+        let Some(stored) = &keys.stored else {
+            return Some(vec![keys.config.shares, keys.config.threshold]);
+        };
+        let stored = stored.to_bytes();
+        let mut bytes = vec![0, 0];
+        bytes.extend_from_slice(&u16::try_from(stored.len()).ok()?.to_be_bytes());
+        bytes.extend_from_slice(&stored);
+        Some(bytes)
     }
 }
 
@@ -258,17 +298,19 @@ impl JoinGate for Keys {
             .join
             .challenge(public_key, expires, &mut SystemRandom)
             .ok()?;
-        let mut bytes = vec![keys.config.shares, keys.config.threshold];
+        let mut bytes = Challenge::start(&keys)?;
         bytes.extend_from_slice(&challenge);
         Some(bytes.into())
     }
 
     fn verify(&self, public_key: &[u8], challenge: &[u8], answer: &[u8], now_ms: u64) -> bool {
-        let (Some(keys), Some((_, _, challenge))) = (self.get(), split_challenge(challenge)) else {
+        let (Some(keys), Some(challenge)) = (self.get(), Challenge::parse(challenge)) else {
             return false;
         };
         let now = UnixMillis::new(now_ms);
-        keys.join.verify(public_key, challenge, answer, now).is_ok()
+        keys.join
+            .verify(public_key, challenge.sealed, answer, now)
+            .is_ok()
     }
 
     fn prove(&self, answer: &[u8], cluster_id: &[u8; 16], membership: &[u8]) -> Option<Bytes> {
@@ -292,8 +334,8 @@ impl Solver {
 
 impl ChallengeSolver for Solver {
     fn solve(&self, public_key: &[u8], challenge: &[u8]) -> Option<Bytes> {
-        let (_, _, challenge) = split_challenge(challenge)?;
-        let answer = self.0.answer(public_key, challenge).ok()?;
+        let challenge = Challenge::parse(challenge)?;
+        let answer = self.0.answer(public_key, challenge.sealed).ok()?;
         Some(Bytes::copy_from_slice(answer.expose()))
     }
 

@@ -9,6 +9,8 @@ mod attempts;
 mod init;
 mod join;
 mod keys;
+mod open_itself;
+mod provider;
 mod share_rate;
 
 use std::{
@@ -34,12 +36,14 @@ use tokio::{
 };
 use tonic::Code;
 
+use self::provider::Provider;
 pub use self::{
     attempts::{
         Attempts, GenerateRootStatus, Generated, ProofStatus, RekeyPlan, RekeyStatus, Rekeyed,
     },
-    init::InitKeys,
-    keys::{Keys, Solver, Unsealed, split_challenge},
+    init::{InitKeys, InitSplit},
+    keys::{Keys, Solver, Unsealed},
+    provider::provider_of,
     share_rate::ShareRate,
 };
 use crate::{
@@ -62,6 +66,8 @@ pub struct Sealer {
     keys: Arc<Keys>,
     cluster_name: String,
     retry_join: Vec<RetryJoin>,
+    /// Who opens this node, if shares don't.
+    provider: Option<Arc<dyn Provider>>,
     /// One init, unseal or reset at a time.
     attempt: tokio::sync::Mutex<Attempt>,
     /// What a status shows of the attempt, without waiting for it.
@@ -110,6 +116,8 @@ pub struct Status {
     pub cluster_name: String,
     /// Shown by an unsealed node.
     pub cluster_id: String,
+    /// Kind of the provider that opens this node, if shares don't: theirs are recovery shares.
+    pub provider: Option<&'static str>,
     /// Once the node belongs to a cluster.
     pub ha: Option<HaStatus>,
 }
@@ -135,12 +143,14 @@ impl Sealer {
         keys: Arc<Keys>,
         cluster_name: String,
         retry_join: Vec<RetryJoin>,
+        provider: Option<Arc<dyn Provider>>,
     ) -> Self {
         Self {
             node,
             keys,
             cluster_name,
             retry_join,
+            provider,
             attempt: tokio::sync::Mutex::default(),
             shown: Mutex::default(),
             candidate: Mutex::default(),
@@ -214,6 +224,7 @@ impl Sealer {
                 self.cluster_name.clone()
             },
             cluster_id: if sealed { String::new() } else { id },
+            provider: self.provider.as_ref().map(|provider| provider.kind()),
             ha,
         })
     }
@@ -251,6 +262,10 @@ impl Sealer {
     /// INVALID_ARGUMENT for what can't be a share, and for shares that don't give the key;
     /// FAILED_PRECONDITION on a node that has no cluster to open.
     pub async fn unseal(&self, share: Share) -> Result<Status, Error> {
+        // Where a provider opens the node, shares are for the quorum and change nothing here.
+        if self.provider.is_some() {
+            return self.status();
+        }
         let mut attempt = self.attempt.lock().await;
         if !self.keys.is_sealed() {
             return self.status();
@@ -262,15 +277,7 @@ impl Sealer {
                 "this node is not initialized and has found no cluster to join",
             ));
         };
-        let bytes = if threshold == 1 {
-            ROOT_KEY_BYTES
-        } else {
-            ROOT_KEY_BYTES + 1
-        };
-        if share.expose().len() != bytes {
-            let message = format!("share: a share of this cluster has {bytes} bytes");
-            return Err(Error::new(Code::InvalidArgument, "INVALID_SHARE", message));
-        }
+        attempts::check_length(&share, threshold)?;
         // The same share again is no progress.
         if !attempt.shares.contains(&share) {
             attempt.shares.push(share);
@@ -294,17 +301,17 @@ impl Sealer {
             let deadline = Instant::now() + CATCH_UP_WAIT;
             let _ = self.node.read(Consistency::Quorum, deadline).await;
         } else {
-            self.join_with(&root).await?;
+            let candidate = self.candidate().ok_or_else(Error::not_initialized)?;
+            self.join_with(&candidate.addresses, &root).await?;
         }
         self.open_with(&root).await
     }
 
     /// Joins the cluster that was found, by proof of the quorum.
-    async fn join_with(&self, root: &RootKey) -> Result<(), Error> {
-        let candidate = self.candidate().ok_or_else(Error::not_initialized)?;
+    async fn join_with(&self, addresses: &[String], root: &RootKey) -> Result<(), Error> {
         let solver = Solver::new(root).map_err(|_| wrong_shares())?;
         let credential = JoinCredential::Quorum(Arc::new(solver));
-        let joined = self.node.join(&candidate.addresses, &credential).await;
+        let joined = self.node.join(addresses, &credential).await;
         match joined {
             // A join token may have been faster.
             Ok(()) | Err(JoinError::Initialized) => Ok(()),

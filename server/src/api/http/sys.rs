@@ -145,9 +145,12 @@ fn seal_status_of(status: &v1::SealStatus) -> Reply {
         "nonce": status.nonce,
         "version": status.version,
         "migration": false,
-        "recovery_seal": false,
+        "recovery_seal": status.recovery_seal,
         "storage_type": status.storage_type,
     });
+    if status.recovery_seal {
+        body["recovery_seal_type"] = "shamir".into();
+    }
     names(&mut body, status);
     Reply::bare(StatusCode::OK, body)
 }
@@ -188,16 +191,18 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
     let call = v1::InitRequest {
         secret_shares: fields.count("secret_shares")?.unwrap_or(0),
         secret_threshold: fields.count("secret_threshold")?.unwrap_or(0),
+        recovery_shares: fields.count("recovery_shares")?.unwrap_or(0),
+        recovery_threshold: fields.count("recovery_threshold")?.unwrap_or(0),
     };
     no_pgp(fields, "pgp_keys", Some(call.secret_shares))?;
     no_pgp(fields, "root_token_pgp_key", None)?;
-    for field in ["stored_shares", "recovery_shares", "recovery_threshold"] {
-        if fields.count(field)?.is_some_and(|count| count > 0) {
-            return Err(not_offered("stored shares and recovery shares"));
-        }
-    }
-    if !fields.texts("recovery_pgp_keys")?.is_empty() {
-        return Err(not_offered("stored shares and recovery shares"));
+    no_pgp(fields, "recovery_pgp_keys", Some(call.recovery_shares))?;
+    if fields
+        .count("stored_shares")?
+        .is_some_and(|count| count > 1)
+    {
+        let message = "stored_shares: a provider keeps one key, which has no shares";
+        return Err(Error::invalid_argument(message));
     }
     Ok(call)
 }
@@ -205,13 +210,20 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
 async fn init(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
     let call = init_request(&mut input)?;
     let made = services.init(Request::new(call)).await?.into_inner();
-    let hex: Vec<String> = made.shares.iter().map(hex::encode).collect();
-    let base64: Vec<String> = made.shares.iter().map(|s| STANDARD.encode(s)).collect();
-    let body = json!({
-        "keys": hex,
-        "keys_base64": base64,
+    let hex = |shares: &[Vec<u8>]| shares.iter().map(hex::encode).collect::<Vec<_>>();
+    let base64 = |shares: &[Vec<u8>]| {
+        let texts = shares.iter().map(|share| STANDARD.encode(share));
+        texts.collect::<Vec<_>>()
+    };
+    let mut body = json!({
+        "keys": hex(&made.shares),
+        "keys_base64": base64(&made.shares),
         "root_token": made.root_token,
     });
+    if !made.recovery_shares.is_empty() {
+        body["recovery_keys"] = hex(&made.recovery_shares).into();
+        body["recovery_keys_base64"] = base64(&made.recovery_shares).into();
+    }
     Ok(Reply::bare(StatusCode::OK, body))
 }
 

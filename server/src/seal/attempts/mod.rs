@@ -154,7 +154,7 @@ impl Given {
 }
 
 /// A share of a key of which `threshold` shares are needed.
-fn check_length(share: &Share, threshold: u8) -> Result<(), Error> {
+pub(super) fn check_length(share: &Share, threshold: u8) -> Result<(), Error> {
     let bytes = if threshold == 1 {
         ROOT_KEY_BYTES
     } else {
