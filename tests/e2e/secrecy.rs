@@ -224,7 +224,7 @@ async fn quorum(
     let keys = cluster.keys()?.clone();
     root.rotate().await.map_err(text)?;
 
-    let otp = "QZJXKotp01234567890123VWPTGH";
+    let otp = "QZJXKotp012345678901234567VWPTGH";
     let begun = root.start_generate_root(otp).await.map_err(text)?;
     let nonce = begun.status.ok_or("no status")?.nonce;
     let mut wrong = keys.shares[0].clone();

@@ -4,6 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use clap::Args;
 use serde::Serialize;
 use tenure_client::{Client, Secret, proto::GenerateRootStatus};
+use tenure_core::types::TokenId;
 use zeroize::Zeroizing;
 
 use super::{
@@ -21,7 +22,7 @@ const WHAT: &str = "Unseal Key";
 /// What hides the token.
 const OTP: &str = "the one-time password";
 /// Characters of a token, and so of a one-time password.
-const OTP_CHARS: usize = 28;
+const OTP_CHARS: usize = TokenId::ISSUED_CHARS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Flags of `tenure operator generate-root`.
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let (token, otp) = ("hvs.0123456789abcdefghijklmn", new_otp().unwrap());
+        let (token, otp) = ("hvs.0123456789abcdefghijklmnopqr", new_otp().unwrap());
         assert_eq!((token.len(), otp.len()), (OTP_CHARS, OTP_CHARS));
         let mixed: Vec<u8> = token.bytes().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
         let otp = Secret::new(otp.as_str());

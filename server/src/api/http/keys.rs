@@ -1,6 +1,6 @@
 //! `sys/rotate…`, `sys/rekey…`, `sys/generate-root…` and `sys/key-status`: KeyService as the clients of
-//! Vault and of OpenBao know it. The older names answer bare, `sys/rotate/root` and
-//! `sys/rotate/recovery` in the envelope.
+//! Vault and of OpenBao know it. The older names answer bare; `sys/rotate/…` and
+//! `sys/generate-root-token/…`, which OpenBao's command line calls, in the envelope.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
@@ -35,10 +35,12 @@ fn target(input: &Input) -> i32 {
 
 /// An answer under the name by which it was asked for.
 fn reply(fields: Value, input: &Input) -> Reply {
-    if input.pattern.starts_with("/v1/sys/rotate/") {
-        Reply::data(fields)
-    } else {
-        Reply::bare(StatusCode::OK, fields)
+    let of_today = ["/v1/sys/rotate/", "/v1/sys/generate-root-token/"];
+    match fields {
+        Value::Object(fields) if of_today.iter().any(|path| input.pattern.starts_with(path)) => {
+            Reply::data_and_fields(fields)
+        }
+        fields => Reply::bare(StatusCode::OK, fields),
     }
 }
 
