@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod opening;
 mod revoked;
 mod store;
 mod whole;
@@ -32,6 +33,7 @@ use tonic::{Code, Request, Response, Status};
 pub(crate) use self::backoff::Backoff;
 pub use self::{
     context::{Context, Manner},
+    opening::{Asker, Opening},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
 };
@@ -129,25 +131,6 @@ pub trait Call: Message + Default + Clone + 'static {
     fn append(_answer: &mut Self::Answer, _page: Self::Answer) -> usize {
         0
     }
-}
-
-/// Calls that a listener may take from callers without a token: see `config::OpenCalls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// To make shares anew.
-    Rekey,
-    /// To make a root token.
-    GenerateRoot,
-}
-
-/// For whom a call acts.
-pub struct Asker<'a> {
-    /// Address of the caller.
-    pub remote: &'a str,
-    /// Whether a token's policies allowed it. If not, a listener did.
-    pub permitted: bool,
-    /// Until when the caller waits.
-    pub deadline: Instant,
 }
 
 /// What a call is to write, and its answer once that is committed.
@@ -292,41 +275,11 @@ impl Pipeline {
         if C::ACCESS == Access::Write && !self.node.is_active() {
             return Ok(None);
         }
-        if !context.opens(C::OPENING) {
-            return self.execute_permitted(call, context).await;
+        if context.opens(C::OPENING) {
+            self.execute_open(call, context).await
+        } else {
+            self.execute_permitted(call, context).await
         }
-        // A token that may is as good here as elsewhere; one that may not is as good as none.
-        if context.token().is_ok() {
-            match self.execute_permitted(call, context).await {
-                Err(error)
-                    if matches!(error.code, Code::Unauthenticated | Code::PermissionDenied) => {}
-                done => return done,
-            }
-        }
-        let pinned = self.pin(true, context.deadline).await?;
-        drop(pinned);
-        self.act(call, context, false, C::Answer::default())
-            .await
-            .map(Some)
-    }
-
-    /// What a call does once it is decided.
-    async fn act<C: Call>(
-        &self,
-        call: &C,
-        context: &Context,
-        permitted: bool,
-        answer: C::Answer,
-    ) -> Result<C::Answer, Error> {
-        if C::GIVES_SHARE {
-            self.share_rate.spend(&context.remote)?;
-        }
-        let asker = Asker {
-            remote: &context.remote,
-            permitted,
-            deadline: context.deadline,
-        };
-        call.act_for(self, &asker, answer).await
     }
 
     /// For a caller whose token may. `None`: the call belongs on the active node.

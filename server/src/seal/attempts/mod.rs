@@ -7,6 +7,7 @@
 //! while something is read or committed.
 
 mod generate_root;
+mod proof;
 mod rekey;
 
 use std::{
@@ -25,7 +26,8 @@ use tonic::Code;
 
 pub use self::{
     generate_root::{GenerateRootStatus, Generated},
-    rekey::{ProofStatus, RekeyPlan, RekeyStatus, Rekeyed},
+    proof::ProofStatus,
+    rekey::{RekeyPlan, RekeyStatus, Rekeyed},
 };
 use super::{ROOT_KEY_BYTES, share_rate::address_of};
 use crate::{
