@@ -10,6 +10,7 @@ use tenure_core::{
     lease::LeaseError,
     mount::MountError,
     policy::ManageError,
+    quota::{CountError, QuotaError},
     seal::SealError,
     state,
     token::{ErrorKind, TokenError},
@@ -33,7 +34,7 @@ pub struct Error {
     pub message: String,
     /// Whether the call changed anything.
     pub applied: Applied,
-    /// When it is worth to try again, where that is known.
+    /// When it may be made again, if that is known.
     pub retry_after: Option<Duration>,
 }
 
@@ -132,6 +133,15 @@ impl Error {
         }
     }
 
+    /// The client has made too many calls.
+    pub fn rate_limited(after: Duration) -> Self {
+        let message = "too many requests: a rate limit is exceeded";
+        Self {
+            retry_after: Some(after),
+            ..Self::new(Code::ResourceExhausted, "RATE_LIMITED", message)
+        }
+    }
+
     /// A fault of ours. The message says what failed, never with which data.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, "INTERNAL", message)
@@ -140,13 +150,14 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        refusal_until(
-            error.code,
-            error.reason,
-            &error.message,
-            error.applied,
-            error.retry_after,
-        )
+        let Error {
+            code,
+            reason,
+            message,
+            applied,
+            retry_after,
+        } = error;
+        refusal_until(code, reason, &message, applied, retry_after)
     }
 }
 
@@ -174,6 +185,18 @@ impl From<EngineError> for Error {
     }
 }
 
+impl From<QuotaError> for Error {
+    fn from(error: QuotaError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
+impl From<CountError> for Error {
+    fn from(error: CountError) -> Self {
+        TokenError::from(error).into()
+    }
+}
+
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
         refused(error.kind(), error.reason(), &error)
@@ -190,6 +213,7 @@ fn refused(kind: ErrorKind, reason: &'static str, error: &dyn std::error::Error)
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
         ErrorKind::Unimplemented => Code::Unimplemented,
     };
     Error::new(code, reason, error.to_string())

@@ -225,6 +225,7 @@ impl Fake {
             cluster_name: "fake".into(),
             cluster_id: "an-id".into(),
             storage_type: "raft".into(),
+            recovery_seal: false,
             ha: Some(v1::HaStatus {
                 active: !state.sealed,
                 leader_address: "http://127.0.0.1:8200".into(),

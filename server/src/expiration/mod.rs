@@ -14,8 +14,8 @@ mod rounds;
 use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
-    lease,
-    state::{Reads, Store, Txn, View},
+    lease, quota,
+    state::{LeaseQuotas, Reads, Store, Txn, View},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -164,6 +164,7 @@ impl Manager<'_> {
                 }
             }
             Kind::Markers => self.sweep(context)?,
+            Kind::Quotas => self.count(&view)?,
             Kind::Trim => match self.rounds.trim_to() {
                 None => None,
                 Some(end) => {
@@ -172,7 +173,11 @@ impl Manager<'_> {
                 }
             },
         };
-        Ok(planned.map(|(txn, done)| Step {
+        let Some((mut txn, done)) = planned else {
+            return Ok(None);
+        };
+        quota::settle(&view, &mut txn, &mut SystemRandom)?;
+        Ok(Some(Step {
             reads: view.into_reads(),
             txn,
             done,
@@ -194,6 +199,18 @@ impl Manager<'_> {
             "clearing away what has ended"
         );
         Ok(Some((plan.txn, Done::Expired(last, due.len()))))
+    }
+
+    fn count(&mut self, view: &View<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let revision = view.mod_revision::<LeaseQuotas>(&())?;
+        if revision.is_none() || revision == self.rounds.counted {
+            return Ok(None);
+        }
+        let plan = quota::search(view, &mut SystemRandom)?;
+        if !plan.response {
+            self.rounds.counted = revision;
+        }
+        Ok(plan.response.then_some((plan.txn, Done::Counted)))
     }
 
     fn sweep(&mut self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {

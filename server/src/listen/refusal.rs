@@ -35,18 +35,18 @@ pub fn refusal(code: Code, reason: &'static str, message: &str, applied: Applied
     refusal_until(code, reason, message, applied, None)
 }
 
-/// The same with `RetryInfo`, where it is known when to try again.
+/// The same with `RetryInfo`, if it is known when the call may be made again.
 pub fn refusal_until(
     code: Code,
     reason: &'static str,
     message: &str,
     applied: Applied,
-    retry_after: Option<Duration>,
+    after: Option<Duration>,
 ) -> Status {
     let metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
     let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
-    if retry_after.is_some() {
-        details.set_retry_info(retry_after);
+    if let Some(after) = after {
+        details.set_retry_info(Some(after));
     }
     Status::with_error_details(code, message, details)
 }

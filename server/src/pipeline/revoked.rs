@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
-use super::store::StateView;
+use super::{rate::RateGate, store::StateView};
 use crate::{expiration::DueHead, seal::Keys};
 
 /// The current set. Readers get a whole, immutable set; apply replaces it.
@@ -31,11 +31,14 @@ pub struct Observer {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// Whether rate limits have changed.
+    pub rates: Arc<RateGate>,
 }
 
 impl ApplyObserver for Observer {
     fn applied(&self, applied: AppliedBatch<'_>) {
         self.keys.applied(applied.changes);
+        self.rates.applied(applied.changes, applied.revision);
         let earliest = applied.changes.iter().filter_map(|change| match change {
             Change::Put { key, .. } => TimeIndex::time_of(key),
             _ => None,
@@ -69,6 +72,7 @@ impl ApplyObserver for Observer {
             .and_then(|view| {
                 let state = StateView(view);
                 self.keys.replaced(&state);
+                self.rates.reset(state.0.revision());
                 Revocations::load(&state).map_err(|error| error.to_string())
             });
         match loaded {

@@ -24,7 +24,7 @@ use tenure_raft::{
 };
 use tokio::sync::Notify;
 
-use crate::random::SystemRandom;
+use crate::{pipeline::Ready, random::SystemRandom};
 
 /// What an unsealed node knows.
 pub struct Unsealed {
@@ -32,6 +32,8 @@ pub struct Unsealed {
     pub barrier: Arc<Barrier>,
     /// Policies that were compiled since.
     pub acls: AclMemo,
+    /// Rate limits that were made ready.
+    pub rates: Ready,
     join: Arc<JoinKey>,
     config: SealConfig,
     stored: Option<StoredRootKey>,
@@ -65,6 +67,7 @@ impl Unsealed {
         Ok(Self {
             barrier: Arc::new(Barrier::new(keyring)?),
             acls: AclMemo::default(),
+            rates: Ready::default(),
             join: Arc::new(JoinKey::derive(root)?),
             config,
             stored,
@@ -87,6 +90,7 @@ impl Unsealed {
             return Ok(Self {
                 barrier: self.barrier.clone(),
                 acls: AclMemo::default(),
+                rates: Ready::default(),
                 join: self.join.clone(),
                 config,
                 stored,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use tenure_core::{
     barrier::shamir::Share,
+    quota,
     random::push_base62,
     seal::Quorum,
     state::View,
@@ -202,7 +203,8 @@ impl Pipeline {
                     ttl: &self.ttl,
                     now: pinned.now,
                 };
-                let plan = token::create_root(context, None, &mut SystemRandom)?;
+                let mut plan = token::create_root(context, None, &mut SystemRandom)?;
+                quota::settle(&view, &mut plan.txn, &mut SystemRandom)?;
                 (view.into_reads(), plan)
             };
             confirm = false;
