@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 26] = [
+const WITHOUT_INPUT: [&str; 27] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -42,6 +42,7 @@ const WITHOUT_INPUT: [&str; 26] = [
     "StartGenerateRoot",
     "GetGenerateRoot",
     "CancelGenerateRoot",
+    "GetMetrics",
 ];
 
 /// It found, before it was ever green: messages that don't decode were answered as INTERNAL
@@ -567,6 +568,7 @@ async fn messages(
         let join = JoinRequest {
             peer_addresses: vec![token.clone()],
             join_token: token.clone(),
+            ..JoinRequest::default()
         };
         let answer = call(
             "/tenure.v1.ClusterService/Join".into(),

@@ -49,6 +49,7 @@ use crate::{
     listen::Applied,
     random::SystemRandom,
     seal::{Attempts, Keys, ShareRate, Unsealed},
+    telemetry::Metrics,
 };
 
 /// How long a read waits before it asks again for a leader.
@@ -210,6 +211,8 @@ pub struct Pipeline {
     pub ttl: TtlConfig,
     /// For people.
     pub cluster_name: String,
+    /// What this node counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Pipeline {

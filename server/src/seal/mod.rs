@@ -25,6 +25,7 @@ use tenure_core::{
     },
     random::{self},
     state::{Keyrings, SealConfig, SealConfigs, StoredRootKeys, read_plain},
+    types::UnixMillis,
 };
 use tenure_raft::{
     node::{JoinCredential, JoinError, Node},
@@ -42,6 +43,7 @@ pub use self::{
         Attempts, GenerateRootStatus, Generated, ProofStatus, RekeyPlan, RekeyStatus, Rekeyed,
     },
     init::{InitKeys, InitSplit},
+    join::peer_address_of,
     keys::{Keys, Solver, Unsealed},
     provider::provider_of,
     share_rate::ShareRate,
@@ -126,6 +128,8 @@ pub struct Status {
 pub struct HaStatus {
     /// Whether this node is active.
     pub active: bool,
+    /// Since when it is, if it is.
+    pub active_since: Option<UnixMillis>,
     /// Client address of the leader.
     pub leader_address: String,
     /// Peer address of the leader.
@@ -202,6 +206,7 @@ impl Sealer {
             let leader = status.members.iter().find(|member| member.leader);
             HaStatus {
                 active: status.active,
+                active_since: status.active_since_ms.map(UnixMillis::new),
                 leader_address: leader
                     .map_or_else(String::new, |leader| leader.member.api_address.clone()),
                 leader_cluster_address: leader

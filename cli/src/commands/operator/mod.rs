@@ -4,6 +4,7 @@ mod generate_root;
 mod init;
 mod key_share;
 mod key_status;
+mod metrics;
 mod raft;
 mod rekey;
 mod rotate;
@@ -36,6 +37,8 @@ pub(crate) enum OperatorCommand {
     GenerateRoot(generate_root::GenerateRootArgs),
     /// Make the active node hand over to another one
     StepDown(step_down::StepDownArgs),
+    /// Show the metrics of a server, as Prometheus reads them
+    Metrics(metrics::MetricsArgs),
     /// Show and change the members of the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Raft(raft::RaftCommand),
@@ -54,6 +57,7 @@ pub(crate) async fn run(
         OperatorCommand::Rekey(args) => rekey::run(args, context).await,
         OperatorCommand::GenerateRoot(args) => generate_root::run(args, context).await,
         OperatorCommand::StepDown(args) => step_down::run(args, context).await,
+        OperatorCommand::Metrics(args) => metrics::run(args, context).await,
         OperatorCommand::Raft(command) => raft::run(command, context).await,
     }
 }

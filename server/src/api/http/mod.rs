@@ -9,6 +9,7 @@ mod json;
 mod keys;
 mod leases;
 mod logical;
+mod metrics;
 mod mounts;
 mod policies;
 mod quotas;
