@@ -104,7 +104,18 @@ impl World {
                 break;
             }
         }
-        let counted = self.permitted(caller, &prefix, |permit| count(permit, None));
+        let counted = self.permitted(caller, &prefix, |permit| count(permit, None, None));
+        for by in [CountBy::Token, CountBy::Path] {
+            let parts = self.permitted(caller, &prefix, |permit| count(permit, None, Some(by)));
+            let sum: u64 = parts.groups.values().map(|group| group.count).sum();
+            assert_eq!(sum, counted.count);
+            let below = |key: &String| {
+                let under = |id: &&String| id.starts_with(&format!("{key}/"));
+                ids.iter().filter(under).count() as u64
+            };
+            let is_right = |(key, group): (&String, &Group)| group.count == below(key);
+            assert!(by == CountBy::Token || parts.groups.iter().all(is_right));
+        }
         assert_eq!((counted.count, counted.next), (ids.len() as u64, None));
         ids.sort();
         ids
