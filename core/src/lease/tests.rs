@@ -109,11 +109,17 @@ impl World {
             let parts = self.permitted(caller, &prefix, |permit| count(permit, None, Some(by)));
             let sum: u64 = parts.groups.values().map(|group| group.count).sum();
             assert_eq!(sum, counted.count);
-            let below = |key: &String| {
-                let under = |id: &&String| id.starts_with(&format!("{key}/"));
-                ids.iter().filter(under).count() as u64
+            let depth = prefix.iter().flat_map(Path::segments).count();
+            let group_of = |id: &String| {
+                let (path, _) = id.rsplit_once('/').unwrap();
+                path.split('/')
+                    .take(depth + 1)
+                    .collect::<Vec<_>>()
+                    .join("/")
             };
-            let is_right = |(key, group): (&String, &Group)| group.count == below(key);
+            let is_right = |(key, group): (&String, &Group)| {
+                group.count == ids.iter().filter(|id| group_of(id) == *key).count() as u64
+            };
             assert!(by == CountBy::Token || parts.groups.iter().all(is_right));
         }
         assert_eq!((counted.count, counted.next), (ids.len() as u64, None));
