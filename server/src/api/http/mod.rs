@@ -251,6 +251,7 @@ async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Rep
         bytes,
         content_type,
         own_token: own_token(&caller),
+        is_async: false,
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,
