@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 use crate::{
     engines::EngineError,
-    listen::{Applied, refusal},
+    listen::{Applied, refusal_with},
 };
 
 /// A refusal, ready for the wire.
@@ -30,6 +30,8 @@ pub struct Error {
     pub message: String,
     /// Whether the call changed anything.
     pub applied: Applied,
+    /// One more fact for programs.
+    pub fact: Option<(&'static str, String)>,
 }
 
 impl Error {
@@ -40,6 +42,7 @@ impl Error {
             reason,
             message: message.into(),
             applied: Applied::No,
+            fact: None,
         }
     }
 
@@ -111,6 +114,33 @@ impl Error {
         }
     }
 
+    /// Events that a watch asks for are gone.
+    pub fn compacted(oldest: u64) -> Self {
+        let message = "events of this revision are gone: list the leases, and watch from behind the \
+             revision of the list";
+        Self {
+            fact: Some(("oldest_revision", oldest.to_string())),
+            ..Self::new(Code::OutOfRange, "COMPACTED", message)
+        }
+    }
+
+    /// A stream too many.
+    pub fn too_many_streams() -> Self {
+        let message = "too many streams are open, of this token or on this node";
+        Self::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
+    }
+
+    /// What a stream shows isn't read.
+    pub fn slow_consumer() -> Self {
+        let message = "the stream is not read fast enough: resume it behind the last message";
+        Self::new(Code::ResourceExhausted, "SLOW_CONSUMER", message)
+    }
+
+    /// The node stops.
+    pub fn stopping() -> Self {
+        Self::new(Code::Unavailable, "STOPPING", "this node stops")
+    }
+
     /// A fault of ours. The message says what failed, never with which data.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, "INTERNAL", message)
@@ -119,7 +149,13 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        refusal(error.code, error.reason, &error.message, error.applied)
+        refusal_with(
+            error.code,
+            error.reason,
+            &error.message,
+            error.applied,
+            error.fact,
+        )
     }
 }
 

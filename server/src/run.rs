@@ -47,6 +47,7 @@ use crate::{
     pipeline::{Observer, Pipeline, Revoked},
     process,
     seal::{Keys, Sealer},
+    streams::Streams,
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
     },
@@ -226,6 +227,7 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        streams: Streams::default(),
         ttl,
         cluster_name: cluster_name.clone(),
     });
@@ -273,6 +275,7 @@ async fn run_logged(
     tracing::info!("the server stops");
     // Leadership first, while peers and clients are still served; then calls drain.
     let _ = timeout(HAND_OVER_WAIT, node.hand_over(None)).await;
+    pipeline.streams.close();
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     keys.close();

@@ -16,7 +16,7 @@ mod revoke;
 
 pub use action::{GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
-pub(crate) use cleanup::{clear_owned, remove};
+pub(crate) use cleanup::{Ended, clear_owned, remove};
 pub use error::{LeaseError, LeasePrecondition};
 pub use grant::{GrantRequest, Granted, grant};
 pub use list::{Count, Listing, count, list};

@@ -3,7 +3,7 @@
 use super::{LeaseError, LeaseInfo, LeasePrecondition, RenewLease, entry::resolve};
 use crate::{
     random::Random,
-    state::{Due, DueKind, TimeIndex, Txn},
+    state::{Due, DueKind, EventKind, TimeIndex, Txn},
     token::{Permit, Plan, extend},
 };
 
@@ -44,6 +44,7 @@ pub fn renew(
     record.expires = end;
     record.last_renewal = Some(context.now);
     txn.update(barrier, &lease.row, random)?;
+    txn.tell(lease.event(EventKind::Renewed, context.now));
     let info = LeaseInfo::new(lease, context.now);
     Ok(Plan {
         txn,

@@ -2,12 +2,14 @@
 //! they are refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    LeaseError, LeasePrecondition, RevokeLease, RevokePrefix, cleanup::remove, entry::resolve,
+    LeaseError, LeasePrecondition, RevokeLease, RevokePrefix,
+    cleanup::{Ended, remove},
+    entry::resolve,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
-    state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
+    state::{About, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
     token::{Permit, Plan},
     types::limits::LEASES_REVOKED_AT_ONCE_MAX,
 };
@@ -16,7 +18,8 @@ use crate::{
 pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> {
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
-    remove(&mut txn, &lease.row.key, &lease.row.value);
+    let ended = Ended::new(EventKind::Revoked, permit.context.now);
+    remove(&mut txn, &lease.row.key, &lease.row.value, ended);
     Ok(Plan { txn, response: () })
 }
 
@@ -41,6 +44,14 @@ pub fn revoke_prefix(
             .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
         if !first.is_empty() {
             txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+            txn.tell(Event {
+                kind: EventKind::Revoked,
+                about: About::Prefix(permit.action.0.clone()),
+                at: context.now,
+                token: None,
+                owner: None,
+                expires: None,
+            });
         }
     }
     Ok(Plan { txn, response: () })
@@ -60,10 +71,11 @@ fn revoke_own(
     if rows.len() > LEASES_REVOKED_AT_ONCE_MAX {
         return Err(LeasePrecondition::TooMany.into());
     }
+    let ended = Ended::new(EventKind::Revoked, permit.context.now);
     for row in rows {
         let (_, key) = row.key;
         if let Some(lease) = view.get::<Leases>(&key)? {
-            remove(txn, &key, &lease.value);
+            remove(txn, &key, &lease.value, ended);
         }
     }
     Ok(())

@@ -27,12 +27,18 @@
 //! | 45 | [`KvConfigs`] | mount id | until the unmount |
 //! | 46 | [`Cubbyholes`] | token hash | as its token |
 //! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
+//! | 60 | [`Events`] | revision | a bounded time and number of bytes |
+//! | 61 | [`EventMarks`] | revision | as the events up to it |
+//! | 62 | [`EventFloor`] | fixed | from the first deletion of events on |
 //!
 //! Tables 41 to 45 end with the unmount at the latest.
 
 mod accessor;
 mod cubbyhole;
 mod dedupe;
+mod event;
+mod event_floor;
+mod event_mark;
 mod keyring;
 mod kv_config;
 mod kv_metadata;
@@ -59,6 +65,9 @@ mod view;
 pub use accessor::{AccessorRecord, Accessors};
 pub use cubbyhole::{CubbyholeRecord, Cubbyholes};
 pub use dedupe::{DedupeRecord, Dedupes};
+pub use event::{About, Event, EventKind, Events};
+pub use event_floor::EventFloor;
+pub use event_mark::{EventMark, EventMarks};
 pub use keyring::Keyrings;
 pub use kv_config::{KvConfigRecord, KvConfigs};
 pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};

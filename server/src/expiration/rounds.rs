@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::{
     barrier::{NameChain, TokenHash},
+    event::{Tidied, Tidy},
     lease::{PrefixCursor, PrefixProgress},
     state::{Due, DueCursor},
     token::{Cursor, Progress},
@@ -28,10 +29,12 @@ pub(super) enum Kind {
     Markers,
     /// The head of the time index.
     Trim,
+    /// The oldest events.
+    Events,
 }
 
 /// One round.
-const ROUND: [Kind; 8] = [
+const ROUND: [Kind; 10] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -40,6 +43,8 @@ const ROUND: [Kind; 8] = [
     Kind::Markers,
     Kind::Expiry,
     Kind::Trim,
+    Kind::Expiry,
+    Kind::Events,
 ];
 
 /// A step that was committed.
@@ -51,6 +56,7 @@ pub(super) enum Done {
     Swept,
     /// Up to here.
     Trimmed(UnixMillis),
+    Tidied(Tidied),
 }
 
 /// Where everything stands.
@@ -68,6 +74,8 @@ pub(super) struct Rounds {
     pub(super) token: Option<TokenHash>,
     prefixes: BTreeMap<NameChain, PrefixCursor>,
     pub(super) prefix: Option<NameChain>,
+    /// What is known of the events.
+    pub(super) events: Tidy,
     /// The orphan marker that was looked at last.
     pub(super) marker: Option<TokenHash>,
 }
@@ -121,6 +129,7 @@ impl Rounds {
                 self.prefix = Some(prefix);
             }
             Done::Swept => {}
+            Done::Tidied(done) => self.events.settle(done),
             Done::Trimmed(end) => {
                 self.trimmed = DueCursor::at(end);
                 self.deleted = 0;

@@ -32,7 +32,19 @@ impl Applied {
 
 /// Makes a status with its `ErrorInfo`.
 pub fn refusal(code: Code, reason: &'static str, message: &str, applied: Applied) -> Status {
-    let metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
+    refusal_with(code, reason, message, applied, None)
+}
+
+/// The same with one more fact for programs.
+pub fn refusal_with(
+    code: Code,
+    reason: &'static str,
+    message: &str,
+    applied: Applied,
+    fact: Option<(&'static str, String)>,
+) -> Status {
+    let mut metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
+    metadata.extend(fact.map(|(key, value)| (key.to_owned(), value)));
     Status::with_error_details(
         code,
         message,

@@ -188,6 +188,10 @@ impl HttpCall for v1::CountLeasesRequest {
     }
 }
 
+/// Streams are for gRPC alone.
+impl HttpCall for v1::KeepAliveRequest {}
+impl HttpCall for v1::WatchRequest {}
+
 #[cfg(test)]
 mod tests {
     use super::child;

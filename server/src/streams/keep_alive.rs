@@ -1,0 +1,72 @@
+//! KeepAlive: each message of the stream is a call of its own, through the pipeline like any
+//! other, one after the other. Between them the stream looks whether its token still lives.
+
+use std::{sync::Arc, time::Duration};
+
+use tenure_proto::v1;
+use tokio::time::{Instant, sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status, Streaming};
+
+use super::{Leaderless, Outlet};
+use crate::{
+    error::Error,
+    limits::{KEEP_ALIVE_MESSAGE_MS_MAX, STREAM_CHECK_MS},
+    pipeline::{Context, Pipeline},
+};
+
+/// What is sent on a keep-alive stream.
+pub type KeepAliveStream = ReceiverStream<Result<v1::KeepAliveResponse, Status>>;
+
+/// Starts a keep-alive stream.
+///
+/// # Errors
+/// The node is sealed, the token isn't valid, or there are too many streams.
+pub async fn keep_alive(
+    pipeline: Arc<Pipeline>,
+    request: Request<Streaming<v1::KeepAliveRequest>>,
+) -> Result<KeepAliveStream, Status> {
+    let context = Context::of(&request)?;
+    let token = pipeline.known(&context).await?;
+    let slot = pipeline.streams.slots.enter(token)?;
+    let (outlet, stream) = Outlet::new()?;
+    let inbound = request.into_inner();
+    tokio::spawn(async move {
+        let _slot = slot;
+        let ended = run(&pipeline, context, inbound, &outlet).await;
+        outlet.end(ended);
+    });
+    Ok(stream)
+}
+
+async fn run(
+    pipeline: &Pipeline,
+    mut context: Context,
+    mut inbound: Streaming<v1::KeepAliveRequest>,
+    outlet: &Outlet<v1::KeepAliveResponse>,
+) -> Result<(), Status> {
+    let mut leaderless = Leaderless(None);
+    let check = Duration::from_millis(STREAM_CHECK_MS);
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = pipeline.streams.stop.cancelled() => return Err(Error::stopping().into()),
+            () = outlet.messages.closed() => return Ok(()),
+            message = inbound.message() => message,
+            () = sleep(check) => {
+                pipeline.look(&context, Instant::now() + check, |_| Ok(())).await?;
+                leaderless.check(pipeline)?;
+                continue;
+            }
+        };
+        // The client has said all it wanted, or is gone.
+        let Some(message) = message? else {
+            return Ok(());
+        };
+        context.deadline = Instant::now() + Duration::from_millis(KEEP_ALIVE_MESSAGE_MS_MAX);
+        let answer = pipeline.serve(message, &context).await?;
+        if !outlet.send(answer).await? {
+            return Ok(());
+        }
+    }
+}
