@@ -32,7 +32,9 @@ impl AtRevision {
     /// The put of the transaction that got `revision`.
     pub fn put(self, revision: Revision) -> Op {
         Op::Put {
-            key: [self.prefix.as_ref(), &revision.to_be_bytes()].concat().into(),
+            key: [self.prefix.as_ref(), &revision.to_be_bytes()]
+                .concat()
+                .into(),
             value: self.value,
             create_revision: None,
         }

@@ -3,11 +3,7 @@
 use crate::state::{Event, EventFloor, Events, ReadError, View};
 
 /// The events of the first `rows` transactions after a revision, each with its revision.
-pub fn page(
-    view: &View<'_>,
-    after: u64,
-    rows: usize,
-) -> Result<Vec<(u64, Vec<Event>)>, ReadError> {
+pub fn page(view: &View<'_>, after: u64, rows: usize) -> Result<Vec<(u64, Vec<Event>)>, ReadError> {
     let rows = view.peek::<Events>(Events::range_after(after), rows)?;
     Ok(rows.into_iter().map(|row| (row.key, row.value)).collect())
 }

@@ -21,8 +21,11 @@ use crate::{
 
 /// What is known of the events. Empty on a node that has just become active: it reads the marks
 /// then, and counts what was written since the last one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tidy {
+    /// Bytes of events at most, and of one stretch.
+    bytes_max: u64,
+    stretch_bytes: u64,
     loaded: bool,
     /// The stretches that are closed, oldest first.
     marks: VecDeque<(u64, EventMark)>,
@@ -42,7 +45,26 @@ pub enum Tidied {
     Deleted(u64),
 }
 
+impl Default for Tidy {
+    fn default() -> Self {
+        Self::within(EVENT_BYTES_MAX, EVENT_STRETCH_BYTES)
+    }
+}
+
 impl Tidy {
+    /// With these bounds.
+    pub(super) fn within(bytes_max: u64, stretch_bytes: u64) -> Self {
+        Self {
+            bytes_max,
+            stretch_bytes,
+            loaded: false,
+            marks: VecDeque::new(),
+            counted: 0,
+            bytes: 0,
+            since: None,
+        }
+    }
+
     /// The next step, if there is anything to do.
     pub fn step(
         &mut self,
@@ -62,7 +84,7 @@ impl Tidy {
             return Ok(Some((txn, Tidied::Deleted(to))));
         }
         let old = |since: UnixMillis| now.get().saturating_sub(since.get()) >= EVENT_STRETCH_MS;
-        if self.bytes >= EVENT_STRETCH_BYTES || self.since.is_some_and(old) {
+        if self.bytes >= self.stretch_bytes || self.since.is_some_and(old) {
             let mark = EventMark {
                 bytes: self.bytes,
                 closed: now,
@@ -119,6 +141,6 @@ impl Tidy {
         let bytes: u64 = self.marks.iter().map(|(_, mark)| mark.bytes).sum();
         let oldest = self.marks.front().map(|(_, mark)| mark.closed);
         let age = oldest.map_or(0, |closed| now.get().saturating_sub(closed.get()));
-        bytes.saturating_add(self.bytes) > EVENT_BYTES_MAX || age > EVENT_AGE_MS_MAX
+        bytes.saturating_add(self.bytes) > self.bytes_max || age > EVENT_AGE_MS_MAX
     }
 }

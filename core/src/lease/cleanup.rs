@@ -5,8 +5,8 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{
-        About, Due, DueKind, Event, EventKind, LeaseRecord, Leases, LeasesByToken, PrefixTombstones, ReadError, TimeIndex, Txn,
-        key_of, range_of, successor,
+        About, Due, DueKind, Event, EventKind, LeaseRecord, Leases, LeasesByToken,
+        PrefixTombstones, ReadError, TimeIndex, Txn, key_of, range_of, successor,
     },
     token::{Context, Plan},
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},

@@ -15,8 +15,8 @@ mod renew;
 mod revoke;
 
 pub use action::{GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
-pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
 pub(crate) use cleanup::{Ended, clear_owned, remove};
+pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
 pub use error::{LeaseError, LeasePrecondition};
 pub use grant::{GrantRequest, Granted, grant};
 pub use list::{Count, Listing, count, list};

@@ -24,6 +24,10 @@ pub fn renew(
     let context = permit.context;
     let RenewLease(id, increment) = &permit.action;
     let mut lease = resolve(permit, id)?;
+    if permit.caller.is_spent() && lease.is_of(&permit.caller) {
+        // It ends with its token, in this very transaction.
+        return Err(LeasePrecondition::LastUse.into());
+    }
     let record = &mut lease.row.value;
     if !record.renewable {
         return Err(LeasePrecondition::NotRenewable.into());

@@ -1,9 +1,11 @@
 //! Writes, collected. Values are sealed as they are put in. It reads nothing and commits
 //! nothing.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
-use super::{Event, Events, Row, TAG, Table, key_of};
+use super::{About, Event, EventKind, Events, Row, TAG, Table, key_of};
 use crate::{
     barrier::{Barrier, BarrierError},
     random::Random,
@@ -143,7 +145,14 @@ impl Txn {
             return Ok(());
         }
         let place = [TAG, Events::ID];
-        let plain = Events::encode(&std::mem::take(&mut self.events));
+        let mut events = std::mem::take(&mut self.events);
+        // A lease may end twice in one transaction, by its time and with its token.
+        let mut ended = BTreeSet::new();
+        events.retain(|event| match (&event.about, event.kind) {
+            (About::Lease(id), EventKind::Expired | EventKind::Revoked) => ended.insert(id.text()),
+            _ => true,
+        });
+        let plain = Events::encode(&events);
         self.ops.push(Op::PutAtRevision {
             prefix: Bytes::copy_from_slice(&place),
             value: barrier.seal(&place, &plain, random)?.into(),

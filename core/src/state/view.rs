@@ -5,7 +5,10 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Row, Store, StoreError, Stored, Table, key_of, table::{place_of, strip}};
+use super::{
+    Row, Store, StoreError, Stored, Table, key_of,
+    table::{place_of, strip},
+};
 use crate::barrier::{Barrier, BarrierError};
 
 /// Why a row could not be read.

@@ -9,8 +9,8 @@ use crate::{
     lease,
     random::Random,
     state::{
-        Dedupes, Due, DueCursor, DueKind, EventKind, Leases, ReadError, Row, TimeIndex, Tokens, Txn,
-        View,
+        Dedupes, Due, DueCursor, DueKind, EventKind, Leases, ReadError, Row, TimeIndex, Tokens,
+        Txn, View,
     },
     types::{Expiry, UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -116,7 +116,10 @@ pub fn expire(
 /// Tells that a token reached its end, unless it was told already that it was revoked.
 fn tell_expiry(context: Context<'_>, txn: &mut Txn, row: Row<Tokens>) {
     let created = row.create_revision;
-    let ancestors = context.revocations.uncut(&row.value.ancestors, created).to_vec();
+    let ancestors = context
+        .revocations
+        .uncut(&row.value.ancestors, created)
+        .to_vec();
     if !context.revocations.kill(&row.key, &ancestors, created) {
         let entry = Entry {
             hash: row.key,

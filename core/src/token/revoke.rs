@@ -1,14 +1,17 @@
 //! Revocation: one transaction, however much descends from the token. From its commit on
 //! the whole tree is refused everywhere; what it leaves on disk, clean-up removes.
 
-use super::{Context, Entry, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve};
+use super::{
+    Context, Entry, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve,
+};
 use crate::{
     barrier::{Barrier, TokenHash},
     lease,
     random::Random,
     state::{
-        About, Accessors, Cubbyholes, Due, DueKind, Event, EventKind, Leases, LeasesByToken, OrphanMarkers, ReadError,
-        TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn, View, range_of,
+        About, Accessors, Cubbyholes, Due, DueKind, Event, EventKind, Leases, LeasesByToken,
+        OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn,
+        View, range_of,
     },
     types::Expiry,
 };

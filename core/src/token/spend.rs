@@ -4,7 +4,11 @@
 
 use std::num::NonZeroU32;
 
-use super::{Caller, Context, Plan, TokenError, entry::live, revoke::{end_tree, tell}};
+use super::{
+    Caller, Context, Plan, TokenError,
+    entry::live,
+    revoke::{end_tree, tell},
+};
 use crate::{
     random::Random,
     state::{EventKind, Tokens, Txn},

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod look;
 mod revoked;
 mod store;
 
@@ -15,7 +16,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use prost::Message;
 use tenure_core::{
-    barrier::TokenHash,
     dedupe::RequestKey,
     state::{Reads, Txn, View},
     token::{self, Caller, Revocations, TtlConfig},
@@ -201,7 +201,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::call`].
-    pub(crate) async fn serve<C: Call>(&self, call: C, context: &Context) -> Result<C::Answer, Status> {
+    pub(crate) async fn serve<C: Call>(
+        &self,
+        call: C,
+        context: &Context,
+    ) -> Result<C::Answer, Status> {
         match self.execute(&call, context).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) if C::ACCESS == Access::Here => Err(Error::needs_active_node().into()),
@@ -265,58 +269,6 @@ impl Pipeline {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Looks at this node's own state in the name of a caller, who is known and pays nothing: for
-    /// a stream that goes on.
-    ///
-    /// # Errors
-    /// The caller's token isn't valid any more, or what `look` says.
-    pub(crate) async fn look<T>(
-        &self,
-        context: &Context,
-        deadline: Instant,
-        look: impl FnOnce(&Scope<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        self.look_at(false, context, deadline, look).await
-    }
-
-    /// The caller, known by a state that shows every write acknowledged before.
-    ///
-    /// # Errors
-    /// The node is sealed, or the token isn't valid.
-    pub(crate) async fn known(&self, context: &Context) -> Result<TokenHash, Error> {
-        if !self.node.is_initialized() {
-            return Err(Error::not_initialized());
-        }
-        self.look_at(true, context, context.deadline, |scope| {
-            Ok(*scope.caller.entry().hash())
-        })
-        .await
-    }
-
-    async fn look_at<T>(
-        &self,
-        confirm: bool,
-        context: &Context,
-        deadline: Instant,
-        look: impl FnOnce(&Scope<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let keys = self.keys.get().ok_or_else(Error::sealed)?;
-        let pinned = self.pin(confirm, deadline).await?;
-        let view = View::new(&pinned.state, &keys.barrier);
-        let judged_by = token::Context {
-            view: &view,
-            revocations: &pinned.revocations,
-            acls: &keys.acls,
-            ttl: &self.ttl,
-            now: pinned.now,
-        };
-        let caller = token::identify(judged_by, context.token()?)?;
-        look(&Scope {
-            context: judged_by,
-            caller: &caller,
-        })
     }
 
     /// Looks at a pinned state once. Nothing here waits.

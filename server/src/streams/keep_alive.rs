@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tenure_proto::v1;
 use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::{Leaderless, Outlet};
 use crate::{
@@ -60,7 +60,7 @@ async fn run(
             }
         };
         // The client has said all it wanted, or is gone.
-        let Some(message) = message? else {
+        let Some(message) = message.map_err(explained)? else {
             return Ok(());
         };
         context.deadline = Instant::now() + Duration::from_millis(KEEP_ALIVE_MESSAGE_MS_MAX);
@@ -69,4 +69,13 @@ async fn run(
             return Ok(());
         }
     }
+}
+
+/// Gives a reason to what the library refuses by itself. The messages before were answered.
+fn explained(status: Status) -> Status {
+    if !status.details().is_empty() {
+        return status;
+    }
+    let message = "the message can't be decoded";
+    Error::new(Code::InvalidArgument, "MALFORMED_MESSAGE", message).into()
 }

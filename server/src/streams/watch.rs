@@ -147,7 +147,9 @@ impl Task<'_> {
     /// Whether the caller may still see it all.
     async fn check(&self) -> Result<(), Error> {
         let deadline = Instant::now() + Duration::from_millis(REQUEST_DURATION_MAX_MS);
-        let look = self.pipeline.look(&self.context, deadline, |scope| self.allow(scope));
+        let look = self
+            .pipeline
+            .look(&self.context, deadline, |scope| self.allow(scope));
         look.await
     }
 

@@ -37,9 +37,9 @@ impl Call for v1::WatchRequest {
         let view = scope.context.view;
         let revision = match self.start_revision {
             None => view.revision(),
-            Some(start) => start.checked_sub(1).ok_or_else(|| {
-                Error::invalid_argument("start_revision: revisions begin with 1")
-            })?,
+            Some(start) => start
+                .checked_sub(1)
+                .ok_or_else(|| Error::invalid_argument("start_revision: revisions begin with 1"))?,
         };
         let floor = event::floor(view)?;
         if revision < floor {
@@ -72,12 +72,15 @@ impl Call for v1::KeepAliveRequest {
     type Answer = v1::KeepAliveResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        if self.renewals.len() > LEASES_RENEWED_AT_ONCE_MAX {
+        if self.renewals.is_empty() || self.renewals.len() > LEASES_RENEWED_AT_ONCE_MAX {
             return Err(Error::invalid_argument(format!(
-                "renewals: at most {LEASES_RENEWED_AT_ONCE_MAX} in a message"
+                "renewals: 1 to {LEASES_RENEWED_AT_ONCE_MAX} in a message"
             )));
         }
-        let (mut planned, mut named) = (Planned::answer(v1::KeepAliveResponse::default()), BTreeSet::new());
+        let (mut planned, mut named) = (
+            Planned::answer(v1::KeepAliveResponse::default()),
+            BTreeSet::new(),
+        );
         let mut bytes = 0;
         for renewal in &self.renewals {
             let id = renewal.lease_id.as_str();
@@ -87,7 +90,9 @@ impl Call for v1::KeepAliveRequest {
             } else if named.insert(id) {
                 renew(scope, renewal)
             } else {
-                Err(Error::invalid_argument("lease_id: named before in the same message"))
+                Err(Error::invalid_argument(
+                    "lease_id: named before in the same message",
+                ))
             };
             let result = match renewed {
                 Ok((txn, result)) => {
