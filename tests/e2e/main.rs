@@ -10,6 +10,9 @@ mod failover;
 mod health;
 mod http;
 mod http_client;
+mod http_mounts;
+mod http_rows;
+mod http_secrets;
 mod input;
 mod lease;
 mod main_path;
@@ -27,6 +30,7 @@ mod secrecy;
 mod secrets;
 mod snapshot;
 mod streams;
+mod sweep;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -14,7 +14,9 @@ mod lookup;
 mod renew;
 mod revoke;
 
-pub use action::{GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
+pub use action::{
+    GrantLease, ListLeases, LookupLease, RenewLease, RenewNothing, RevokeLease, RevokePrefix,
+};
 pub(crate) use cleanup::{Ended, clear_owned, remove};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
 pub use error::{LeaseError, LeasePrecondition};

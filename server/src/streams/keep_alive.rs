@@ -12,7 +12,7 @@ use super::{Leaderless, Outlet};
 use crate::{
     error::Error,
     limits::{KEEP_ALIVE_MESSAGE_MS_MAX, STREAM_CHECK_MS},
-    pipeline::{Context, Pipeline},
+    pipeline::{Context, Manner, Pipeline},
 };
 
 /// What is sent on a keep-alive stream.
@@ -26,7 +26,7 @@ pub async fn keep_alive(
     pipeline: Arc<Pipeline>,
     request: Request<Streaming<v1::KeepAliveRequest>>,
 ) -> Result<KeepAliveStream, Status> {
-    let context = Context::of(&request)?;
+    let context = Context::of(&request, Manner::default())?;
     let token = pipeline.known(&context).await?;
     let slot = pipeline.streams.slots.enter(token)?;
     let (outlet, stream) = Outlet::new()?;

@@ -79,9 +79,6 @@ fn read(client: &Client, start: u64) -> JoinHandle<Outcome<Vec<LeaseEvent>>> {
 
 /// Three watches, each preferring another node, while the active node is killed twice: each shows
 /// every event once, in order, and all show the same.
-///
-/// Planted bugs: a watch resumes at the revision that was shown last (caught: an event is shown
-/// twice), and one behind the next one (caught: a grant isn't shown).
 #[test]
 fn nothing_is_lost_or_shown_twice() {
     run(

@@ -352,8 +352,7 @@ impl Model {
 
     /// Each grant is told once, and each end once, however it came and whoever cleared it away.
     ///
-    /// Planted bug: the end is told by the clean-up behind a prefix without regard to whether it
-    /// is told already. Caught: two ends of one lease.
+    /// It found a lease whose end was told twice: it was due in the same step as its token.
     fn check_events(&self) {
         let mut told: BTreeMap<String, [usize; 2]> = BTreeMap::new();
         for row in self.world.rows::<Events>() {

@@ -71,7 +71,7 @@ fn a_transaction_has_one_row_under_its_own_revision() {
     assert_eq!(inside(Events::range_to(42)), 1);
     assert_eq!(inside(Events::range_to(41)), 0);
     assert_eq!(inside(Events::range_to(u64::MAX)), 1);
-    for (_, stored) in store.records() {
+    for stored in store.records().values() {
         for canary in ["canary", accessor().as_str()] {
             let mut windows = stored.value.windows(canary.len());
             assert!(!windows.any(|window| window == canary.as_bytes()));

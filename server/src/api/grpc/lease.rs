@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    pipeline::{Access, Call, Context, Planned, Scope},
+    pipeline::{Access, Call, Context, Manner, Planned, Scope},
     streams::{self, KeepAliveStream, WatchStream},
 };
 
@@ -51,7 +51,7 @@ serve! {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<WatchStream>, Status> {
-        let context = Context::of(&request)?;
+        let context = Context::of(&request, Manner::default())?;
         let asked = request.into_inner();
         let action = watch_action(&asked);
         let opened = self.pipeline.serve(asked, &context).await?;
@@ -190,6 +190,20 @@ impl Call for v1::ListLeasesRequest {
             revision: scope.context.view.revision(),
         }))
     }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then(|| Self {
+            page_token,
+            ..self.clone()
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.leases.extend(page.leases);
+        answer.next_page_token = page.next_page_token;
+        answer.leases.len()
+    }
 }
 
 impl Call for v1::CountLeasesRequest {
@@ -208,6 +222,21 @@ impl Call for v1::CountLeasesRequest {
             count: counted.count,
             next_page_token: page_token(counted.next.as_ref().map(NameChain::as_bytes)),
         }))
+    }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then(|| Self {
+            page_token,
+            ..self.clone()
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.count += page.count;
+        answer.next_page_token = page.next_page_token;
+        // A count is one row, however much it counts.
+        1
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tenure_core::{
     event::{self, WatchLeases, Watched},
-    lease::{self, RenewLease},
+    lease::{self, RenewLease, RenewNothing},
     state::{About, Event, EventKind},
     token::authorize,
     types::{
@@ -110,6 +110,10 @@ impl Call for v1::KeepAliveRequest {
             };
             planned.answer.results.push(result);
         }
+        let denied = Error::permission_denied();
+        if (planned.answer.results.iter()).all(|result| result.reason == denied.reason) {
+            return Err(denied);
+        }
         Ok(planned)
     }
 }
@@ -130,8 +134,15 @@ fn renew(
     scope: &Scope<'_>,
     renewal: &v1::LeaseRenewal,
 ) -> Result<(tenure_core::state::Txn, v1::LeaseRenewed), Error> {
-    let increment = ttl("increment", renewal.increment.as_ref())?;
-    let action = RenewLease(lease_id(&renewal.lease_id)?, increment);
+    let increment = ttl("increment", renewal.increment.as_ref());
+    let read = lease_id(&renewal.lease_id).and_then(|id| Ok(RenewLease(id, increment?)));
+    let action = match read {
+        Ok(action) => action,
+        Err(error) => {
+            authorize(scope.context, scope.caller, RenewNothing)?;
+            return Err(error);
+        }
+    };
     let permit = authorize(scope.context, scope.caller, action)?;
     let plan = lease::renew(&permit, &mut scope.random())?;
     let renewed = plan.response;
