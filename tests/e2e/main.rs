@@ -31,6 +31,7 @@ mod secrets;
 mod snapshot;
 mod streams;
 mod sweep;
+mod timing;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
