@@ -2,12 +2,15 @@
 //! that programs can match on (`google.rpc.ErrorInfo`, domain `tenure`), and whether the
 //! call may have been applied. Messages never hold a secret.
 
+use std::time::Duration;
+
 use tenure_core::{
     barrier::BarrierError,
     dedupe::DedupeError,
     lease::LeaseError,
     mount::MountError,
     policy::ManageError,
+    quota::{CountError, QuotaError},
     state,
     token::{ErrorKind, TokenError},
 };
@@ -16,7 +19,7 @@ use tonic::{Code, Status};
 
 use crate::{
     engines::EngineError,
-    listen::{Applied, refusal_with},
+    listen::{Applied, refusal_until},
 };
 
 /// A refusal, ready for the wire.
@@ -32,6 +35,8 @@ pub struct Error {
     pub applied: Applied,
     /// One more fact for programs.
     pub fact: Option<(&'static str, String)>,
+    /// When it may be made again, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -43,6 +48,7 @@ impl Error {
             message: message.into(),
             applied: Applied::No,
             fact: None,
+            retry_after: None,
         }
     }
 
@@ -147,6 +153,15 @@ impl Error {
         Self::new(Code::Unavailable, "STOPPING", "this node stops")
     }
 
+    /// The client has made too many calls.
+    pub fn rate_limited(after: Duration) -> Self {
+        let message = "too many requests: a rate limit is exceeded";
+        Self {
+            retry_after: Some(after),
+            ..Self::new(Code::ResourceExhausted, "RATE_LIMITED", message)
+        }
+    }
+
     /// A fault of ours. The message says what failed, never with which data.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, "INTERNAL", message)
@@ -155,13 +170,15 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        refusal_with(
-            error.code,
-            error.reason,
-            &error.message,
-            error.applied,
-            error.fact,
-        )
+        let Error {
+            code,
+            reason,
+            message,
+            applied,
+            fact,
+            retry_after,
+        } = error;
+        refusal_until(code, reason, &message, applied, fact, retry_after)
     }
 }
 
@@ -189,6 +206,18 @@ impl From<EngineError> for Error {
     }
 }
 
+impl From<QuotaError> for Error {
+    fn from(error: QuotaError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
+impl From<CountError> for Error {
+    fn from(error: CountError) -> Self {
+        TokenError::from(error).into()
+    }
+}
+
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
         refused(error.kind(), error.reason(), &error)
@@ -205,6 +234,7 @@ fn refused(kind: ErrorKind, reason: &'static str, error: &dyn std::error::Error)
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
         ErrorKind::Unimplemented => Code::Unimplemented,
     };
     Error::new(code, reason, error.to_string())

@@ -135,6 +135,14 @@ pub const WATCH_MESSAGE_BYTES: usize = 64 << 10;
 /// Events that all watches of a node share in memory, so that each is opened once.
 pub const WATCH_EVENTS_SHARED_MAX: usize = 32_768;
 
+/// Clients that a node keeps the rate of, each apart; 48 bytes each, all of them allocated when
+/// there is a rate limit.
+pub const RATE_CLIENTS_SLOTS: usize = 65_536;
+/// Locks over them.
+pub const RATE_CLIENTS_SHARDS: usize = 64;
+/// Windows that further clients share, for each rate limit and lock.
+pub const RATE_SHARED_WINDOWS: usize = 16;
+
 /// Most connections of the health-only listener: an orchestrator needs a handful.
 pub const HEALTH_CONNECTIONS_MAX: usize = 64;
 /// Most streams of one connection of the health-only listener.

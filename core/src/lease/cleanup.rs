@@ -5,8 +5,8 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{
-        About, Due, DueKind, Event, EventKind, LeaseRecord, Leases, LeasesByToken,
-        PrefixTombstones, ReadError, TimeIndex, Txn, key_of, range_of, successor,
+        About, Due, DueKind, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, ReadError,
+        Row, TimeIndex, Txn, key_of, range_of, successor,
     },
     token::{Context, Plan},
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
@@ -69,7 +69,7 @@ pub fn clean_up_prefix(
         // Somebody else may clear it away meanwhile: its end is told once.
         context.view.note::<Leases>(&row.key);
         let ended = Ended::new(EventKind::Revoked, context.now);
-        remove(&mut txn, &row.key, &row.value, ended);
+        remove(&mut txn, row, ended);
         cursor.found = true;
     }
     let response = match (last, cursor.found) {
@@ -105,7 +105,7 @@ pub(crate) fn clear_owned(
     for row in rows.iter().filter(|row| row.create_revision <= until) {
         let (_, key) = &row.key;
         match view.get::<Leases>(key)? {
-            Some(lease) => remove(txn, key, &lease.value, ended),
+            Some(lease) => remove(txn, &lease, ended),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
         gone += 1;
@@ -128,7 +128,9 @@ impl Ended {
 
 /// Deletes all rows of a lease, and tells its end: there is no other way to delete one, so that
 /// each end is told once.
-pub(crate) fn remove(txn: &mut Txn, key: &NameChain, record: &LeaseRecord, ended: Ended) {
+pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>, ended: Ended) {
+    let (key, record) = (&lease.key, &lease.value);
+    txn.tally.lease_gone(key, lease.create_revision);
     txn.tell(Event {
         kind: ended.kind,
         about: About::Lease(record.id.clone()),

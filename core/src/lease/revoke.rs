@@ -19,7 +19,7 @@ pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> 
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
     let ended = Ended::new(EventKind::Revoked, permit.context.now);
-    remove(&mut txn, &lease.row.key, &lease.row.value, ended);
+    remove(&mut txn, &lease.row, ended);
     Ok(Plan { txn, response: () })
 }
 
@@ -75,7 +75,7 @@ fn revoke_own(
     for row in rows {
         let (_, key) = row.key;
         if let Some(lease) = view.get::<Leases>(&key)? {
-            remove(txn, &key, &lease.value, ended);
+            remove(txn, &lease, ended);
         }
     }
     Ok(())

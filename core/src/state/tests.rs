@@ -1,6 +1,7 @@
 //! Every table's round trip, and what must not pass: swapped values, other formats.
 
 mod events;
+mod quotas;
 mod secrets;
 
 use std::{fmt::Debug, num::NonZeroU32};

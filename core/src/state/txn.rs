@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{About, Event, EventKind, Events, Row, TAG, Table, key_of};
 use crate::{
     barrier::{Barrier, BarrierError},
+    quota::Tally,
     random::Random,
 };
 
@@ -43,6 +44,8 @@ pub struct Txn {
     ops: Vec<Op>,
     /// Not sealed yet.
     events: Vec<Event>,
+    /// What it makes and removes, for quotas to count: see [`quota::settle`](crate::quota::settle).
+    pub(crate) tally: Tally,
 }
 
 impl Txn {
@@ -180,6 +183,7 @@ impl Txn {
     pub fn append(&mut self, other: Self) {
         self.ops.extend(other.ops);
         self.events.extend(other.events);
+        self.tally.append(other.tally);
     }
 
     /// The writes. Events are among them once they are [sealed](Self::seal_events).

@@ -77,7 +77,8 @@ pub fn expire(
         let done = match &due.kind {
             DueKind::Token(hash) => match context.view.get::<Tokens>(hash)? {
                 Some(row) if row.value.expiry == Expiry::At(due.at) => {
-                    end_tree(context, &mut txn, hash, &row.value, random)?;
+                    let created = row.create_revision;
+                    end_tree(context, &mut txn, hash, &row.value, created, random)?;
                     tell_expiry(context, &mut txn, row);
                     &mut expired.tokens
                 }
@@ -98,7 +99,7 @@ pub fn expire(
                         false => EventKind::Expired,
                     };
                     let ended = lease::Ended::new(kind, context.now);
-                    lease::remove(&mut txn, key, &row.value, ended);
+                    lease::remove(&mut txn, &row, ended);
                     &mut expired.leases
                 }
                 _ => &mut expired.stale,

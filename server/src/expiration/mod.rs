@@ -14,8 +14,8 @@ mod rounds;
 use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
-    lease,
-    state::{Reads, Store, Txn, View},
+    lease, quota,
+    state::{LeaseQuotas, Reads, Store, Txn, View},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -173,6 +173,7 @@ impl Manager<'_> {
                     .step(&view, pinned.now, &mut SystemRandom)?;
                 step.map(|(txn, done)| (txn, Done::Tidied(done)))
             }
+            Kind::Quotas => self.count(&view)?,
             Kind::Trim => match self.rounds.trim_to() {
                 None => None,
                 Some(end) => {
@@ -181,7 +182,11 @@ impl Manager<'_> {
                 }
             },
         };
-        Ok(planned.map(|(txn, done)| Step {
+        let Some((mut txn, done)) = planned else {
+            return Ok(None);
+        };
+        quota::settle(&view, &mut txn, &mut SystemRandom)?;
+        Ok(Some(Step {
             reads: view.into_reads(),
             txn,
             done,
@@ -203,6 +208,18 @@ impl Manager<'_> {
             "clearing away what has ended"
         );
         Ok(Some((plan.txn, Done::Expired(last, due.len()))))
+    }
+
+    fn count(&mut self, view: &View<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let revision = view.mod_revision::<LeaseQuotas>(&())?;
+        if revision.is_none() || revision == self.rounds.counted {
+            return Ok(None);
+        }
+        let plan = quota::search(view, &mut SystemRandom)?;
+        if !plan.response {
+            self.rounds.counted = revision;
+        }
+        Ok(plan.response.then_some((plan.txn, Done::Counted)))
     }
 
     fn sweep(&mut self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {

@@ -31,10 +31,12 @@ pub(super) enum Kind {
     Trim,
     /// The oldest events.
     Events,
+    /// What was there before a lease-count quota.
+    Quotas,
 }
 
 /// One round.
-const ROUND: [Kind; 10] = [
+const ROUND: [Kind; 12] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -45,6 +47,8 @@ const ROUND: [Kind; 10] = [
     Kind::Trim,
     Kind::Expiry,
     Kind::Events,
+    Kind::Expiry,
+    Kind::Quotas,
 ];
 
 /// A step that was committed.
@@ -54,6 +58,7 @@ pub(super) enum Done {
     Cleaned(TokenHash, Progress),
     CleanedPrefix(NameChain, PrefixProgress),
     Swept,
+    Counted,
     /// Up to here.
     Trimmed(UnixMillis),
     Tidied(Tidied),
@@ -78,6 +83,8 @@ pub(super) struct Rounds {
     pub(super) events: Tidy,
     /// The orphan marker that was looked at last.
     pub(super) marker: Option<TokenHash>,
+    /// The revision of the lease-count quotas at which none was counting.
+    pub(super) counted: Option<u64>,
 }
 
 impl Rounds {
@@ -128,7 +135,7 @@ impl Rounds {
                 };
                 self.prefix = Some(prefix);
             }
-            Done::Swept => {}
+            Done::Swept | Done::Counted => {}
             Done::Tidied(done) => self.events.settle(done),
             Done::Trimmed(end) => {
                 self.trimmed = DueCursor::at(end);

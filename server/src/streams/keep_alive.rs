@@ -6,12 +6,13 @@ use std::{sync::Arc, time::Duration};
 use tenure_proto::v1;
 use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Extensions, Request, Status, Streaming, metadata::MetadataMap};
 
 use super::{Leaderless, Outlet};
 use crate::{
     error::Error,
     limits::{KEEP_ALIVE_MESSAGE_MS_MAX, STREAM_CHECK_MS},
+    listen::Deadline,
     pipeline::{Context, Manner, Pipeline},
 };
 
@@ -30,10 +31,10 @@ pub async fn keep_alive(
     let token = pipeline.known(&context).await?;
     let slot = pipeline.streams.slots.enter(token)?;
     let (outlet, stream) = Outlet::new()?;
-    let inbound = request.into_inner();
+    let (metadata, extensions, inbound) = request.into_parts();
     tokio::spawn(async move {
         let _slot = slot;
-        let ended = run(&pipeline, context, inbound, &outlet).await;
+        let ended = run(&pipeline, context, (metadata, extensions), inbound, &outlet).await;
         outlet.end(ended);
     });
     Ok(stream)
@@ -41,7 +42,8 @@ pub async fn keep_alive(
 
 async fn run(
     pipeline: &Pipeline,
-    mut context: Context,
+    context: Context,
+    (metadata, mut extensions): (MetadataMap, Extensions),
     mut inbound: Streaming<v1::KeepAliveRequest>,
     outlet: &Outlet<v1::KeepAliveResponse>,
 ) -> Result<(), Status> {
@@ -63,9 +65,12 @@ async fn run(
         let Some(message) = message.map_err(explained)? else {
             return Ok(());
         };
-        context.deadline = Instant::now() + Duration::from_millis(KEEP_ALIVE_MESSAGE_MS_MAX);
-        let answer = pipeline.serve(message, &context).await?;
-        if !outlet.send(answer).await? {
+        // Each message is a request like any other, by the stream's token and connection.
+        let by = Instant::now() + Duration::from_millis(KEEP_ALIVE_MESSAGE_MS_MAX);
+        extensions.insert(Deadline(by));
+        let request = Request::from_parts(metadata.clone(), extensions.clone(), message);
+        let answer = pipeline.call(request).await?;
+        if !outlet.send(answer.into_inner()).await? {
             return Ok(());
         }
     }

@@ -52,9 +52,8 @@ serve! {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<WatchStream>, Status> {
         let context = Context::of(&request, Manner::default())?;
-        let asked = request.into_inner();
-        let action = watch_action(&asked);
-        let opened = self.pipeline.serve(asked, &context).await?;
+        let action = watch_action(request.get_ref());
+        let opened = self.pipeline.call(request).await?.into_inner();
         let pipeline = Arc::clone(&self.pipeline);
         let stream = streams::watch(pipeline, context, action?, opened.revision).await?;
         Ok(Response::new(stream))
