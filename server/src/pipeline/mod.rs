@@ -51,6 +51,7 @@ use crate::{
     random::SystemRandom,
     seal::{Keys, Unsealed},
     streams::Streams,
+    telemetry::Metrics,
 };
 
 /// How long a read waits before it asks again for a leader.
@@ -189,6 +190,8 @@ pub struct Pipeline {
     pub ttl: TtlConfig,
     /// For people.
     pub cluster_name: String,
+    /// What this node counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Pipeline {
