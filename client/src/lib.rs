@@ -29,6 +29,7 @@ mod cluster;
 mod error;
 mod health;
 mod keep_alive;
+mod keys;
 mod leases;
 mod limits;
 mod mounts;

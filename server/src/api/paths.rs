@@ -28,6 +28,14 @@ fn below(folder: &str, rest: &str) -> String {
     format!("{folder}/{rest}")
 }
 
+fn rekey(target: i32, step: &str) -> String {
+    let shares = match v1::RekeyTarget::try_from(target) {
+        Ok(v1::RekeyTarget::Recovery) => "recovery",
+        _ => "root",
+    };
+    format!("sys/rotate/{shares}/{step}")
+}
+
 paths! {
     CreateTokenRequest => "auth/token/create",
     LookupTokenRequest => "auth/token/lookup",
@@ -91,6 +99,19 @@ paths! {
     RemovePeerRequest => "sys/storage/raft/remove-peer",
     StepDownRequest => "sys/step-down",
     SealRequest => "sys/seal",
+    RotateRequest => "sys/rotate",
+    GetKeyStatusRequest => "sys/key-status",
+    StartRekeyRequest(call) => rekey(call.target, "init"),
+    GetRekeyRequest(call) => rekey(call.target, "init"),
+    UpdateRekeyRequest(call) => rekey(call.target, "update"),
+    CancelRekeyRequest(call) => rekey(call.target, "init"),
+    GetRekeyVerificationRequest(call) => rekey(call.target, "verify"),
+    VerifyRekeyRequest(call) => rekey(call.target, "verify"),
+    ResetRekeyVerificationRequest(call) => rekey(call.target, "verify"),
+    StartGenerateRootRequest => "sys/generate-root/attempt",
+    GetGenerateRootRequest => "sys/generate-root/attempt",
+    UpdateGenerateRootRequest => "sys/generate-root/update",
+    CancelGenerateRootRequest => "sys/generate-root/attempt",
 }
 
 fn mount_looked_at(call: &v1::GetMountRequest) -> String {
