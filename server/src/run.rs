@@ -46,7 +46,6 @@ use crate::{
     },
     pipeline::{Observer, Pipeline, RateGate, Revoked},
     process,
-    streams::Streams,
     seal::{Keys, Sealer, provider_of},
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
@@ -233,7 +232,7 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
-        streams: Streams::default(),
+        streams: Arc::default(),
         attempts: Arc::default(),
         share_rate: Arc::default(),
         rates,

@@ -807,6 +807,7 @@ impl v1::lease_service_server::LeaseService for Fake {
         Ok(Response::new(v1::CountLeasesResponse {
             count: page.len() as u64,
             next_page_token,
+            groups: Vec::new(),
         }))
     }
 }

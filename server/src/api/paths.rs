@@ -53,9 +53,18 @@ paths! {
     LookupLeaseRequest => "sys/leases/lookup",
     RenewLeaseRequest => "sys/leases/renew",
     RevokeLeaseRequest => "sys/leases/revoke",
-    RevokePrefixRequest(call) => below("sys/leases/revoke-prefix", &call.prefix),
-    ListLeasesRequest(call) => below("sys/leases/lookup", &call.prefix),
-    CountLeasesRequest(call) => below("sys/leases/lookup", &call.prefix),
+    RevokePrefixRequest(call) => match call.force {
+        true => below("sys/leases/revoke-force", &call.prefix),
+        false => below("sys/leases/revoke-prefix", &call.prefix),
+    },
+    ListLeasesRequest(call) => match call.irrevocable {
+        true => "sys/leases".to_owned(),
+        false => below("sys/leases/lookup", &call.prefix),
+    },
+    CountLeasesRequest(call) => match call.irrevocable {
+        true => "sys/leases/count".to_owned(),
+        false => below("sys/leases/lookup", &call.prefix),
+    },
     KeepAliveRequest => "sys/leases/renew",
     WatchRequest(call) => below("sys/leases/watch", &call.prefix),
     WritePolicyRequest(call) => below("sys/policies/acl", &call.name),

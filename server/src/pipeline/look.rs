@@ -43,8 +43,12 @@ impl Pipeline {
         deadline: Instant,
         look: impl FnOnce(&Scope<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let keys = self.keys.get().ok_or_else(Error::sealed)?;
+        if self.keys.is_sealed() {
+            return Err(Error::sealed());
+        }
         let pinned = self.pin(confirm, deadline).await?;
+        // After the state is pinned: apply has given these keys all terms that are in it.
+        let keys = self.keys.get().ok_or_else(Error::sealed)?;
         let view = View::new(&pinned.state, &keys.barrier);
         let judged_by = token::Context {
             view: &view,

@@ -49,8 +49,8 @@ use crate::{
     ha::forward,
     listen::Applied,
     random::SystemRandom,
-    streams::Streams,
     seal::{Attempts, Keys, ShareRate, Unsealed},
+    streams::Streams,
     telemetry::Metrics,
 };
 
@@ -204,7 +204,7 @@ pub struct Pipeline {
     /// What is due next.
     pub due: Arc<DueHead>,
     /// The streams of this node.
-    pub streams: Streams,
+    pub streams: Arc<Streams>,
     /// What quorums are about to do.
     pub attempts: Arc<Attempts>,
     /// How fast key shares may be given.

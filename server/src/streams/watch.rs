@@ -171,8 +171,9 @@ impl Task<'_> {
 
     /// How far there is nothing to show; `None` if there may be something.
     fn nothing_up_to(&self) -> Result<Option<u64>, Error> {
-        let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         let state = StateView(self.pipeline.node.view()?);
+        // After the state is pinned: apply has given these keys all terms that are in it.
+        let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         let view = View::new(&state, &keys.barrier);
         let part = self.pipeline.streams.shared.after(&view, self.shown_to)?;
         let Part::Events(told, to) = part else {

@@ -255,6 +255,7 @@ async fn dispatch(
         bytes,
         content_type,
         own_token: own_token(&caller),
+        is_async: false,
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,
