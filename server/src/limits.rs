@@ -109,6 +109,8 @@ pub const HTTP_JSON_STRINGS_MAX: usize = 10_000;
 pub const HTTP_JSON_NUMBER_BYTES_MAX: usize = 256;
 /// Most rows of a list that is asked for as a whole, as over HTTP, where it can't be paged.
 pub const LIST_ROWS_MAX: usize = 10_000;
+/// Most bytes of such a list while it is put together: rows can be large.
+pub const LIST_BYTES_MAX: usize = 16 << 20;
 
 /// Most streams (Watch and KeepAlive) of one node. Each looks at its token four times a second.
 pub const STREAMS_MAX: usize = 1_024;

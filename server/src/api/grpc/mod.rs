@@ -23,6 +23,7 @@ pub use streams::event_on_wire;
 mod convert;
 mod key;
 mod lease;
+pub use lease::child;
 mod mount;
 mod policy;
 mod quota;
