@@ -372,6 +372,7 @@ mod tests {
         let mut page = v1::ListLeasesResponse {
             leases: ids.map(lease).into(),
             next_page_token: "next".to_owned(),
+            ..Default::default()
         };
         call.reduce(&mut page);
         let left: Vec<_> = page.leases.iter().map(|lease| &*lease.lease_id).collect();
