@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// It found three reasons of quotas when it was written.
+/// It found four reasons of quotas and streams when it was written.
 #[test]
 fn every_reason_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
