@@ -89,6 +89,8 @@ fn each_is_shown_what_it_may_see() {
 }
 
 /// An event is shown when what it tells can be read through any node, whichever shows it.
+///
+/// Planted bug: events in a commit of their own, before the change. Caught: no such lease.
 #[test]
 fn what_is_told_can_be_read() {
     run(
