@@ -36,6 +36,7 @@ mod retry;
 mod seal;
 mod secret;
 mod secrets;
+mod token_roles;
 mod tokens;
 
 pub use builder::Builder;

@@ -15,7 +15,12 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 14] = [
+const WITHOUT_INPUT: [&str; 19] = [
+    "ListTokenRoles",
+    "TuneTokens",
+    "GetTokenTuning",
+    "TidyTokens",
+    "TidyLeases",
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -169,7 +174,10 @@ async fn malformed(cluster: &ServerCluster, index: usize, faults: &mut Faults) -
 }
 
 /// Methods whose first field is a text.
-const TEXT_FIRST: [&str; 15] = [
+const TEXT_FIRST: [&str; 18] = [
+    "WriteTokenRole",
+    "ReadTokenRole",
+    "DeleteTokenRole",
     "GrantLease",
     "LookupLease",
     "RenewLease",
@@ -547,6 +555,7 @@ async fn messages(
         let page = tenure_client::proto::ListAccessorsRequest {
             page_size: 10,
             page_token: token.clone(),
+            ..Default::default()
         };
         if !token.is_empty() {
             let answer = call(format!("{TOKENS}ListAccessors"), page.encode_to_vec()).await;

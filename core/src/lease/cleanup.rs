@@ -111,7 +111,9 @@ pub(crate) fn clear_owned(
 /// Deletes all rows of a lease.
 pub(crate) fn remove(txn: &mut Txn, key: &NameChain, record: &LeaseRecord) {
     txn.delete::<Leases>(key);
-    txn.delete::<LeasesByToken>(&(record.token, key.clone()));
+    for token in record.owners() {
+        txn.delete::<LeasesByToken>(&(token, key.clone()));
+    }
     txn.delete::<TimeIndex>(&Due {
         at: record.expires,
         kind: DueKind::Lease(key.clone()),

@@ -13,6 +13,7 @@ mod list;
 mod lookup;
 mod renew;
 mod revoke;
+mod token_lease;
 
 pub use action::{GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};

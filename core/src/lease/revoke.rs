@@ -3,24 +3,46 @@
 
 use super::{
     LeaseError, LeasePrecondition, RevokeLease, RevokePrefix, cleanup::remove, entry::resolve,
+    token_lease,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
     state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
-    token::{Permit, Plan},
+    token::{self, Denied, Permit, Plan, TokenError},
     types::limits::LEASES_REVOKED_AT_ONCE_MAX,
 };
 
 /// Revokes a lease.
-pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> {
+pub fn revoke(
+    permit: &Permit<'_, RevokeLease>,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    if permit.action.0.is_of_token() {
+        return revoke_token(permit, random);
+    }
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
     remove(&mut txn, &lease.row.key, &lease.row.value);
     Ok(Plan { txn, response: () })
 }
 
-/// Revokes the leases under a prefix that the caller may handle. With `sudo` that is one
+/// Revokes a token by its lease.
+fn revoke_token(
+    permit: &Permit<'_, RevokeLease>,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    let token = token_lease::resolve(permit, &permit.action.0)?;
+    let mut txn = Txn::default();
+    // At its last use it is gone already.
+    if !(permit.caller.is_spent() && token.hash() == permit.caller.entry().hash()) {
+        token::end_token(permit.context, &mut txn, &token, random)?;
+    }
+    Ok(Plan { txn, response: () })
+}
+
+/// Revokes the leases under a prefix that the caller may handle, and with `sudo` the tokens that
+/// were made under it. With `sudo` that is one
 /// tombstone, whatever their number. Without it the caller's own are deleted at once: a
 /// tombstone of every token's would fill the memory of every node, so their number is bounded.
 pub fn revoke_prefix(
@@ -31,6 +53,11 @@ pub fn revoke_prefix(
     let barrier = context.view.barrier();
     let prefix = barrier.name_chain(permit.action.0.segments());
     let mut txn = Txn::default();
+    let tokens = token::makes_tokens(&permit.action.0);
+    if tokens && !permit.has_sudo() {
+        let what = "revoke tokens by their path";
+        return Err(TokenError::from(Denied::NoSudo(what)).into());
+    }
     if !permit.has_sudo() {
         revoke_own(permit, &mut txn, &prefix)?;
     } else {
@@ -41,6 +68,9 @@ pub fn revoke_prefix(
             .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
         if !first.is_empty() {
             txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+        }
+        if tokens {
+            token::revoke_path(context, &mut txn, &prefix, random)?;
         }
     }
     Ok(Plan { txn, response: () })
@@ -62,7 +92,9 @@ fn revoke_own(
     }
     for row in rows {
         let (_, key) = row.key;
-        if let Some(lease) = view.get::<Leases>(&key)? {
+        let lease = view.get::<Leases>(&key)?;
+        // Those of a batch token lie under its parent, too, and aren't the parent's.
+        if let Some(lease) = lease.filter(|row| row.value.token == *permit.caller.entry().hash()) {
             remove(txn, &key, &lease.value);
         }
     }

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use super::{Caller, Context, Denied, TokenError, entry::live};
+use super::{Caller, Context, Denied, TokenError, entry::again};
 use crate::{
     policy::{Number, Operation, Parameters, Value},
-    types::{Accessor, TokenId, TtlRequest},
+    types::{Accessor, RoleName, TokenId, TtlRequest},
 };
 
 /// The token that a request is about.
@@ -98,9 +98,33 @@ pub trait Action {
     fn ask(&self) -> Ask<'_>;
 }
 
-/// Create a token, with these parameters. What needs `sudo` about it, `create` checks itself.
+/// Create a token, at this path and with these parameters. What needs `sudo` about it, `create`
+/// checks itself.
 #[derive(Default)]
-pub struct Create<'a>(pub Parameters<'a>);
+pub struct Create<'a>(pub CreatePath, pub Parameters<'a>);
+
+/// The paths at which tokens are made: each is a right of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CreatePath {
+    /// A child.
+    #[default]
+    Child,
+    /// A token without a parent.
+    Orphan,
+    /// What this role says.
+    Role(RoleName),
+}
+
+impl CreatePath {
+    pub(super) fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Child => "auth/token/create".into(),
+            Self::Orphan => "auth/token/create-orphan".into(),
+            Self::Role(name) => format!("auth/token/create/{name}").into(),
+        }
+    }
+}
+
 /// Look up a token.
 pub struct Lookup(pub Target);
 /// Renew a token, by this increment.
@@ -130,8 +154,8 @@ pub enum Administer {
 impl Action for Create<'_> {
     fn ask(&self) -> Ask<'_> {
         Ask {
-            parameters: self.0.clone(),
-            ..Ask::new(Operation::Update, "auth/token/create")
+            parameters: self.1.clone(),
+            ..Ask::new(Operation::Update, self.0.text())
         }
     }
 }
@@ -258,7 +282,7 @@ pub fn authorize<'a, A: Action>(
     let mut caller = caller.clone();
     // One that has paid a use was looked at in this view, and counts its use already.
     if !caller.paid {
-        caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
+        caller.entry = again(context, &caller.entry)?.ok_or(TokenError::InvalidToken)?;
     }
     let acl = context.acls.of(context.view, caller.policies())?;
     let ask = action.ask();

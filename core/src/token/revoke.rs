@@ -1,14 +1,18 @@
 //! Revocation: one transaction, however much descends from the token. From its commit on
 //! the whole tree is refused everywhere; what it leaves on disk, clean-up removes.
 
-use super::{Context, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve};
+use super::{
+    Context, Permit, Plan, Precondition, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve,
+    token_lease::key_of_token_lease,
+};
 use crate::{
     barrier::{Barrier, TokenHash},
     lease,
     random::Random,
     state::{
         Accessors, Cubbyholes, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError,
-        TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn, View, range_of,
+        TimeIndex, TokenChildren, TokenLeases, TokenRecord, Tokens, Tombstones, Txn, View,
+        range_of,
     },
     types::Expiry,
 };
@@ -37,6 +41,7 @@ pub fn revoke(
     let found = match resolve(context, &permit.caller, target)? {
         // At its last use it is gone already.
         Some((entry, _)) if permit.caller.spent && entry.hash == permit.caller.entry.hash => true,
+        Some((entry, _)) if entry.is_batch() => return Err(Precondition::BatchRevocation.into()),
         Some((entry, _)) => {
             end_tree(context, &mut txn, &entry.hash, &entry.record, random)?;
             true
@@ -62,6 +67,9 @@ pub fn revoke_orphan(
     let context = permit.context;
     let (entry, _) =
         resolve(context, &permit.caller, &permit.action.0)?.ok_or(TokenError::NotFound)?;
+    if entry.is_batch() {
+        return Err(Precondition::BatchRevocation.into());
+    }
     let barrier = context.view.barrier();
     let mut txn = Txn::default();
     if has_children(context.view, &entry.hash)? || has_leases(context.view, &entry.hash)? {
@@ -132,7 +140,10 @@ pub(super) fn remove(barrier: &Barrier, txn: &mut Txn, hash: &TokenHash, record:
     txn.delete::<Tokens>(hash);
     // Blindly: a write to it that is under way rests on the token's record.
     txn.delete::<Cubbyholes>(hash);
-    txn.delete::<Accessors>(&barrier.accessor_hash(&record.accessor));
+    txn.delete::<TokenLeases>(&key_of_token_lease(barrier, hash, &record.path));
+    if let Some(accessor) = &record.accessor {
+        txn.delete::<Accessors>(&barrier.accessor_hash(accessor));
+    }
     if let Some(parent) = record.ancestors.last() {
         txn.delete::<TokenChildren>(&(*parent, *hash));
     }

@@ -24,6 +24,8 @@ mod policy;
 mod seal;
 mod secrets;
 mod token;
+mod token_care;
+mod token_role;
 
 use std::sync::Arc;
 

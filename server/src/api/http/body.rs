@@ -247,6 +247,36 @@ impl Fields {
         }))
     }
 
+    /// The same; one word stands for 0, which asks for the default.
+    ///
+    /// # Errors
+    /// As [`Self::duration`].
+    pub fn duration_or(
+        &mut self,
+        name: &'static str,
+        word: &str,
+    ) -> Result<Option<Duration>, Error> {
+        let is_word = |(key, value): &(String, Json)| {
+            key == name && matches!(value, Json::String(text) if text == word)
+        };
+        if self.0.iter().any(is_word) {
+            self.take(name);
+            return Ok(Some(Duration::default()));
+        }
+        self.duration(name)
+    }
+
+    /// Texts, if the field is there.
+    ///
+    /// # Errors
+    /// As [`Self::texts`].
+    pub fn given_texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>, Error> {
+        if !self.0.iter().any(|(key, _)| key == name) {
+            return Ok(None);
+        }
+        self.texts(name).map(Some)
+    }
+
     /// Texts: a list, or one text, which is one item whatever it holds.
     ///
     /// # Errors
