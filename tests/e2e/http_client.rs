@@ -1,6 +1,6 @@
 //! HTTP/1.1 as plain clients speak it: one connection, kept alive, every byte as the test wants it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tenure_tests::server_cluster::{Outcome, ServerCluster};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::text;
 
@@ -64,6 +64,16 @@ impl Answer {
 impl Http {
     /// Connects to a node over TLS, as clients of HTTP/1.1 do.
     pub async fn to(cluster: &ServerCluster, index: usize, token: &str) -> Outcome<Self> {
+        Self::from(cluster, index, IpAddr::V4(Ipv4Addr::LOCALHOST), token).await
+    }
+
+    /// The same from one of this machine's addresses.
+    pub async fn from(
+        cluster: &ServerCluster,
+        index: usize,
+        own: IpAddr,
+        token: &str,
+    ) -> Outcome<Self> {
         let address = cluster.node(index)?.api;
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_slice(cluster.authority.pem().as_bytes());
@@ -75,7 +85,9 @@ impl Http {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tcp = TcpStream::connect(address).await.map_err(text)?;
+        let socket = TcpSocket::new_v4().map_err(text)?;
+        socket.bind(SocketAddr::new(own, 0)).map_err(text)?;
+        let tcp = socket.connect(address).await.map_err(text)?;
         let name = ServerName::IpAddress(address.ip().into());
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let tls = connector.connect(name, tcp).await.map_err(text)?;

@@ -26,6 +26,7 @@ mod sealed;
 mod secrecy;
 mod secrets;
 mod snapshot;
+mod tokens;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
