@@ -58,6 +58,7 @@ pub async fn send(
         remote_address: context.remote.clone(),
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         trace_id: context.trace_id.clone(),
+        whole: context.manner.whole,
     });
     request.set_timeout(left);
     let mut client = ForwardServiceClient::new(channel)
@@ -129,6 +130,7 @@ impl ForwardService for Receiver {
             request.remote_address,
             request.trace_id,
             deadline,
+            request.whole,
         )?;
         let pipeline = self.0.get().ok_or_else(Error::no_active_node)?;
         let span = tracing::info_span!(

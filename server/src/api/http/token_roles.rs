@@ -153,27 +153,17 @@ impl HttpCall for v1::ListTokenRolesRequest {
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         Reply::list(answer.names)
     }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.names.extend(page.names);
-        answer.next_page_token = page.next_page_token;
-        answer.names.len()
-    }
 }
 
 impl HttpCall for v1::TuneTokensRequest {
     const ROUTES: &'static [Route] = &[write(TUNE)];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
-        let mut lifetime = |field| input.fields.duration_or(field, "system");
+        // "system" is how the peers say 0.
+        let mut lifetime = |field| match input.fields.take_text(field, "system") {
+            true => Ok(Some(Duration::default())),
+            false => input.fields.duration(field),
+        };
         Ok(Self {
             default_lease_ttl: lifetime("default_lease_ttl")?,
             max_lease_ttl: lifetime("max_lease_ttl")?,
