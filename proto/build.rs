@@ -12,6 +12,7 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/mount.proto",
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
+    "tenure/v1/errors.proto",
 ];
 /// Keys and answers are zeroized when they are dropped.
 const ZEROIZED: &[&str] = &[

@@ -29,6 +29,7 @@ mod sealed;
 mod secrecy;
 mod secrets;
 mod snapshot;
+mod sweep;
 mod tokens;
 
 use std::io::Write;
