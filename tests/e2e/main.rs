@@ -30,6 +30,7 @@ mod secrecy;
 mod secrets;
 mod snapshot;
 mod sweep;
+mod timing;
 mod tokens;
 
 use std::io::Write;
