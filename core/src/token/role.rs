@@ -4,7 +4,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Action, Ask, Context, Permit, Plan, TokenError};
+use super::{Action, Ask, Caller, Context, Permit, Plan, TokenError};
 use crate::{
     barrier::{Barrier, NameHash},
     policy::{Operation, Parameters},
@@ -96,8 +96,20 @@ pub(super) fn load(view: &View<'_>, name: &RoleName) -> Result<Option<Row<TokenR
     view.get::<TokenRoles>(&key_of_role(view.barrier(), name))
 }
 
-/// Whether there is a role of this name: what policies are asked depends on it.
-pub fn role_exists(context: Context<'_>, name: &RoleName) -> Result<bool, TokenError> {
+/// Whether a write of a role of this name changes one that is there: what policies are asked depends
+/// on it. For who may neither create nor update it nothing is looked at: the time that it takes
+/// would tell.
+pub fn role_exists(
+    context: Context<'_>,
+    caller: &Caller,
+    name: &RoleName,
+) -> Result<bool, TokenError> {
+    let acl = context.acls.of(context.view, caller.policies())?;
+    let path = format!("auth/token/roles/{name}");
+    let may = |operation| acl.decide(&path, operation, None).into_permit().is_ok();
+    if !may(Operation::Create) && !may(Operation::Update) {
+        return Ok(true);
+    }
     let key = key_of_role(context.view.barrier(), name);
     Ok(context.view.mod_revision::<TokenRoles>(&key)?.is_some())
 }

@@ -39,7 +39,7 @@ impl World {
     fn write_role(&mut self, caller: &TokenId, change: RoleChange) -> Result<(), TokenError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            let exists = role_exists(context, &role("ci"))?;
+            let exists = role_exists(context, &caller, &role("ci"))?;
             let action = ManageRoles::Write(role("ci"), exists, Parameters::default());
             write_role(
                 &authorize(context, &caller, action)?,

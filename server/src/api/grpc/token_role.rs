@@ -24,7 +24,7 @@ impl Call for v1::WriteTokenRoleRequest {
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let name = role_name("name", &self.name)?;
-        let exists = token::role_exists(scope.context, &name)?;
+        let exists = token::role_exists(scope.context, scope.caller, &name)?;
         let action = ManageRoles::Write(name.clone(), exists, parameters(self));
         let permit = authorize(scope.context, scope.caller, action)?;
         let plan = token::write_role(&permit, name, change(self)?, &mut scope.random())?;
