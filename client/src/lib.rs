@@ -32,6 +32,7 @@ mod leases;
 mod limits;
 mod mounts;
 mod policies;
+mod quotas;
 mod retry;
 mod seal;
 mod secret;

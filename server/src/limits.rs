@@ -110,6 +110,14 @@ pub const HTTP_JSON_NUMBER_BYTES_MAX: usize = 256;
 /// Most rows of a list that is asked for as a whole, as over HTTP, where it can't be paged.
 pub const LIST_ROWS_MAX: usize = 10_000;
 
+/// Clients that a node keeps the rate of, each apart; 48 bytes each, all of them allocated when
+/// there is a rate limit.
+pub const RATE_CLIENTS_SLOTS: usize = 65_536;
+/// Locks over them.
+pub const RATE_CLIENTS_SHARDS: usize = 64;
+/// Windows that further clients share, for each rate limit and lock.
+pub const RATE_SHARED_WINDOWS: usize = 16;
+
 /// Most connections of the health-only listener: an orchestrator needs a handful.
 pub const HEALTH_CONNECTIONS_MAX: usize = 64;
 /// Most streams of one connection of the health-only listener.

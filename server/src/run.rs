@@ -44,7 +44,7 @@ use crate::{
         BodyBudget, ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients,
         serve_health,
     },
-    pipeline::{Observer, Pipeline, Revoked},
+    pipeline::{Observer, Pipeline, RateGate, Revoked},
     process,
     seal::{Keys, Sealer},
     telemetry::{
@@ -204,6 +204,7 @@ async fn run_logged(
     let keys = Arc::new(Keys::default());
     let revoked = Arc::new(Revoked::default());
     let due = Arc::new(DueHead::default());
+    let rates = Arc::new(RateGate::default());
     // The peer port is served before there is a pipeline to forward to.
     let slot: Arc<OnceLock<Arc<Pipeline>>> = Arc::default();
     let receiver = Receiver(Arc::clone(&slot)).service();
@@ -212,6 +213,7 @@ async fn run_logged(
         Arc::new(Observer {
             revoked: Arc::clone(&revoked),
             due: Arc::clone(&due),
+            rates: Arc::clone(&rates),
         }),
         Arc::clone(&keys) as Arc<_>,
         tonic::service::Routes::new(receiver),
@@ -226,6 +228,7 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        rates,
         ttl,
         cluster_name: cluster_name.clone(),
     });

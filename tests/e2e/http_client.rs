@@ -1,6 +1,6 @@
 //! HTTP/1.1 as plain clients speak it: one connection, kept alive, every byte as the test wants it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,17 +64,29 @@ impl Answer {
 impl Http {
     /// Connects to a node over TLS, as clients of HTTP/1.1 do.
     pub async fn to(cluster: &ServerCluster, index: usize, token: &str) -> Outcome<Self> {
-        Self::from(cluster, index, IpAddr::V4(Ipv4Addr::LOCALHOST), token).await
+        let address = cluster.node(index)?.api;
+        let tcp = TcpStream::connect(address).await.map_err(text)?;
+        Self::over_tls(cluster, tcp, token).await
     }
 
-    /// The same from one of this machine's addresses.
+    /// The same from another address of this machine.
     pub async fn from(
         cluster: &ServerCluster,
+        from: [u8; 4],
         index: usize,
-        own: IpAddr,
         token: &str,
     ) -> Outcome<Self> {
-        let address = cluster.node(index)?.api;
+        let socket = TcpSocket::new_v4().map_err(text)?;
+        socket.bind((from, 0).into()).map_err(text)?;
+        let tcp = socket
+            .connect(cluster.node(index)?.api)
+            .await
+            .map_err(text)?;
+        Self::over_tls(cluster, tcp, token).await
+    }
+
+    async fn over_tls(cluster: &ServerCluster, tcp: TcpStream, token: &str) -> Outcome<Self> {
+        let address = tcp.peer_addr().map_err(text)?;
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_slice(cluster.authority.pem().as_bytes());
         roots.add(ca.map_err(text)?).map_err(text)?;
@@ -85,9 +97,6 @@ impl Http {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let socket = TcpSocket::new_v4().map_err(text)?;
-        socket.bind(SocketAddr::new(own, 0)).map_err(text)?;
-        let tcp = socket.connect(address).await.map_err(text)?;
         let name = ServerName::IpAddress(address.ip().into());
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let tls = connector.connect(name, tcp).await.map_err(text)?;

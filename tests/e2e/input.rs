@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 19] = [
+const WITHOUT_INPUT: [&str; 23] = [
     "ListTokenRoles",
     "TuneTokens",
     "GetTokenTuning",
@@ -29,6 +29,10 @@ const WITHOUT_INPUT: [&str; 19] = [
     "RevokeSelf",
     "ListAccessors",
     "ListPolicies",
+    "ListRateLimits",
+    "ListLeaseCounts",
+    "ReadQuotaConfig",
+    "WriteQuotaConfig",
     "ListMounts",
     "GetSealStatus",
     "Seal",

@@ -1,8 +1,6 @@
 //! Batch tokens, roles, networks and source paths on a cluster of three: through every node, over
 //! a restart, and with the same refusals everywhere.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use tenure_client::proto::{
     CreateTokenRequest, GrantLeaseRequest, ListAccessorsRequest, Texts, TokenType,
     TuneTokensRequest, WriteRequest, WriteTokenRoleRequest,
@@ -162,8 +160,7 @@ fn a_forged_batch_token_is_no_token() {
 fn a_bound_token_is_good_from_its_network_alone() {
     run("tokens::a_bound_token", async |scenario| {
         let cluster = three(scenario).await?;
-        let inside = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
-        let outside = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (inside, outside) = ([127, 0, 0, 77], [127, 0, 0, 1]);
         for kind in [TokenType::Service, TokenType::Batch] {
             let bound = CreateTokenRequest {
                 bound_cidrs: vec!["127.0.0.64/26".to_owned()],
@@ -173,7 +170,7 @@ fn a_bound_token_is_good_from_its_network_alone() {
             let (token, _) = make(&cluster.client()?, bound).await?;
             for index in ALL {
                 for (from, read, write) in [(inside, 200, 200), (outside, 403, 403)] {
-                    let mut http = Http::from(&cluster, index, from, token.expose()).await?;
+                    let mut http = Http::from(&cluster, from, index, token.expose()).await?;
                     let looked = http.ask("GET", "auth/token/lookup-self", "").await?;
                     let looked = looked.must_be(read)?;
                     let granted = http.ask("PUT", "sys/leases/grant/net", "").await?;

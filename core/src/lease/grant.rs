@@ -5,6 +5,7 @@ use super::{
     entry::{Living, note_prefixes},
 };
 use crate::{
+    quota,
     random::Random,
     state::{BatchOwner, Due, DueKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
     token::{self, Entry, Permit, Plan, Terms},
@@ -83,6 +84,7 @@ pub fn grant(
         return Err(LeaseError::argument("path", "try again"));
     }
     let mut txn = Txn::default();
+    quota::admit_lease(view, &mut txn, &key)?;
     txn.insert::<Leases>(barrier, &key, &record, random)?;
     for token in record.owners() {
         txn.insert::<LeasesByToken>(barrier, &(token, key.clone()), &(), random)?;

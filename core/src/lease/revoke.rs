@@ -23,7 +23,7 @@ pub fn revoke(
     }
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
-    remove(&mut txn, &lease.row.key, &lease.row.value);
+    remove(&mut txn, &lease.row);
     Ok(Plan { txn, response: () })
 }
 
@@ -95,7 +95,7 @@ fn revoke_own(
         let lease = view.get::<Leases>(&key)?;
         // Those of a batch token lie under its parent, too, and aren't the parent's.
         if let Some(lease) = lease.filter(|row| row.value.token == *permit.caller.entry().hash()) {
-            remove(txn, &key, &lease.value);
+            remove(txn, &lease);
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     barrier::TokenHash,
-    policy,
+    policy, quota,
     random::Random,
     state::{
         AccessorRecord, Accessors, Due, DueKind, TimeIndex, TokenChildren, TokenLeases,
@@ -304,6 +304,7 @@ fn plan(
         return Err(TokenError::argument("id", "a token with this id exists"));
     }
     let mut txn = Txn::default();
+    quota::admit_token(view, &mut txn, &record.path)?;
     txn.insert::<Tokens>(barrier, &hash, &record, random)?;
     if let Some(accessor) = record.accessor.clone() {
         let key = barrier.accessor_hash(&accessor);

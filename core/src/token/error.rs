@@ -3,6 +3,7 @@
 
 use crate::{
     barrier::BarrierError,
+    quota::{CountError, Exceeded},
     state::ReadError,
     types::limits::{TOKEN_ANCESTORS_MAX, TOKEN_PATH_TOMBSTONES_MAX},
 };
@@ -33,6 +34,9 @@ pub enum TokenError {
     /// The request is right, but not for this token.
     #[error(transparent)]
     FailedPrecondition(#[from] Precondition),
+    /// A quota has no room for what is asked for.
+    #[error(transparent)]
+    QuotaExceeded(#[from] Exceeded),
     /// The state can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -111,6 +115,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// Not in this state.
     FailedPrecondition,
+    /// Nothing left to give.
+    ResourceExhausted,
     /// Not built.
     Unimplemented,
     /// Reading or sealing failed.
@@ -133,6 +139,7 @@ impl TokenError {
             Self::PermissionDenied(_) => ErrorKind::PermissionDenied,
             Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
             Self::FailedPrecondition(_) => ErrorKind::FailedPrecondition,
+            Self::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
             Self::Read(_) | Self::Seal(_) => ErrorKind::Storage,
         }
     }
@@ -160,7 +167,18 @@ impl TokenError {
                 Precondition::TooManyPaths => "TOO_MANY_PATHS",
                 Precondition::LastUse => "LAST_USE",
             },
+            Self::QuotaExceeded(_) => "QUOTA_EXCEEDED",
             Self::Read(_) | Self::Seal(_) => "STORAGE",
+        }
+    }
+}
+
+impl From<CountError> for TokenError {
+    fn from(error: CountError) -> Self {
+        match error {
+            CountError::Exceeded(exceeded) => exceeded.into(),
+            CountError::Read(error) => error.into(),
+            CountError::Seal(error) => error.into(),
         }
     }
 }

@@ -115,7 +115,14 @@ pub fn clean_up_path(
         };
         let dead_anyway = context.revocations.kill(&hash, &[], token.create_revision);
         if token.create_revision <= tombstone && !dead_anyway {
-            end_tree(context, &mut txn, &hash, &token.value, random)?;
+            end_tree(
+                context,
+                &mut txn,
+                &hash,
+                &token.value,
+                token.create_revision,
+                random,
+            )?;
             cursor.found = true;
         }
     }

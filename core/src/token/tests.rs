@@ -94,7 +94,8 @@ impl World {
             now,
             remote: self.remote,
         };
-        let Plan { txn, response } = operation(context, &mut self.random)?;
+        let Plan { mut txn, response } = operation(context, &mut self.random)?;
+        crate::quota::settle(&view, &mut txn, &mut self.random).unwrap();
         if !txn.is_empty() {
             self.apply(txn);
         }

@@ -35,5 +35,12 @@ pub(crate) fn end(
     token: &Entry,
     random: &mut dyn Random,
 ) -> Result<(), TokenError> {
-    end_tree(context, txn, &token.hash, &token.record, random)
+    end_tree(
+        context,
+        txn,
+        &token.hash,
+        &token.record,
+        token.created,
+        random,
+    )
 }

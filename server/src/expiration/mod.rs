@@ -14,8 +14,8 @@ mod rounds;
 use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
-    lease,
-    state::{Reads, Store, Txn, View},
+    lease, quota,
+    state::{LeaseQuotas, Reads, Store, Txn, View},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -165,6 +165,7 @@ impl Manager<'_> {
             }
             Kind::Paths => self.clean_up_path(context)?,
             Kind::Markers => self.sweep(context)?,
+            Kind::Quotas => self.count(&view)?,
             Kind::Trim => match self.rounds.trim_to() {
                 None => None,
                 Some(end) => {
@@ -173,7 +174,11 @@ impl Manager<'_> {
                 }
             },
         };
-        Ok(planned.map(|(txn, done)| Step {
+        let Some((mut txn, done)) = planned else {
+            return Ok(None);
+        };
+        quota::settle(&view, &mut txn, &mut SystemRandom)?;
+        Ok(Some(Step {
             reads: view.into_reads(),
             txn,
             done,
@@ -210,6 +215,18 @@ impl Manager<'_> {
         let cursor = self.rounds.path_cursor(&path);
         let plan = token::clean_up_path(context, &path, cursor, &mut SystemRandom)?;
         Ok(Some((plan.txn, Done::CleanedPath(path, plan.response))))
+    }
+
+    fn count(&mut self, view: &View<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let revision = view.mod_revision::<LeaseQuotas>(&())?;
+        if revision.is_none() || revision == self.rounds.counted {
+            return Ok(None);
+        }
+        let plan = quota::search(view, &mut SystemRandom)?;
+        if !plan.response {
+            self.rounds.counted = revision;
+        }
+        Ok(plan.response.then_some((plan.txn, Done::Counted)))
     }
 
     fn sweep(&mut self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {

@@ -30,10 +30,12 @@ pub(super) enum Kind {
     Markers,
     /// The head of the time index.
     Trim,
+    /// What was there before a lease-count quota.
+    Quotas,
 }
 
 /// One round.
-const ROUND: [Kind; 10] = [
+const ROUND: [Kind; 12] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -44,6 +46,8 @@ const ROUND: [Kind; 10] = [
     Kind::Markers,
     Kind::Expiry,
     Kind::Trim,
+    Kind::Expiry,
+    Kind::Quotas,
 ];
 
 /// A step that was committed.
@@ -54,6 +58,7 @@ pub(super) enum Done {
     CleanedPrefix(NameChain, PrefixProgress),
     CleanedPath(NameChain, PathProgress),
     Swept,
+    Counted,
     /// Up to here.
     Trimmed(UnixMillis),
 }
@@ -78,6 +83,8 @@ pub(super) struct Rounds {
     kept: BTreeMap<NameChain, (u64, UnixMillis)>,
     /// The orphan marker that was looked at last.
     pub(super) marker: Option<TokenHash>,
+    /// The revision of the lease-count quotas at which none was counting.
+    pub(super) counted: Option<u64>,
 }
 
 impl Rounds {
@@ -154,7 +161,7 @@ impl Rounds {
                     PathProgress::Done => {}
                 }
             }
-            Done::Swept => {}
+            Done::Swept | Done::Counted => {}
             Done::Trimmed(end) => {
                 self.trimmed = DueCursor::at(end);
                 self.deleted = 0;

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
-use super::store::StateView;
+use super::{rate::RateGate, store::StateView};
 use crate::expiration::DueHead;
 
 /// The current set. Readers get a whole, immutable set; apply replaces it.
@@ -28,10 +28,13 @@ pub struct Observer {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// Whether rate limits have changed.
+    pub rates: Arc<RateGate>,
 }
 
 impl ApplyObserver for Observer {
     fn applied(&self, applied: AppliedBatch<'_>) {
+        self.rates.applied(applied.changes, applied.revision);
         let earliest = applied.changes.iter().filter_map(|change| match change {
             Change::Put { key, .. } => TimeIndex::time_of(key),
             _ => None,
@@ -63,6 +66,7 @@ impl ApplyObserver for Observer {
             .view()
             .map_err(|error| error.to_string())
             .and_then(|view| {
+                self.rates.reset(view.revision());
                 Revocations::load(&StateView(view)).map_err(|error| error.to_string())
             });
         match loaded {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
-use tonic::{Code, body::Body};
+use tonic::{Code, body::Body, metadata::MetadataMap};
 use zeroize::Zeroizing;
 
 use crate::listen::RequestId;
@@ -13,8 +13,13 @@ pub struct Reply {
     status: StatusCode,
     code: Code,
     content: Content,
+    /// What it tells of a rate limit.
+    told: Vec<(&'static str, HeaderValue)>,
     location: Option<HeaderValue>,
 }
+
+/// Headers of an answer of the pipeline that HTTP shows, too.
+const TOLD: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "retry-after"];
 
 enum Content {
     /// No body at all.
@@ -54,6 +59,7 @@ impl Reply {
             status: StatusCode::OK,
             code: Code::Ok,
             content: Content::Enveloped(Box::new(envelope)),
+            told: Vec::new(),
             location: None,
         }
     }
@@ -64,6 +70,7 @@ impl Reply {
             status: StatusCode::NO_CONTENT,
             code: Code::Ok,
             content: Content::Nothing,
+            told: Vec::new(),
             location: None,
         }
     }
@@ -178,6 +185,7 @@ impl Reply {
             status,
             code: Code::Ok,
             content: Content::Bare(body),
+            told: Vec::new(),
             location: None,
         }
     }
@@ -204,6 +212,15 @@ impl Reply {
         }
     }
 
+    /// Shows what an answer of the pipeline tells of a rate limit.
+    pub fn tell(&mut self, headers: &MetadataMap) {
+        let told = TOLD.iter().filter_map(|name| {
+            let value = headers.get(*name)?.to_str().ok()?;
+            Some((*name, HeaderValue::from_str(value).ok()?))
+        });
+        self.told = told.collect();
+    }
+
     /// Takes the body away, for HEAD.
     pub fn without_body(mut self) -> Self {
         self.content = Content::Nothing;
@@ -228,6 +245,9 @@ impl Reply {
         let headers = response.headers_mut();
         let set = HeaderValue::from_static;
         headers.insert(header::CACHE_CONTROL, set("no-store"));
+        for (name, value) in self.told {
+            headers.insert(name, value);
+        }
         if has_body {
             headers.insert(header::CONTENT_TYPE, set("application/json"));
         }

@@ -10,6 +10,7 @@ mod leases;
 mod logical;
 mod mounts;
 mod policies;
+mod quotas;
 mod refused;
 mod route;
 mod sys;
@@ -84,6 +85,8 @@ pub enum Handler {
 pub struct Caller {
     metadata: MetadataMap,
     extensions: Extensions,
+    /// The path of its request, under `/v1/`.
+    path: String,
 }
 
 impl Caller {
@@ -141,8 +144,9 @@ async fn serve<C: HttpCall>(
     let answer = services
         .pipeline
         .call_in(caller.request(call), caller.manner());
-    let answer = answer.await?.into_inner();
+    let (headers, answer, _) = answer.await?.into_parts();
     let mut reply = C::to_reply(answer, &input);
+    reply.tell(&headers);
     if let Some(warning) = input.fields.left() {
         reply.warn(warning);
     }
@@ -151,6 +155,10 @@ async fn serve<C: HttpCall>(
 
 /// Refuses in the name of the pipeline: who asks is found out first.
 async fn refuse(services: &Services, caller: &Caller, call: Refused) -> Result<Reply, Status> {
+    let call = Refused {
+        path: caller.path.clone(),
+        ..call
+    };
     services.pipeline.call(caller.request(call)).await?;
     Err(Error::internal("a refused request succeeded").into())
 }
@@ -202,6 +210,7 @@ async fn dispatch(
     let caller = Caller {
         metadata: MetadataMap::from_headers(parts.headers.clone()),
         extensions: parts.extensions,
+        path: path.strip_prefix("/v1/").unwrap_or(&path).to_owned(),
     };
     // All of it, whatever becomes of it: many clients send the whole body before they read.
     let bytes = match operation {
