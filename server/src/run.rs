@@ -231,6 +231,7 @@ async fn run_logged(
         rates,
         ttl,
         cluster_name: cluster_name.clone(),
+        metrics: Arc::clone(&metrics),
     });
     let _ = slot.set(Arc::clone(&pipeline));
     let sealer = Arc::new(Sealer::new(

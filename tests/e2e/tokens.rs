@@ -154,8 +154,6 @@ fn a_forged_batch_token_is_no_token() {
 
 /// The row `CIDR`: judged by the address that the caller has at the node it talks to, also where a
 /// standby passes the call on.
-///
-/// Planted bug: the active node judges a forwarded call by no address. Caught.
 #[test]
 fn a_bound_token_is_good_from_its_network_alone() {
     run("tokens::a_bound_token", async |scenario| {

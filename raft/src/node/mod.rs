@@ -34,7 +34,7 @@ pub use self::{
     duties::RemoveError,
     hand_over::HandOverError,
     join::{ChallengeSolver, JoinCredential, JoinError, JoinGate, TokensOnly},
-    status::{MemberStatus, NodeStatus},
+    status::{MemberStatus, NodeStatus, SAMPLE_AGE_MAX},
 };
 use crate::{
     batch::{Proposed, Sequencer},

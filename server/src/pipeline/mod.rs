@@ -49,6 +49,7 @@ use crate::{
     listen::Applied,
     random::SystemRandom,
     seal::{Keys, Unsealed},
+    telemetry::Metrics,
 };
 
 /// How long a read waits before it asks again for a leader.
@@ -185,6 +186,8 @@ pub struct Pipeline {
     pub ttl: TtlConfig,
     /// For people.
     pub cluster_name: String,
+    /// What this node counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Pipeline {

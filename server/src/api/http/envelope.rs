@@ -28,6 +28,8 @@ enum Content {
     Enveloped(Box<Envelope>),
     /// JSON of its own shape.
     Bare(Value),
+    /// What isn't JSON, with its media type.
+    Plain(String, &'static str),
 }
 
 /// What an envelope holds.
@@ -190,6 +192,14 @@ impl Reply {
         }
     }
 
+    /// 200 with a text of this media type.
+    pub fn plain(text: String, kind: &'static str) -> Self {
+        Self {
+            content: Content::Plain(text, kind),
+            ..Self::bare(StatusCode::OK, Value::Null)
+        }
+    }
+
     /// A refusal.
     pub fn error(status: StatusCode, code: Code, message: &str) -> Self {
         let body = match message {
@@ -208,7 +218,7 @@ impl Reply {
         match &mut self.content {
             Content::Enveloped(envelope) => envelope.warnings.push(warning),
             Content::Nothing => *self = Self::done_with(vec![warning]),
-            Content::Bare(_) => {}
+            Content::Bare(_) | Content::Plain(..) => {}
         }
     }
 
@@ -229,13 +239,20 @@ impl Reply {
 
     /// The answer as it goes out. `id` names the request.
     pub fn into_response(self, id: Option<RequestId>) -> Response<Body> {
+        let mut kind = "application/json";
         let body = match self.content {
+            Content::Plain(text, other) => {
+                kind = other;
+                Some(text.into_bytes())
+            }
             Content::Nothing => None,
             Content::Bare(value) => Some(value.to_string().into_bytes()),
             Content::Enveloped(envelope) => Some(envelope.into_json(id)),
         };
         let mut bytes = body;
-        if let Some(bytes) = &mut bytes {
+        if let Some(bytes) = &mut bytes
+            && !bytes.ends_with(b"\n")
+        {
             bytes.push(b'\n');
         }
         let has_body = bytes.is_some();
@@ -249,7 +266,7 @@ impl Reply {
             headers.insert(name, value);
         }
         if has_body {
-            headers.insert(header::CONTENT_TYPE, set("application/json"));
+            headers.insert(header::CONTENT_TYPE, set(kind));
         }
         if let Some(location) = self.location {
             headers.insert(header::LOCATION, location);
