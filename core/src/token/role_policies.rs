@@ -120,8 +120,8 @@ mod tests {
         )
     }
 
-    /// The row `role policies`. Planted bugs: a pattern that fails open, disallowed names that are
-    /// looked up only where something is allowed. Caught.
+    /// The row `role policies`. Planted bug: disallowed names that are looked up only where something
+    /// is allowed. Caught.
     #[test]
     fn a_role_decides_by_its_lists() {
         for (lists, asked, wanted) in [
@@ -198,6 +198,7 @@ mod tests {
     proptest! {
         #![proptest_config(crate::testing::cases(20_000))]
 
+        /// Planted bug: a pattern whose end isn't looked at, so that it fails open. Caught.
         #[test]
         fn patterns_mean_what_the_naive_rule_says(glob in "[ab*]{1,8}", name in "[ab]{1,8}") {
             let parse = |text: &str| PolicyName::parse(text).unwrap();
