@@ -28,6 +28,7 @@ mod call;
 mod cluster;
 mod error;
 mod health;
+mod keys;
 mod leases;
 mod limits;
 mod mounts;

@@ -46,7 +46,7 @@ use crate::{
     },
     pipeline::{Observer, Pipeline, RateGate, Revoked},
     process,
-    seal::{Keys, Sealer},
+    seal::{Keys, Sealer, provider_of},
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
     },
@@ -66,6 +66,9 @@ pub enum RunError {
     /// `default_lease_ttl` or `max_lease_ttl`.
     #[error("default_lease_ttl, max_lease_ttl: {0}")]
     Ttl(String),
+    /// The `seal` stanza isn't that of the cluster.
+    #[error("seal: {0}")]
+    Seal(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StartError),
@@ -211,6 +214,7 @@ async fn run_logged(
     let node = Node::start(
         node_config(&config),
         Arc::new(Observer {
+            keys: Arc::clone(&keys),
             revoked: Arc::clone(&revoked),
             due: Arc::clone(&due),
             rates: Arc::clone(&rates),
@@ -228,6 +232,8 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        attempts: Arc::default(),
+        share_rate: Arc::default(),
         rates,
         ttl,
         cluster_name: cluster_name.clone(),
@@ -239,7 +245,9 @@ async fn run_logged(
         Arc::clone(&keys),
         cluster_name,
         config.storage.retry_join.clone(),
+        config.seal.as_ref().map(provider_of),
     ));
+    sealer.check_stanza().map_err(RunError::Seal)?;
     let services = Services {
         pipeline: Arc::clone(&pipeline),
         sealer: Arc::clone(&sealer),
@@ -255,10 +263,35 @@ async fn run_logged(
         Arc::clone(&keys),
         {
             let pipeline = Arc::clone(&pipeline);
-            move |end| expiration::start(&pipeline, end)
+            move |end| {
+                // What quorums began here ends when this node is active no more.
+                let (attempts, ended) = (Arc::clone(&pipeline.attempts), end.clone());
+                tokio::spawn(async move {
+                    ended.cancelled().await;
+                    attempts.clear();
+                });
+                expiration::start(&pipeline, end);
+            }
         },
         stop.clone(),
     ));
+    let (watched, of) = (Arc::clone(&keys), node.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        // The store goes on without the keys, as that of any sealed node.
+        let follow = async {
+            loop {
+                watched.lost().await;
+                of.set_unsealed(false).await;
+            }
+        };
+        stopped.run_until_cancelled(follow).await;
+    });
+    let opener = Arc::clone(&sealer);
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        stopped.run_until_cancelled(opener.open_itself()).await;
+    });
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();
     tasks.spawn(async move {
@@ -325,7 +358,7 @@ async fn listen(
             .routes()
             .map_err(|error| build(&error))?
             .add_service(health.clone().into_server());
-        let doors = Doors::new(grpc, services.clone());
+        let doors = Doors::new(grpc, services.clone(), listener.open_calls);
         let serving = serve_clients(bound, doors, edge.clone(), stop.clone());
         tasks.spawn(async move {
             let drained = serving.await;

@@ -2,15 +2,15 @@
 //! they are refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    LeaseError, LeasePrecondition, RevokeLease, RevokePrefix, cleanup::remove, entry::resolve,
-    token_lease,
+    LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix, cleanup::remove,
+    entry::resolve, token_lease,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
     state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
-    token::{self, Denied, Permit, Plan, TokenError},
-    types::limits::LEASES_REVOKED_AT_ONCE_MAX,
+    token::{self, Context, Denied, Permit, Plan, TokenError},
+    types::{Path, limits::LEASES_REVOKED_AT_ONCE_MAX},
 };
 
 /// Revokes a lease.
@@ -49,29 +49,47 @@ pub fn revoke_prefix(
     permit: &Permit<'_, RevokePrefix>,
     random: &mut dyn Random,
 ) -> Result<Plan<()>, LeaseError> {
-    let context = permit.context;
-    let barrier = context.view.barrier();
-    let prefix = barrier.name_chain(permit.action.0.segments());
-    let mut txn = Txn::default();
-    let tokens = token::makes_tokens(&permit.action.0);
-    if tokens && !permit.has_sudo() {
+    if permit.has_sudo() {
+        return mark(permit.context, &permit.action.0, random);
+    }
+    if token::makes_tokens(&permit.action.0) {
         let what = "revoke tokens by their path";
         return Err(TokenError::from(Denied::NoSudo(what)).into());
     }
-    if !permit.has_sudo() {
-        revoke_own(permit, &mut txn, &prefix)?;
-    } else {
-        // Without a lease there is nothing to mark. One that is granted meanwhile sends the
-        // transaction back: the range counts as read.
-        let first = context
-            .view
-            .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
-        if !first.is_empty() {
-            txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
-        }
-        if tokens {
-            token::revoke_path(context, &mut txn, &prefix, random)?;
-        }
+    let mut txn = Txn::default();
+    let barrier = permit.context.view.barrier();
+    let prefix = barrier.name_chain(permit.action.0.segments());
+    revoke_own(permit, &mut txn, &prefix)?;
+    Ok(Plan { txn, response: () })
+}
+
+/// Revokes all leases under a prefix, and the tokens that were made under it, in one transaction,
+/// for an operator. There are no leases yet whose end an outside system could refuse.
+pub fn revoke_force(
+    permit: &Permit<'_, RevokeForce>,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    mark(permit.context, &permit.action.0, random)
+}
+
+fn mark(
+    context: Context<'_>,
+    path: &Path,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    let barrier = context.view.barrier();
+    let prefix = barrier.name_chain(path.segments());
+    let mut txn = Txn::default();
+    // Without a lease there is nothing to mark. One that is granted meanwhile sends the
+    // transaction back: the range counts as read.
+    let first = context
+        .view
+        .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
+    if !first.is_empty() {
+        txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+    }
+    if token::makes_tokens(path) {
+        token::revoke_path(context, &mut txn, &prefix, random)?;
     }
     Ok(Plan { txn, response: () })
 }

@@ -160,6 +160,53 @@ pub enum Administer {
     MintJoinToken,
     /// Remove a member.
     RemoveMember,
+    /// Add a barrier key.
+    Rotate,
+    /// See the barrier key's term.
+    ShowKeyStatus,
+    /// See, begin, advance, cancel or prove a rekey of these shares.
+    Rekey(Shares, Step),
+    /// See, begin, advance or cancel the making of a root token by the quorum.
+    GenerateRoot(Step),
+}
+
+/// Shares that can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shares {
+    /// Those of the root key.
+    Root,
+    /// Those of the recovery key, where a provider keeps the root key.
+    Recovery,
+}
+
+/// A step of what a quorum does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// See how far it is.
+    Show,
+    /// Begin it.
+    Start,
+    /// Give a share.
+    Update,
+    /// Give it up.
+    Cancel,
+    /// See how far the proof of new shares is.
+    ShowProof,
+    /// Give a new share.
+    Prove,
+    /// Begin the proof again.
+    ResetProof,
+}
+
+impl Step {
+    fn ask(self, path: &'static str) -> Ask<'static> {
+        let operation = match self {
+            Self::Show | Self::ShowProof => Operation::Read,
+            Self::Start | Self::Update | Self::Prove => Operation::Update,
+            Self::Cancel | Self::ResetProof => Operation::Delete,
+        };
+        Ask::new(operation, path).root_protected()
+    }
 }
 
 impl Action for Create<'_> {
@@ -242,6 +289,24 @@ impl Action for Administer {
             Self::RemoveMember => {
                 Ask::new(Operation::Update, "sys/storage/raft/remove-peer").root_protected()
             }
+            Self::Rotate => Ask::new(Operation::Update, "sys/rotate").root_protected(),
+            Self::ShowKeyStatus => Ask::new(Operation::Read, "sys/key-status"),
+            Self::Rekey(shares, step) => step.ask(match (shares, step) {
+                (Shares::Root, Step::Update) => "sys/rotate/root/update",
+                (Shares::Recovery, Step::Update) => "sys/rotate/recovery/update",
+                (Shares::Root, Step::ShowProof | Step::Prove | Step::ResetProof) => {
+                    "sys/rotate/root/verify"
+                }
+                (Shares::Recovery, Step::ShowProof | Step::Prove | Step::ResetProof) => {
+                    "sys/rotate/recovery/verify"
+                }
+                (Shares::Root, _) => "sys/rotate/root/init",
+                (Shares::Recovery, _) => "sys/rotate/recovery/init",
+            }),
+            Self::GenerateRoot(step) => step.ask(match step {
+                Step::Update => "sys/generate-root/update",
+                _ => "sys/generate-root/attempt",
+            }),
         }
     }
 }

@@ -132,3 +132,7 @@ pub const DEDUPE_WINDOW_MS: u64 = 10 * 60 * 1000;
 pub const CHALLENGE_WINDOW_MS: u64 = 60_000;
 /// Longest value that the barrier seals.
 pub const SEALED_VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// Barrier keys of before under which the root key is kept for nodes that follow: an unsealed node
+/// that has missed more rotations than these seals itself.
+pub const TERMS_FOLLOWED: u32 = 32;

@@ -25,6 +25,7 @@ use tonic::{ConnectError, Request, Response, Status};
 use tracing::Instrument;
 
 use crate::{
+    config::OpenCalls,
     error::Error,
     listen::Applied,
     pipeline::{Access, Context, Pipeline},
@@ -59,6 +60,8 @@ pub async fn send(
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         trace_id: context.trace_id.clone(),
         whole: context.manner.whole,
+        open_rekey: context.open_calls.rekey,
+        open_generate_root: context.open_calls.generate_root,
     });
     request.set_timeout(left);
     let mut client = ForwardServiceClient::new(channel)
@@ -131,6 +134,10 @@ impl ForwardService for Receiver {
             request.trace_id,
             deadline,
             request.whole,
+            OpenCalls {
+                rekey: request.open_rekey,
+                generate_root: request.open_generate_root,
+            },
         )?;
         let pipeline = self.0.get().ok_or_else(Error::no_active_node)?;
         let span = tracing::info_span!(

@@ -7,7 +7,9 @@ use tenure_core::types::TokenId;
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
 
+use super::Opening;
 use crate::{
+    config::OpenCalls,
     error::Error,
     listen::{Deadline, RequestId},
 };
@@ -24,6 +26,8 @@ pub struct Context {
     pub trace_id: String,
     /// Whether a standby passed it on: then it isn't passed on again.
     pub forwarded: bool,
+    /// Calls that the listener takes from callers without a token, too.
+    pub open_calls: OpenCalls,
     /// How it is to be served.
     pub manner: Manner,
 }
@@ -60,6 +64,7 @@ impl Context {
             trace_id,
             forwarded: false,
             manner,
+            open_calls: extensions.get().copied().unwrap_or_default(),
         })
     }
 
@@ -73,6 +78,7 @@ impl Context {
         trace_id: String,
         deadline: Instant,
         whole: bool,
+        open_calls: OpenCalls,
     ) -> Result<Self, Error> {
         let token = match token {
             [] => None,
@@ -90,6 +96,7 @@ impl Context {
                 whole,
                 stays: false,
             },
+            open_calls,
         })
     }
 
@@ -105,6 +112,15 @@ impl Context {
     pub fn address(&self) -> Option<IpAddr> {
         let address: SocketAddr = self.remote.parse().ok()?;
         Some(address.ip())
+    }
+
+    /// Whether a call of this kind needs no token here.
+    pub fn opens(&self, opening: Option<Opening>) -> bool {
+        match opening {
+            None => false,
+            Some(Opening::Rekey) => self.open_calls.rekey,
+            Some(Opening::GenerateRoot) => self.open_calls.generate_root,
+        }
     }
 
     /// The token as it is passed on; empty when none was shown.

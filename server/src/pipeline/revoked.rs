@@ -1,6 +1,7 @@
 //! The set of pending tombstones and orphan markers, maintained by apply on every node,
-//! sealed or not, and what apply tells the expiration manager. It is changed before the applied index is published, so that whoever sees
-//! an index sees all revocations up to it.
+//! sealed or not, and what apply tells the expiration manager and the seal. All of it is
+//! changed before the applied index is published, so that whoever sees an index sees all
+//! revocations up to it, and has the keys of what was sealed up to it.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
 use super::{rate::RateGate, store::StateView};
-use crate::expiration::DueHead;
+use crate::{expiration::DueHead, seal::Keys};
 
 /// The current set. Readers get a whole, immutable set; apply replaces it.
 #[derive(Default)]
@@ -22,8 +23,10 @@ impl Revoked {
     }
 }
 
-/// Apply's side of both.
+/// Apply's side of all of them.
 pub struct Observer {
+    /// The keys of this node.
+    pub keys: Arc<Keys>,
     /// The set.
     pub revoked: Arc<Revoked>,
     /// What is due next.
@@ -34,6 +37,7 @@ pub struct Observer {
 
 impl ApplyObserver for Observer {
     fn applied(&self, applied: AppliedBatch<'_>) {
+        self.keys.applied(applied.changes);
         self.rates.applied(applied.changes, applied.revision);
         let earliest = applied.changes.iter().filter_map(|change| match change {
             Change::Put { key, .. } => TimeIndex::time_of(key),
@@ -66,8 +70,10 @@ impl ApplyObserver for Observer {
             .view()
             .map_err(|error| error.to_string())
             .and_then(|view| {
-                self.rates.reset(view.revision());
-                Revocations::load(&StateView(view)).map_err(|error| error.to_string())
+                let state = StateView(view);
+                self.keys.replaced(&state);
+                self.rates.reset(state.0.revision());
+                Revocations::load(&state).map_err(|error| error.to_string())
             });
         match loaded {
             Ok(set) => self.revoked.0.store(Arc::new(set)),

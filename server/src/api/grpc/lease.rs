@@ -3,8 +3,8 @@
 use tenure_core::{
     barrier::NameChain,
     lease::{
-        self, GrantLease, GrantRequest, LeaseInfo, ListLeases, LookupLease, RenewLease,
-        RevokeLease, RevokePrefix,
+        self, CountBy, GrantLease, GrantRequest, LeaseInfo, ListLeases, LookupLease, RenewLease,
+        RevokeForce, RevokeLease, RevokePrefix, ShowIrrevocable,
     },
     policy::{Number, Parameters, Value},
     token::authorize,
@@ -135,9 +135,14 @@ impl Call for v1::RevokePrefixRequest {
     type Answer = v1::RevokePrefixResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let action = RevokePrefix(path("prefix", &self.prefix)?);
-        let permit = authorize(scope.context, scope.caller, action)?;
-        let plan = lease::revoke_prefix(&permit, &mut scope.random())?;
+        let prefix = path("prefix", &self.prefix)?;
+        let plan = if self.force {
+            let permit = authorize(scope.context, scope.caller, RevokeForce(prefix))?;
+            lease::revoke_force(&permit, &mut scope.random())?
+        } else {
+            let permit = authorize(scope.context, scope.caller, RevokePrefix(prefix))?;
+            lease::revoke_prefix(&permit, &mut scope.random())?
+        };
         Ok(Planned {
             txn: plan.txn,
             answer: v1::RevokePrefixResponse {},
@@ -151,6 +156,10 @@ impl Call for v1::ListLeasesRequest {
     type Answer = v1::ListLeasesResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        if self.irrevocable {
+            authorize(scope.context, scope.caller, ShowIrrevocable(false))?;
+            return Ok(Planned::answer(v1::ListLeasesResponse::default()));
+        }
         let action = ListLeases(prefix(&self.prefix)?);
         let permit = authorize(scope.context, scope.caller, action)?;
         let after = page_start(&self.page_token, NameChain::from_slice)?;
@@ -183,15 +192,35 @@ impl Call for v1::CountLeasesRequest {
     type Answer = v1::CountLeasesResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        if self.irrevocable {
+            authorize(scope.context, scope.caller, ShowIrrevocable(true))?;
+            return Ok(Planned::answer(v1::CountLeasesResponse::default()));
+        }
         let action = ListLeases(prefix(&self.prefix)?);
         let permit = authorize(scope.context, scope.caller, action)?;
+        let by = match v1::CountLeasesBy::try_from(self.by) {
+            Ok(v1::CountLeasesBy::Unspecified) => None,
+            Ok(v1::CountLeasesBy::Token) => Some(CountBy::Token),
+            Ok(v1::CountLeasesBy::Path) => Some(CountBy::Path),
+            Err(_) => return Err(Error::invalid_argument("by: unknown")),
+        };
         let counted = lease::count(
             &permit,
             page_start(&self.page_token, NameChain::from_slice)?.as_ref(),
+            by,
         )?;
+        let groups = counted
+            .groups
+            .into_iter()
+            .map(|(key, group)| v1::LeaseGroup {
+                key,
+                name: group.name,
+                count: group.count,
+            });
         Ok(Planned::answer(v1::CountLeasesResponse {
             count: counted.count,
             next_page_token: page_token(counted.next.as_ref().map(NameChain::as_bytes)),
+            groups: groups.collect(),
         }))
     }
 
@@ -206,8 +235,17 @@ impl Call for v1::CountLeasesRequest {
     fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
         answer.count += page.count;
         answer.next_page_token = page.next_page_token;
-        // A count is one row, however much it counts.
-        1
+        for group in page.groups {
+            let known = answer
+                .groups
+                .binary_search_by(|one| one.key.cmp(&group.key));
+            match known {
+                Ok(at) => answer.groups[at].count += group.count,
+                Err(at) => answer.groups.insert(at, group),
+            }
+        }
+        // Without groups a count is one row, however much it counts.
+        answer.groups.len().max(1)
     }
 }
 

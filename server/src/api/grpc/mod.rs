@@ -18,6 +18,7 @@ macro_rules! serve {
 mod cluster;
 pub use cluster::join_error;
 mod convert;
+mod key;
 mod lease;
 mod mount;
 mod policy;
@@ -62,10 +63,11 @@ impl Services {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
         use v1::{
-            cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
-            mount_service_server::MountServiceServer, policy_service_server::PolicyServiceServer,
-            quota_service_server::QuotaServiceServer, seal_service_server::SealServiceServer,
-            secrets_service_server::SecretsServiceServer, token_service_server::TokenServiceServer,
+            cluster_service_server::ClusterServiceServer, key_service_server::KeyServiceServer,
+            lease_service_server::LeaseServiceServer, mount_service_server::MountServiceServer,
+            policy_service_server::PolicyServiceServer, quota_service_server::QuotaServiceServer,
+            seal_service_server::SealServiceServer, secrets_service_server::SecretsServiceServer,
+            token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
@@ -83,6 +85,8 @@ impl Services {
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let keys =
+            KeyServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
             .add_service(leases)
             .add_service(policies)
@@ -91,6 +95,7 @@ impl Services {
             .add_service(mounts)
             .add_service(seal)
             .add_service(cluster)
+            .add_service(keys)
             .add_service(reflection))
     }
 }

@@ -33,6 +33,8 @@ pub struct Input {
     pub content_type: Option<HeaderValue>,
     /// The token in its headers, for calls that mean it when they name none.
     pub own_token: Option<String>,
+    /// Whether the client asked not to wait for the end of it.
+    pub is_async: bool,
 }
 
 impl Input {

@@ -6,6 +6,7 @@ mod cluster;
 mod envelope;
 mod error;
 mod json;
+mod keys;
 mod leases;
 mod logical;
 mod metrics;
@@ -43,7 +44,7 @@ use super::{calls::calls, grpc::Services};
 use crate::{
     error::Error,
     listen::RequestId,
-    pipeline::{Call, Context, Manner},
+    pipeline::{Call, Context, Manner, Opening},
 };
 
 /// How a call is spoken over HTTP. A call without routes is not offered there.
@@ -91,6 +92,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether a call of this kind needs no token on this listener.
+    fn opens(&self, opening: Option<Opening>) -> bool {
+        let context = Context::of(&self.request(()), Manner::default());
+        context.is_ok_and(|context| context.opens(opening))
+    }
+
     /// How its calls are served: over HTTP a list can't be asked for in pages.
     fn manner(&self) -> Manner {
         let stays = self.metadata.get("x-vault-no-request-forwarding");
@@ -140,6 +147,10 @@ async fn serve<C: HttpCall>(
 ) -> Result<Reply, Status> {
     let call = match C::from_http(&mut input) {
         Ok(call) => call,
+        // Whoever may make the call without a token may learn what is wrong with it.
+        Err(error) if caller.opens(C::OPENING) && !services.pipeline.keys.is_sealed() => {
+            return Err(error.into());
+        }
         Err(error) => return refuse(&services, &caller, Refused::with(&error)).await,
     };
     let answer = services
@@ -245,6 +256,7 @@ async fn dispatch(
         bytes,
         content_type,
         own_token: own_token(&caller),
+        is_async: false,
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,
