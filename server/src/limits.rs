@@ -109,6 +109,8 @@ pub const HTTP_JSON_STRINGS_MAX: usize = 10_000;
 pub const HTTP_JSON_NUMBER_BYTES_MAX: usize = 256;
 /// Most rows of a list that is asked for as a whole, as over HTTP, where it can't be paged.
 pub const LIST_ROWS_MAX: usize = 10_000;
+/// Most bytes of such a list while it is put together: rows can be large.
+pub const LIST_BYTES_MAX: usize = 16 << 20;
 
 /// Clients that a node keeps the rate of, each apart; 48 bytes each, all of them allocated when
 /// there is a rate limit.

@@ -3,11 +3,11 @@
 //!
 //! A [`Permit`] is the only way into an operation, and only [`authorize`] makes one.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Caller, Context, Denied, TokenError, entry::again};
 use crate::{
-    policy::{Number, Operation, Parameters, Value},
+    policy::{Acl, Number, Operation, Parameters, Value},
     types::{Accessor, RoleName, TokenId, TtlRequest},
 };
 
@@ -361,13 +361,45 @@ pub fn authorize<'a, A: Action>(
     caller: &Caller,
     action: A,
 ) -> Result<Permit<'a, A>, TokenError> {
+    let (caller, acl) = looked_up(context, caller)?;
+    let (allowed, sudo) = judge(&acl, &action.ask());
+    if !allowed {
+        return Err(Denied::NoPolicy.into());
+    }
+    Ok(Permit {
+        context,
+        action,
+        caller,
+        sudo,
+    })
+}
+
+/// What of these things `caller` may do: it is looked up once, however many they are.
+///
+/// # Errors
+/// The token is not valid any more, or the state can't be read.
+pub fn allowed<A: Action>(
+    context: Context<'_>,
+    caller: &Caller,
+    actions: impl IntoIterator<Item = A>,
+) -> Result<Vec<bool>, TokenError> {
+    let (_, acl) = looked_up(context, caller)?;
+    let actions = actions.into_iter();
+    Ok(actions.map(|action| judge(&acl, &action.ask()).0).collect())
+}
+
+fn looked_up(context: Context<'_>, caller: &Caller) -> Result<(Caller, Arc<Acl>), TokenError> {
     let mut caller = caller.clone();
     // One that has paid a use was looked at in this view, and counts its use already.
     if !caller.paid {
         caller.entry = again(context, &caller.entry)?.ok_or(TokenError::InvalidToken)?;
     }
     let acl = context.acls.of(context.view, caller.policies())?;
-    let ask = action.ask();
+    Ok((caller, acl))
+}
+
+/// Whether it is allowed, and whether with `sudo`.
+fn judge(acl: &Acl, ask: &Ask<'_>) -> (bool, bool) {
     let decision = acl.decide(&ask.path, ask.operation, Some(&ask.parameters));
     let sudo = decision.sudo();
     let allowed = match decision.into_permit() {
@@ -375,14 +407,5 @@ pub fn authorize<'a, A: Action>(
         Ok(decided) => decided.wrapping().admit(None) && (sudo || !ask.root_protected),
         Err(_) => ask.or_in.is_some_and(|folder| acl.reaches(folder)),
     };
-    if !allowed {
-        return Err(Denied::NoPolicy.into());
-    }
-    drop(ask);
-    Ok(Permit {
-        context,
-        action,
-        caller,
-        sudo,
-    })
+    (allowed, sudo)
 }

@@ -30,7 +30,7 @@ mod tuning;
 
 pub use authorize::{
     Action, Administer, Ask, Create, CreatePath, ListTokens, Lookup, Permit, Renew, Revoke,
-    RevokeOrphan, Shares, Step, Target, authorize,
+    RevokeOrphan, Shares, Step, Target, allowed, authorize,
 };
 pub(crate) use batch::{lives as batch_lives, owner_of as batch_owner_of};
 pub use cleanup::{Cursor, Progress, clean_up, sweep_marker};

@@ -1,6 +1,6 @@
 //! Who calls, from where, and until when. Identity is the token alone.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use tenure_core::types::TokenId;
@@ -12,6 +12,7 @@ use crate::{
     config::OpenCalls,
     error::Error,
     listen::{Deadline, RequestId},
+    seal::address_of,
 };
 
 /// What a call carries beside its message.
@@ -110,8 +111,7 @@ impl Context {
 
     /// Where the caller calls from: what its token may be bound to. `None` for what isn't an address.
     pub fn address(&self) -> Option<IpAddr> {
-        let address: SocketAddr = self.remote.parse().ok()?;
-        Some(address.ip())
+        address_of(&self.remote)
     }
 
     /// Whether a call of this kind needs no token here.

@@ -31,6 +31,7 @@ use tenure_raft::{
 };
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Response, Status};
+use zeroize::Zeroizing;
 
 pub(crate) use self::backoff::Backoff;
 use self::rate::{Limited, Told};
@@ -40,6 +41,7 @@ pub use self::{
     rate::{RateGate, Ready},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
+    whole::off_the_tasks,
 };
 use crate::{
     api::Logical,
@@ -132,6 +134,9 @@ pub trait Call: Message + Default + Clone + Logical + 'static {
     fn next_page(&self, _answer: &Self::Answer) -> Option<Self> {
         None
     }
+
+    /// Leaves out of a page what a list as a whole doesn't show, and may turn to where it goes on.
+    fn reduce(&self, _page: &mut Self::Answer) {}
 
     /// Adds a page to the answer, and says how many rows it has now.
     fn append(_answer: &mut Self::Answer, _page: Self::Answer) -> usize {
@@ -425,9 +430,15 @@ impl Pipeline {
         let request_key = match call.request_id() {
             "" => None,
             id => {
-                let (entry, mut body) = (caller.entry(), call.encode_to_vec());
+                let entry = caller.entry();
                 // A token that was made anew under the id of an old one is another caller.
-                body.extend_from_slice(&entry.created_revision().to_be_bytes());
+                let created = entry.created_revision().to_be_bytes();
+                // It may hold secrets: it must not be moved while it grows, and is wiped.
+                let size = call.encoded_len() + created.len();
+                let mut body = Zeroizing::new(Vec::with_capacity(size));
+                call.encode(&mut *body)
+                    .map_err(|_| Error::internal("a call can't be encoded"))?;
+                body.extend_from_slice(&created);
                 let key = RequestKey::new(view, entry.hash(), id, C::METHOD, &body)?;
                 if let Some(kept) = key.answer(view, judged_by.now)? {
                     // Who may not do it any more is not told what came of it.

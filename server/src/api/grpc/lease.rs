@@ -179,6 +179,14 @@ impl Call for v1::ListLeasesRequest {
         })
     }
 
+    /// As a whole one level is listed: leases that lie in one folder follow each other, and one of
+    /// them is enough to show it.
+    fn reduce(&self, page: &mut Self::Answer) {
+        if !self.irrevocable {
+            (page.leases).dedup_by_key(|lease| child(&self.prefix, &lease.lease_id));
+        }
+    }
+
     fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
         answer.leases.extend(page.leases);
         answer.next_page_token = page.next_page_token;
@@ -249,6 +257,18 @@ impl Call for v1::CountLeasesRequest {
     }
 }
 
+/// What lies directly under a prefix on the way to `id`; folders end in a slash. No prefix: "".
+pub fn child(prefix: &str, id: &str) -> Option<String> {
+    let below = match prefix {
+        "" => id,
+        prefix => id.strip_prefix(prefix)?.strip_prefix('/')?,
+    };
+    Some(match below.split_once('/') {
+        Some((folder, _)) => format!("{folder}/"),
+        None => below.to_owned(),
+    })
+}
+
 fn lease_id(text: &str) -> Result<LeaseId, Error> {
     LeaseId::parse(text).map_err(|error| Error::invalid_argument(format!("lease_id: {error}")))
 }
@@ -295,5 +315,44 @@ fn summary(info: LeaseInfo) -> v1::LeaseSummary {
         ttl: info.ttl.map(duration),
         owner_accessor: accessor(info.owner_accessor),
         owner_display_name: info.owner_name.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_show_what_lies_directly_below() {
+        for (prefix, id, wanted) in [
+            ("", "a/b/c", Some("a/")),
+            ("", "a", Some("a")),
+            ("a", "a/b/c", Some("b/")),
+            ("a/b", "a/b/c", Some("c")),
+            ("a", "ab/c", None),
+        ] {
+            assert_eq!(child(prefix, id).as_deref(), wanted, "{prefix:?} {id}");
+        }
+    }
+
+    #[test]
+    fn a_list_as_a_whole_shows_a_folder_once() {
+        let lease = |id: &str| v1::LeaseSummary {
+            lease_id: id.to_owned(),
+            ..Default::default()
+        };
+        let call = v1::ListLeasesRequest {
+            prefix: "db".to_owned(),
+            ..Default::default()
+        };
+        let ids = ["db/a/1", "db/a/b/2", "db/a/3", "db/x", "db/y", "db/c/1"];
+        let mut page = v1::ListLeasesResponse {
+            leases: ids.map(lease).into(),
+            next_page_token: "next".to_owned(),
+        };
+        call.reduce(&mut page);
+        let left: Vec<_> = page.leases.iter().map(|lease| &*lease.lease_id).collect();
+        assert_eq!(left, ["db/a/1", "db/x", "db/y", "db/c/1"]);
+        assert_eq!(call.next_page(&page).unwrap().page_token, "next");
     }
 }

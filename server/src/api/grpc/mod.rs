@@ -20,6 +20,7 @@ pub use cluster::join_error;
 mod convert;
 mod key;
 mod lease;
+pub use lease::child;
 mod mount;
 mod policy;
 mod quota;

@@ -13,7 +13,7 @@ use super::{
     route::{Route, list, read, write},
     seconds, time,
 };
-use crate::error::Error;
+use crate::{api::grpc::child, error::Error};
 
 const FORCE: &str = "/v1/sys/leases/revoke-force/{prefix...}";
 const ALL: &str = "/v1/sys/leases";
@@ -163,22 +163,10 @@ impl HttpCall for v1::ListLeasesRequest {
             let leases: Vec<_> = ids.collect();
             return Reply::data(json!({ "lease_count": leases.len(), "leases": leases }));
         }
-        let prefix = input.capture();
+        let prefix = input.capture().unwrap_or_default();
         let ids = answer.leases.iter().map(|lease| lease.lease_id.as_str());
         Reply::list(ids.filter_map(|id| child(prefix, id)))
     }
-}
-
-/// What lies directly under a prefix on the way to `id`; folders end in a slash.
-fn child(prefix: Option<&str>, id: &str) -> Option<String> {
-    let below = match prefix {
-        None => id,
-        Some(prefix) => id.strip_prefix(prefix)?.strip_prefix('/')?,
-    };
-    Some(match below.split_once('/') {
-        Some((folder, _)) => format!("{folder}/"),
-        None => below.to_owned(),
-    })
 }
 
 impl HttpCall for v1::CountLeasesRequest {
@@ -211,23 +199,5 @@ impl HttpCall for v1::CountLeasesRequest {
             .map(|group| (group.key, group.count.into()));
         let counts: Map<String, Value> = counts.collect();
         Reply::data(json!({ "lease_count": answer.count, "counts": counts }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::child;
-
-    #[test]
-    fn lists_show_what_lies_directly_below() {
-        for (prefix, id, wanted) in [
-            (None, "a/b/c", Some("a/")),
-            (None, "a", Some("a")),
-            (Some("a"), "a/b/c", Some("b/")),
-            (Some("a/b"), "a/b/c", Some("c")),
-            (Some("a"), "ab/c", None),
-        ] {
-            assert_eq!(child(prefix, id).as_deref(), wanted, "{prefix:?} {id}");
-        }
     }
 }

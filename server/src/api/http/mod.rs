@@ -181,7 +181,7 @@ pub async fn answer(services: Arc<Services>, request: Request<Body>) -> Response
     let is_head = request.method() == Method::HEAD;
     let pattern = pattern_of(request.uri().path());
     let uri = request.uri().clone();
-    let reply = match dispatch(Arc::clone(&services), request, pattern).await {
+    let reply = match dispatch(Arc::clone(&services), request).await {
         Ok(reply) => reply,
         Err(status) => match error::is_elsewhere(&status).then(|| elsewhere(&services, &uri)) {
             Some(Some(reply)) => reply,
@@ -202,11 +202,7 @@ fn elsewhere(services: &Services, uri: &Uri) -> Option<Reply> {
     HeaderValue::from_str(&location).ok().map(Reply::elsewhere)
 }
 
-async fn dispatch(
-    services: Arc<Services>,
-    request: Request<Body>,
-    pattern: &'static str,
-) -> Result<Reply, Status> {
+async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Reply, Status> {
     let (parts, body) = request.into_parts();
     let uri = &parts.uri;
     if !route::is_ours(uri.path()) {
@@ -249,7 +245,7 @@ async fn dispatch(
         _ => Fields::of_body(content_type.as_ref(), &bytes),
     };
     let input = |fields| Input {
-        pattern,
+        pattern: entry.route.pattern,
         captures,
         query,
         fields,

@@ -13,7 +13,7 @@ use tenure_core::{
     },
 };
 
-use super::{Ask, Desk, EngineError, Reply, json};
+use super::{Ask, Desk, EngineError, Reply, check_name, json};
 
 pub(super) fn plan(
     desk: Desk<'_>,
@@ -24,6 +24,7 @@ pub(super) fn plan(
     if desk.caller.entry().is_batch() {
         return Err(EngineError::BatchCubbyhole);
     }
+    check_name(below)?;
     let found = load(desk)?;
     let path = below.join("/");
     let mut txn = Txn::default();
