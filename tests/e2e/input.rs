@@ -15,7 +15,8 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 32] = [
+const WITHOUT_INPUT: [&str; 33] = [
+    "Watch",
     "ListTokenRoles",
     "TuneTokens",
     "GetTokenTuning",
@@ -187,7 +188,8 @@ async fn malformed(cluster: &ServerCluster, index: usize, faults: &mut Faults) -
 }
 
 /// Methods whose first field is a text.
-const TEXT_FIRST: [&str; 18] = [
+const TEXT_FIRST: [&str; 19] = [
+    "Watch",
     "WriteTokenRole",
     "ReadTokenRole",
     "DeleteTokenRole",

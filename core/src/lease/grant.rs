@@ -7,7 +7,10 @@ use super::{
 use crate::{
     quota,
     random::Random,
-    state::{BatchOwner, Due, DueKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
+    state::{
+        BatchOwner, Due, DueKind, EventKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex,
+        Txn,
+    },
     token::{self, Entry, Permit, Plan, Terms},
     types::{LeaseId, Secret, Ttl, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
 };
@@ -106,6 +109,7 @@ pub fn grant(
         accessor: owner.accessor.clone(),
         name: owner.display_name.clone(),
     };
+    txn.tell(living.event(EventKind::Granted, context.now));
     Ok(Plan {
         txn,
         response: Granted {

@@ -2,13 +2,15 @@
 //! they are refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix, cleanup::remove,
-    entry::resolve, token_lease,
+    LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix,
+    cleanup::{Ended, remove},
+    entry::resolve,
+    token_lease,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
-    state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
+    state::{About, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
     token::{self, Context, Denied, Permit, Plan, TokenError},
     types::{Path, limits::LEASES_REVOKED_AT_ONCE_MAX},
 };
@@ -23,7 +25,8 @@ pub fn revoke(
     }
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
-    remove(&mut txn, &lease.row);
+    let ended = Ended::new(EventKind::Revoked, permit.context.now);
+    remove(&mut txn, &lease.row, ended);
     Ok(Plan { txn, response: () })
 }
 
@@ -74,22 +77,30 @@ pub fn revoke_force(
 
 fn mark(
     context: Context<'_>,
-    path: &Path,
+    prefix: &Path,
     random: &mut dyn Random,
 ) -> Result<Plan<()>, LeaseError> {
     let barrier = context.view.barrier();
-    let prefix = barrier.name_chain(path.segments());
+    let chain = barrier.name_chain(prefix.segments());
     let mut txn = Txn::default();
     // Without a lease there is nothing to mark. One that is granted meanwhile sends the
     // transaction back: the range counts as read.
     let first = context
         .view
-        .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
+        .scan::<Leases>(range_of::<Leases>(chain.as_bytes()), 1)?;
     if !first.is_empty() {
-        txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+        txn.insert::<PrefixTombstones>(barrier, &chain, &context.now, random)?;
+        txn.tell(Event {
+            kind: EventKind::Revoked,
+            about: About::Prefix(prefix.clone()),
+            at: context.now,
+            token: None,
+            owner: None,
+            expires: None,
+        });
     }
-    if token::makes_tokens(path) {
-        token::revoke_path(context, &mut txn, &prefix, random)?;
+    if token::makes_tokens(prefix) {
+        token::revoke_path(context, &mut txn, &chain, random)?;
     }
     Ok(Plan { txn, response: () })
 }
@@ -108,12 +119,13 @@ fn revoke_own(
     if rows.len() > LEASES_REVOKED_AT_ONCE_MAX {
         return Err(LeasePrecondition::TooMany.into());
     }
+    let ended = Ended::new(EventKind::Revoked, permit.context.now);
     for row in rows {
         let (_, key) = row.key;
         let lease = view.get::<Leases>(&key)?;
         // Those of a batch token lie under its parent, too, and aren't the parent's.
         if let Some(lease) = lease.filter(|row| row.value.token == *permit.caller.entry().hash()) {
-            remove(txn, &lease);
+            remove(txn, &lease, ended);
         }
     }
     Ok(())

@@ -3,11 +3,16 @@
 //! cleared away in bounded steps. Its tombstone stays as long as a batch token lives at most:
 //! those are stored nowhere, and must not come back to life.
 
-use super::{Context, Plan, Precondition, TokenError, revoke::end_tree};
+use super::{
+    Context, Entry, Plan, Precondition, TokenError,
+    revoke::{end_tree, tell},
+};
 use crate::{
     barrier::NameChain,
     random::Random,
-    state::{TokenLeases, TokenPathTombstones, Tokens, Txn, key_of, range_of, successor},
+    state::{
+        EventKind, TokenLeases, TokenPathTombstones, Tokens, Txn, key_of, range_of, successor,
+    },
     types::{
         Path, UnixMillis,
         limits::{BATCH_TTL_SECONDS_MAX, CLEANUP_ROWS_MAX, TOKEN_PATH_TOMBSTONES_MAX},
@@ -123,6 +128,13 @@ pub fn clean_up_path(
                 token.create_revision,
                 random,
             )?;
+            let entry = Entry {
+                hash,
+                ancestors: token.value.ancestors.clone(),
+                record: token.value,
+                created: token.create_revision,
+            };
+            tell(context, &mut txn, EventKind::Revoked, &entry);
             cursor.found = true;
         }
     }

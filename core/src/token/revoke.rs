@@ -2,17 +2,17 @@
 //! the whole tree is refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    Context, Permit, Plan, Precondition, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve,
-    token_lease::key_of_token_lease,
+    Context, Entry, Permit, Plan, Precondition, Revoke, RevokeOrphan, Target, TokenError,
+    lookup::resolve, token_lease::key_of_token_lease,
 };
 use crate::{
     barrier::{Barrier, TokenHash},
     lease, quota,
     random::Random,
     state::{
-        Accessors, Cubbyholes, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError,
-        TimeIndex, TokenChildren, TokenLeases, TokenRecord, Tokens, Tombstones, Txn, View,
-        range_of,
+        About, Accessors, Cubbyholes, Due, DueKind, Event, EventKind, Leases, LeasesByToken,
+        OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenLeases, TokenRecord, Tokens,
+        Tombstones, Txn, View, range_of,
     },
     types::Expiry,
 };
@@ -45,6 +45,7 @@ pub fn revoke(
         Some((entry, _)) => {
             let (record, created) = (&entry.record, entry.created);
             end_tree(context, &mut txn, &entry.hash, record, created, random)?;
+            tell(context, &mut txn, EventKind::Revoked, &entry);
             true
         }
         None => false,
@@ -77,6 +78,7 @@ pub fn revoke_orphan(
         txn.insert::<OrphanMarkers>(barrier, &entry.hash, &context.now, random)?;
     }
     remove(barrier, &mut txn, &entry.hash, &entry.record, entry.created);
+    tell(context, &mut txn, EventKind::Revoked, &entry);
     Ok(Plan {
         txn,
         response: Revoked {
@@ -84,6 +86,22 @@ pub fn revoke_orphan(
             warnings: Vec::new(),
         },
     })
+}
+
+/// Tells those who watch that a token ended, with all that depends on it.
+pub(super) fn tell(context: Context<'_>, txn: &mut Txn, kind: EventKind, entry: &Entry) {
+    // Only a batch token has no accessor, and nothing is told of one: it has no record to end.
+    let Some(accessor) = entry.record.accessor.clone() else {
+        return;
+    };
+    txn.tell(Event {
+        kind,
+        about: About::Token(accessor),
+        at: context.now,
+        token: Some(entry.hash),
+        owner: None,
+        expires: None,
+    });
 }
 
 /// Ends a token that was made at the revision `created`, its tree and their leases: a leaf without leases is deleted, anything else
@@ -97,7 +115,7 @@ pub(super) fn end_tree(
     random: &mut dyn Random,
 ) -> Result<(), TokenError> {
     let view = context.view;
-    if !has_children(view, hash)? && end_few_leases(view, txn, hash)? {
+    if !has_children(view, hash)? && end_few_leases(context, txn, hash)? {
         remove(view.barrier(), txn, hash, record, created);
     } else {
         txn.insert::<Tombstones>(view.barrier(), hash, &context.now, random)?;
@@ -108,7 +126,13 @@ pub(super) fn end_tree(
 /// Deletes the leases of a token if they are few: every tombstone is in the memory of every
 /// node until it is cleaned up, so a leaf shouldn't need one. One that is granted meanwhile
 /// sends the transaction back: the range counts as read. False when there are more.
-fn end_few_leases(view: &View<'_>, txn: &mut Txn, hash: &TokenHash) -> Result<bool, TokenError> {
+fn end_few_leases(
+    context: Context<'_>,
+    txn: &mut Txn,
+    hash: &TokenHash,
+) -> Result<bool, TokenError> {
+    let view = context.view;
+    let ended = lease::Ended::new(EventKind::Revoked, context.now);
     let range = range_of::<LeasesByToken>(hash.as_bytes());
     let rows = view.scan::<LeasesByToken>(range, LEASES_ENDED_AT_ONCE + 1)?;
     if rows.len() > LEASES_ENDED_AT_ONCE {
@@ -116,7 +140,7 @@ fn end_few_leases(view: &View<'_>, txn: &mut Txn, hash: &TokenHash) -> Result<bo
     }
     for row in &rows {
         match view.get::<Leases>(&row.key.1)? {
-            Some(lease) => lease::remove(txn, &lease),
+            Some(lease) => lease::remove(txn, &lease, ended),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
     }

@@ -2,11 +2,14 @@
 //! looked up and ended. Its last segment is a keyed hash of the token's: nobody computes it, and it
 //! leads to neither the token nor its accessor.
 
-use super::{Context, Entry, TokenError, revoke::end_tree};
+use super::{
+    Context, Entry, TokenError,
+    revoke::{end_tree, tell},
+};
 use crate::{
     barrier::{Barrier, NameChain, TokenHash},
     random::Random,
-    state::Txn,
+    state::{EventKind, Txn},
     types::{LeaseId, Path},
 };
 
@@ -42,5 +45,7 @@ pub(crate) fn end(
         &token.record,
         token.created,
         random,
-    )
+    )?;
+    tell(context, txn, EventKind::Revoked, token);
+    Ok(())
 }

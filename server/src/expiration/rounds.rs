@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::{
     barrier::{NameChain, TokenHash},
+    event::{Tidied, Tidy},
     lease::{PrefixCursor, PrefixProgress},
     state::{Due, DueCursor},
     token::{Cursor, PathCursor, PathProgress, Progress},
@@ -30,6 +31,8 @@ pub(super) enum Kind {
     Markers,
     /// The head of the time index.
     Trim,
+    /// The oldest events.
+    Events,
     /// What was there before a lease-count quota.
     Quotas,
 }
@@ -47,6 +50,8 @@ const ROUND: [Kind; 12] = [
     Kind::Expiry,
     Kind::Trim,
     Kind::Expiry,
+    Kind::Events,
+    Kind::Expiry,
     Kind::Quotas,
 ];
 
@@ -61,6 +66,7 @@ pub(super) enum Done {
     Counted,
     /// Up to here.
     Trimmed(UnixMillis),
+    Tidied(Tidied),
 }
 
 /// Where everything stands.
@@ -81,6 +87,8 @@ pub(super) struct Rounds {
     paths: BTreeMap<NameChain, PathCursor>,
     /// Paths under which nothing is left, by the revision of their tombstone, and when that goes.
     kept: BTreeMap<NameChain, (u64, UnixMillis)>,
+    /// What is known of the events.
+    pub(super) events: Tidy,
     /// The orphan marker that was looked at last.
     pub(super) marker: Option<TokenHash>,
     /// The revision of the lease-count quotas at which none was counting.
@@ -162,6 +170,7 @@ impl Rounds {
                 }
             }
             Done::Swept | Done::Counted => {}
+            Done::Tidied(done) => self.events.settle(done),
             Done::Trimmed(end) => {
                 self.trimmed = DueCursor::at(end);
                 self.deleted = 0;

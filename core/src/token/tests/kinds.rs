@@ -714,7 +714,7 @@ fn a_call_and_the_revocation_of_its_path_collide() {
         crate::state::Op::Put { key, .. } | crate::state::Op::Delete(key) => {
             reads.keys.contains(&key)
         }
-        crate::state::Op::DeleteRange(..) => false,
+        crate::state::Op::PutAtRevision { .. } | crate::state::Op::DeleteRange(..) => false,
     });
     assert!(touched);
 }
