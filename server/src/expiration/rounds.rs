@@ -38,7 +38,7 @@ pub(super) enum Kind {
 }
 
 /// One round.
-const ROUND: [Kind; 12] = [
+const ROUND: [Kind; 14] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
