@@ -24,6 +24,7 @@ const ZEROIZED: &[&str] = &[
     ".tenure.state.v1.RecoveryKey",
     ".tenure.state.v1.Dedupe",
     ".tenure.state.v1.Lease",
+    ".tenure.state.v1.BatchOwner",
     ".tenure.state.v1.Secret",
     ".tenure.state.v1.KvVersion",
     ".tenure.state.v1.Cubbyhole",

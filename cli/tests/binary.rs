@@ -151,7 +151,7 @@ async fn token_create_sends_every_flag() {
     assert_eq!(sent.meta.get("team").map(String::as_str), Some("x=y"));
     assert_eq!(sent.display_name, "build");
     assert_eq!(sent.num_uses, Some(3));
-    assert!(sent.no_parent);
+    assert!(sent.orphan && !sent.no_parent);
     assert!(sent.no_default_policy);
     assert_eq!(sent.renewable, Some(false));
     assert_eq!(sent.r#type, v1::TokenType::Service as i32);
@@ -165,7 +165,6 @@ async fn token_create_without_flags_leaves_the_choice_to_the_server() {
     // Its own request id aside, under which it may be sent again.
     assert!(!sent.request_id.is_empty());
     let nothing = v1::CreateTokenRequest {
-        r#type: v1::TokenType::Service as i32,
         request_id: sent.request_id.clone(),
         ..Default::default()
     };

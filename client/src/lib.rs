@@ -39,6 +39,7 @@ mod retry;
 mod seal;
 mod secret;
 mod secrets;
+mod token_roles;
 mod tokens;
 mod watch;
 

@@ -227,6 +227,7 @@ impl Client {
         let request = v1::ListAccessorsRequest {
             page_size,
             page_token: page_token.to_owned(),
+            ..v1::ListAccessorsRequest::default()
         };
         self.call(
             Scope::Cluster,

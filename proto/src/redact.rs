@@ -33,7 +33,7 @@ redacted_debug! {
     );
     CreateTokenRequest: (id) (
         policies, meta, display_name, num_uses, no_parent, no_default_policy, renewable,
-        ttl, explicit_max_ttl, period, r#type, request_id
+        ttl, explicit_max_ttl, period, r#type, request_id, role, orphan, bound_cidrs
     );
     LookupTokenRequest: (token) ();
     RenewTokenRequest: (token) (increment);

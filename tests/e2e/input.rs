@@ -15,8 +15,13 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 28] = [
+const WITHOUT_INPUT: [&str; 33] = [
     "Watch",
+    "ListTokenRoles",
+    "TuneTokens",
+    "GetTokenTuning",
+    "TidyTokens",
+    "TidyLeases",
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -183,8 +188,11 @@ async fn malformed(cluster: &ServerCluster, index: usize, faults: &mut Faults) -
 }
 
 /// Methods whose first field is a text.
-const TEXT_FIRST: [&str; 16] = [
+const TEXT_FIRST: [&str; 19] = [
     "Watch",
+    "WriteTokenRole",
+    "ReadTokenRole",
+    "DeleteTokenRole",
     "GrantLease",
     "LookupLease",
     "RenewLease",
@@ -562,6 +570,7 @@ async fn messages(
         let page = tenure_client::proto::ListAccessorsRequest {
             page_size: 10,
             page_token: token.clone(),
+            ..Default::default()
         };
         if !token.is_empty() {
             let answer = call(format!("{TOKENS}ListAccessors"), page.encode_to_vec()).await;

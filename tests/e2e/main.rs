@@ -36,6 +36,7 @@ mod snapshot;
 mod streams;
 mod sweep;
 mod timing;
+mod tokens;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

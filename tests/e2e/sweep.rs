@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::{ensure, make, raw, run, start, text, wish};
 
 /// They change the node or the cluster itself when they are carried out.
-const NOT_SWEPT: [&str; 3] = ["Seal", "StepDown", "RemovePeer"];
+const NOT_SWEPT: [&str; 4] = ["Seal", "StepDown", "RemovePeer", "TuneTokens"];
 /// What is answered to anybody.
 const OPEN: [&str; 4] = ["GetSealStatus", "Init", "Unseal", "Join"];
 

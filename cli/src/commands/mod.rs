@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share: flags, the runtime, Ctrl-C.
 
+mod auth;
 mod delete;
 mod kv;
 mod lease;
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Create, show, renew and revoke tokens
     #[command(subcommand, arg_required_else_help = true)]
     Token(token::TokenCommand),
+    /// Tune auth methods
+    #[command(subcommand, arg_required_else_help = true)]
+    Auth(auth::AuthCommand),
     /// Read a path
     Read(read::ReadArgs),
     /// Write a path
@@ -109,6 +113,7 @@ pub(crate) fn run(command: Command, env: &Env, console: &mut Console) -> Result<
         Command::Version(args) => version::run(&args, &mut context),
         Command::Status(args) => interruptible(status::run(args, &mut context)),
         Command::Token(command) => interruptible(token::run(command, &mut context)),
+        Command::Auth(command) => interruptible(auth::run(command, &mut context)),
         Command::Lease(command) => interruptible(lease::run(command, &mut context)),
         Command::Policy(command) => interruptible(policy::run(command, &mut context)),
         Command::Quota(command) => interruptible(quota::run(command, &mut context)),

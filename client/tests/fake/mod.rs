@@ -66,6 +66,10 @@ pub struct State {
     pub last_grant: Option<v1::GrantLeaseRequest>,
     pub last_prefix: Option<String>,
     pub last_create: Option<v1::CreateTokenRequest>,
+    /// The last role that was written.
+    pub last_role: Option<v1::WriteTokenRoleRequest>,
+    /// The last tuning that was asked for.
+    pub last_tuning: Option<v1::TuneTokensRequest>,
     pub last_join: Option<v1::JoinRequest>,
     pub last_increment: Option<prost_types::Duration>,
     pub removed: Vec<v1::remove_peer_request::Peer>,
@@ -330,7 +334,7 @@ impl v1::token_service_server::TokenService for Fake {
             meta: request.meta.clone().into_iter().collect(),
             display_name: format!("token-{}", request.display_name),
             num_uses: request.num_uses,
-            orphan: request.no_parent,
+            orphan: request.no_parent || request.orphan,
             renewable: request.renewable.unwrap_or(true),
             ttl: request.ttl.or(seconds(2_764_800)),
             creation_ttl: request.ttl.or(seconds(2_764_800)),
@@ -478,6 +482,83 @@ impl v1::token_service_server::TokenService for Fake {
             tokens: tokens.collect(),
             next_page_token: String::new(),
         }))
+    }
+
+    async fn write_token_role(
+        &self,
+        request: Request<v1::WriteTokenRoleRequest>,
+    ) -> Result<Response<v1::WriteTokenRoleResponse>, Status> {
+        self.enter("write_token_role").await?;
+        self.caller(&request)?;
+        self.state().last_role = Some(request.into_inner());
+        Ok(Response::new(v1::WriteTokenRoleResponse {}))
+    }
+
+    async fn read_token_role(
+        &self,
+        request: Request<v1::ReadTokenRoleRequest>,
+    ) -> Result<Response<v1::ReadTokenRoleResponse>, Status> {
+        self.enter("read_token_role").await?;
+        self.caller(&request)?;
+        let name = request.into_inner().name;
+        let role = Some(v1::TokenRole {
+            name,
+            ..Default::default()
+        });
+        Ok(Response::new(v1::ReadTokenRoleResponse { role }))
+    }
+
+    async fn delete_token_role(
+        &self,
+        request: Request<v1::DeleteTokenRoleRequest>,
+    ) -> Result<Response<v1::DeleteTokenRoleResponse>, Status> {
+        self.enter("delete_token_role").await?;
+        self.caller(&request)?;
+        Ok(Response::new(v1::DeleteTokenRoleResponse::default()))
+    }
+
+    async fn list_token_roles(
+        &self,
+        request: Request<v1::ListTokenRolesRequest>,
+    ) -> Result<Response<v1::ListTokenRolesResponse>, Status> {
+        self.enter("list_token_roles").await?;
+        self.caller(&request)?;
+        let (names, next_page_token) = match request.get_ref().page_token.as_str() {
+            "" => (vec!["b".to_owned()], "next".to_owned()),
+            _ => (vec!["a".to_owned()], String::new()),
+        };
+        Ok(Response::new(v1::ListTokenRolesResponse {
+            names,
+            next_page_token,
+        }))
+    }
+
+    async fn tune_tokens(
+        &self,
+        request: Request<v1::TuneTokensRequest>,
+    ) -> Result<Response<v1::TuneTokensResponse>, Status> {
+        self.enter("tune_tokens").await?;
+        self.caller(&request)?;
+        self.state().last_tuning = Some(request.into_inner());
+        Ok(Response::new(v1::TuneTokensResponse {}))
+    }
+
+    async fn get_token_tuning(
+        &self,
+        request: Request<v1::GetTokenTuningRequest>,
+    ) -> Result<Response<v1::GetTokenTuningResponse>, Status> {
+        self.enter("get_token_tuning").await?;
+        self.caller(&request)?;
+        Ok(Response::new(v1::GetTokenTuningResponse::default()))
+    }
+
+    async fn tidy_tokens(
+        &self,
+        request: Request<v1::TidyTokensRequest>,
+    ) -> Result<Response<v1::TidyTokensResponse>, Status> {
+        self.enter("tidy_tokens").await?;
+        self.caller(&request)?;
+        Ok(Response::new(v1::TidyTokensResponse::default()))
     }
 }
 
@@ -809,6 +890,15 @@ impl v1::lease_service_server::LeaseService for Fake {
             next_page_token,
             groups: Vec::new(),
         }))
+    }
+
+    async fn tidy_leases(
+        &self,
+        request: Request<v1::TidyLeasesRequest>,
+    ) -> Result<Response<v1::TidyLeasesResponse>, Status> {
+        self.enter("tidy_leases").await?;
+        self.caller(&request)?;
+        Ok(Response::new(v1::TidyLeasesResponse::default()))
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) enum Domain {
     Accessor = 3,
     Request = 4,
     Fingerprint = 5,
+    TokenLease = 6,
 }
 
 /// An HMAC-SHA256 key.
@@ -50,6 +51,13 @@ impl HashKey {
 
     pub(super) fn token(&self, id: &TokenId) -> TokenHash {
         TokenHash(self.hash(Domain::Token, &[id.expose().as_bytes()]))
+    }
+
+    pub(super) fn token_lease(&self, token: &TokenHash) -> NameHash {
+        let hash = self.hash(Domain::TokenLease, &[&token.0]);
+        let mut name = [0; NameHash::BYTES];
+        name.copy_from_slice(&hash[..NameHash::BYTES]);
+        NameHash(name)
     }
 
     pub(super) fn accessor(&self, accessor: &Accessor) -> AccessorHash {

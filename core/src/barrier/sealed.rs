@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     aead::{AeadKey, NONCE_BYTES, TAG_BYTES},
+    batch::BatchKey,
     keyring::Keyring,
     names::{AccessorHash, Domain, HashKey, NameChain, NameHash, RequestHash, TokenHash},
 };
@@ -84,6 +85,7 @@ pub struct Barrier {
     names: HashKey,
     tokens: HashKey,
     dedupe: HashKey,
+    batch: BatchKey,
 }
 
 impl Barrier {
@@ -102,6 +104,7 @@ impl Barrier {
             names: HashKey::new(&keyring.names),
             tokens: HashKey::new(&keyring.tokens),
             dedupe: HashKey::new(&keyring.dedupe),
+            batch: BatchKey::new(&keyring.batch).map_err(|_| BarrierError::Key)?,
         })
     }
 
@@ -177,6 +180,17 @@ impl Barrier {
     /// The hash of an accessor.
     pub fn accessor_hash(&self, accessor: &Accessor) -> AccessorHash {
         self.tokens.accessor(accessor)
+    }
+
+    /// The key of batch tokens.
+    pub fn batch(&self) -> &BatchKey {
+        &self.batch
+    }
+
+    /// What the lease id of a token ends with: nobody computes it without the key, and it tells
+    /// neither the token nor its accessor.
+    pub fn token_lease_hash(&self, token: &TokenHash) -> NameHash {
+        self.tokens.token_lease(token)
     }
 
     /// The hash of a request id.

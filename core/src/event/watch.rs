@@ -54,7 +54,7 @@ impl Watched {
     pub fn open(permit: &Permit<'_, WatchLeases>) -> Result<Self, LeaseError> {
         let action = permit.action();
         let own = permit.caller().entry();
-        let is_own = |accessor: &Accessor| *accessor == own.record().accessor;
+        let is_own = |accessor: &Accessor| own.record().accessor.as_ref() == Some(accessor);
         let (token, foreign) = match &action.accessor {
             Some(accessor) if !is_own(accessor) => {
                 if !permit.has_sudo() {

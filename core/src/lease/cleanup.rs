@@ -140,7 +140,9 @@ pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>, ended: Ended) {
         expires: None,
     });
     txn.delete::<Leases>(key);
-    txn.delete::<LeasesByToken>(&(record.token, key.clone()));
+    for token in record.owners() {
+        txn.delete::<LeasesByToken>(&(token, key.clone()));
+    }
     txn.delete::<TimeIndex>(&Due {
         at: record.expires,
         kind: DueKind::Lease(key.clone()),

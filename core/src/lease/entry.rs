@@ -6,15 +6,17 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{About, Event, EventKind, Leases, PrefixTombstones, Row},
-    token::{Caller, Context, Entry, Permit, live},
-    types::{LeaseId, UnixMillis},
+    token::{Caller, Context, Entry, Permit, batch_lives, live},
+    types::{Accessor, DisplayName, LeaseId, UnixMillis},
 };
 
 /// A lease that lives.
 pub(super) struct Living {
     pub(super) row: Row<Leases>,
-    /// The token that it belongs to.
-    pub(super) owner: Entry,
+    /// Accessor of the token that it belongs to; a batch token has none.
+    pub(super) accessor: Option<Accessor>,
+    /// Name of that token.
+    pub(super) name: DisplayName,
 }
 
 impl Living {
@@ -26,7 +28,7 @@ impl Living {
             about: About::Lease(record.id.clone()),
             at: now,
             token: Some(record.token),
-            owner: Some(self.owner.record().accessor.clone()),
+            owner: self.accessor.clone(),
             expires: Some(record.expires),
         }
     }
@@ -71,6 +73,14 @@ pub(super) fn living_among(
     {
         return Ok(None);
     }
+    if let Some(batch) = row.value.batch.clone() {
+        let lives = batch_lives(context, &batch)?;
+        return Ok(lives.then_some(Living {
+            row,
+            accessor: None,
+            name: batch.display_name,
+        }));
+    }
     let owner = match owners.get(&row.value.token) {
         Some(owner) => owner.clone(),
         None => {
@@ -82,7 +92,11 @@ pub(super) fn living_among(
     // A token that is younger than its lease is another one, under a chosen id.
     Ok(owner
         .filter(|owner| owner.created_revision() < row.create_revision)
-        .map(|owner| Living { row, owner }))
+        .map(|owner| Living {
+            row,
+            accessor: owner.record().accessor.clone(),
+            name: owner.record().display_name.clone(),
+        }))
 }
 
 /// Notes every tombstone that could kill a lease of this key.

@@ -42,6 +42,9 @@ pub enum LeasePrecondition {
     /// The token ends with this request, and its leases with it.
     #[error("a token at its last use can't hold a lease")]
     LastUse,
+    /// It is the lease of a token.
+    #[error("the lease of a token is renewed by renewing the token")]
+    OfToken,
     /// More than one commit can end.
     #[error(
         "more than {LEASES_REVOKED_AT_ONCE_MAX} leases lie under the prefix: name a longer one"
@@ -76,6 +79,7 @@ impl LeaseError {
                 LeasePrecondition::NotRenewable => "LEASE_NOT_RENEWABLE",
                 LeasePrecondition::MaxTtlReached => "LEASE_MAX_TTL_REACHED",
                 LeasePrecondition::LastUse => "LAST_USE",
+                LeasePrecondition::OfToken => "LEASE_OF_TOKEN",
                 LeasePrecondition::TooMany => "TOO_MANY_LEASES",
             },
             Self::Token(error) => error.reason(),

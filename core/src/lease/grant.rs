@@ -7,9 +7,12 @@ use super::{
 use crate::{
     quota,
     random::Random,
-    state::{Due, DueKind, EventKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
-    token::{self, Permit, Plan, Terms},
-    types::{LeaseId, Secret, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
+    state::{
+        BatchOwner, Due, DueKind, EventKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex,
+        Txn,
+    },
+    token::{self, Entry, Permit, Plan, Terms},
+    types::{LeaseId, Secret, Ttl, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
 };
 
 /// What is to be put on lease; at which path, the action says.
@@ -33,7 +36,8 @@ pub struct Granted {
 }
 
 /// Puts something on lease. It lives at most as long as the caller's token, however that
-/// ends; its own TTL isn't cut to that, since the token can be renewed.
+/// ends; its own TTL isn't cut to that, since the token can be renewed: but for a batch token,
+/// which can't.
 pub fn grant(
     permit: &Permit<'_, GrantLease<'_>>,
     request: GrantRequest,
@@ -53,8 +57,17 @@ pub fn grant(
         ttl: request.ttl,
         ..Terms::default()
     };
-    let granted = token::grant(context.ttl, terms, context.now);
-    let ttl = granted.ttl.unwrap_or(context.ttl.default_ttl());
+    let mut granted = token::grant(context.ttl, terms, context.now);
+    let mut ttl = granted.ttl.unwrap_or(context.ttl.default_ttl());
+    let batch = owner_if_batch(permit.caller.entry());
+    let mut expires = context.now.saturating_add(ttl);
+    if let Some(end) = batch.as_ref().map(|batch| batch.expires)
+        && end < expires
+    {
+        expires = end;
+        ttl = end.remaining(context.now);
+        granted.warnings.push(ends_with_token(ttl));
+    }
     let (view, barrier) = (context.view, context.view.barrier());
     let owner = permit.caller.entry().clone();
     let record = LeaseRecord {
@@ -62,10 +75,11 @@ pub fn grant(
         payload: request.payload,
         token: *owner.hash(),
         created: context.now,
-        expires: context.now.saturating_add(ttl),
+        expires,
         creation_ttl: ttl,
         renewable: request.renewable,
         last_renewal: None,
+        batch,
     };
     let key = barrier.name_chain(record.id.segments());
     note_prefixes(context, &key);
@@ -75,7 +89,9 @@ pub fn grant(
     let mut txn = Txn::default();
     quota::admit_lease(view, &mut txn, &key)?;
     txn.insert::<Leases>(barrier, &key, &record, random)?;
-    txn.insert::<LeasesByToken>(barrier, &(record.token, key.clone()), &(), random)?;
+    for token in record.owners() {
+        txn.insert::<LeasesByToken>(barrier, &(token, key.clone()), &(), random)?;
+    }
     let due = Due {
         at: record.expires,
         kind: DueKind::Lease(key.clone()),
@@ -87,13 +103,28 @@ pub fn grant(
         create_revision: 0,
         mod_revision: 0,
     };
-    let lease = Living { row, owner };
-    txn.tell(lease.event(EventKind::Granted, context.now));
+    let owner = owner.record();
+    let living = Living {
+        row,
+        accessor: owner.accessor.clone(),
+        name: owner.display_name.clone(),
+    };
+    txn.tell(living.event(EventKind::Granted, context.now));
     Ok(Plan {
         txn,
         response: Granted {
-            info: LeaseInfo::new(lease, context.now),
+            info: LeaseInfo::new(living, context.now),
             warnings: granted.warnings,
         },
     })
+}
+
+/// What is to be known of the owner, if it is a batch token.
+fn owner_if_batch(owner: &Entry) -> Option<BatchOwner> {
+    owner.is_batch().then(|| token::batch_owner_of(owner))
+}
+
+/// Why a lease is shorter than was asked for.
+pub(super) fn ends_with_token(left: Ttl) -> String {
+    format!("the lease ends with its batch token, in {left}")
 }

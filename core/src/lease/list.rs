@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    LeaseError, LeaseInfo, ListLeases,
-    entry::{Living, living_among},
-};
+use super::{LeaseError, LeaseInfo, ListLeases, entry::living_among, token_lease};
 use crate::{
     barrier::NameChain,
-    state::{Leases, LeasesByToken, Row, key_of, range_of, successor},
-    token::Permit,
+    state::{Leases, LeasesByToken, key_of, range_of, successor},
+    token::{Permit, makes_tokens},
     types::{
         Path,
         limits::{COUNT_ROWS_MAX, PAGE_ROWS_MAX},
@@ -30,7 +27,8 @@ pub struct Listing {
 pub struct Count {
     /// How many leases of this part live.
     pub count: u64,
-    /// The same by what was asked for: by accessor of the token or by path.
+    /// The same by what was asked for: by accessor of the token (empty where it has none, or none
+    /// is shown) or by path.
     pub groups: BTreeMap<String, Group>,
     /// Where the next part begins; `None` after the last.
     pub next: Option<NameChain>,
@@ -62,11 +60,8 @@ pub fn list(
     limit: usize,
 ) -> Result<Listing, LeaseError> {
     let mut leases = Vec::new();
-    let now = permit.context.now;
     let limit = limit.clamp(1, PAGE_ROWS_MAX);
-    let next = walk(permit, after, limit, |lease| {
-        leases.push(LeaseInfo::new(lease, now))
-    })?;
+    let next = walk(permit, after, limit, |lease| leases.push(lease))?;
     Ok(Listing { leases, next })
 }
 
@@ -83,7 +78,7 @@ pub fn count(
         .0
         .as_ref()
         .map_or(0, |prefix| prefix.segments().count());
-    let mut visit = |lease: Living| {
+    let mut visit = |lease: LeaseInfo| {
         count += 1;
         if let Some((key, name)) = by.map(|by| group_of(&lease, by, depth)) {
             let group = groups.entry(key).or_default();
@@ -105,15 +100,18 @@ pub fn count(
 }
 
 /// Where a lease belongs, and how that is shown.
-fn group_of(lease: &Living, by: CountBy, depth: usize) -> (String, String) {
+fn group_of(lease: &LeaseInfo, by: CountBy, depth: usize) -> (String, String) {
     match by {
-        CountBy::Token => {
-            let owner = lease.owner.record();
-            let name = owner.display_name.as_str().to_owned();
-            (owner.accessor.as_str().to_owned(), name)
-        }
+        CountBy::Token => match &lease.owner_accessor {
+            Some(accessor) => {
+                let name = lease.owner_name.as_str().to_owned();
+                (accessor.as_str().to_owned(), name)
+            }
+            // Batch tokens have none, and that of a token's own lease isn't shown: one group.
+            None => Default::default(),
+        },
         CountBy::Path => {
-            let path = lease.row.value.id.path();
+            let path = lease.id.path();
             let segments: Vec<_> = path.segments().take(depth + 1).collect();
             (segments.join("/"), String::new())
         }
@@ -125,44 +123,86 @@ fn walk(
     permit: &Permit<'_, ListLeases>,
     after: Option<&NameChain>,
     limit: usize,
-    mut visit: impl FnMut(Living),
+    visit: impl FnMut(LeaseInfo),
 ) -> Result<Option<NameChain>, LeaseError> {
-    let context = permit.context;
     let prefix = permit
         .action
         .0
         .as_ref()
         .map_or_else(NameChain::default, |prefix: &Path| {
-            context.view.barrier().name_chain(prefix.segments())
+            permit.context.view.barrier().name_chain(prefix.segments())
         });
     if after.is_some_and(|after| !after.starts_with(&prefix)) {
         return Err(LeaseError::argument("page_token", "not one of this prefix"));
     }
-    let (mut last, mut owners) = (None, BTreeMap::new());
-    let mut show = |row: Row<Leases>| -> Result<(), LeaseError> {
-        living_among(context, row, &mut owners)?
-            .into_iter()
-            .for_each(&mut visit);
-        Ok(())
-    };
     if permit.has_sudo() {
-        let (mut start, end) = range_of::<Leases>(prefix.as_bytes());
-        if let Some(after) = after {
-            start = successor(&key_of::<Leases>(after));
-        }
-        for row in context.view.scan::<Leases>((start, end.clone()), limit)? {
-            last = Some(row.key.clone());
-            show(row)?;
-        }
-        // A page may be shorter than asked for where payloads are large: only an empty one
-        // tells the end.
-        let Some(last) = last else {
-            return Ok(None);
-        };
-        let rest = (successor(&key_of::<Leases>(&last)), end);
-        let more = !context.view.scan::<Leases>(rest, 1)?.is_empty();
-        return Ok(Some(last).filter(|_| more));
+        walk_all(permit, &prefix, after, limit, visit)
+    } else {
+        walk_own(permit, &prefix, after, limit, visit)
     }
+}
+
+/// The leases and those of tokens, which lie in two tables under the same keys: two pages, of
+/// which as much is shown as both have looked at. Those of tokens are shown where the prefix says
+/// that they are meant: there may be a million of them among a few others.
+fn walk_all(
+    permit: &Permit<'_, ListLeases>,
+    prefix: &NameChain,
+    after: Option<&NameChain>,
+    limit: usize,
+    visit: impl FnMut(LeaseInfo),
+) -> Result<Option<NameChain>, LeaseError> {
+    let context = permit.context;
+    let of_tokens = permit.action.0.as_ref().is_some_and(makes_tokens);
+    let (mut found, tokens_to) = match of_tokens {
+        true => token_lease::page(permit, prefix, after, limit)?,
+        false => Default::default(),
+    };
+    let (mut start, end) = range_of::<Leases>(prefix.as_bytes());
+    if let Some(after) = after {
+        start = successor(&key_of::<Leases>(after));
+    }
+    let (mut last, mut owners) = (None, BTreeMap::new());
+    for row in context.view.scan::<Leases>((start, end.clone()), limit)? {
+        let key = row.key.clone();
+        last = Some(key.clone());
+        if let Some(lease) = living_among(context, row, &mut owners)? {
+            found.insert(key, LeaseInfo::new(lease, context.now));
+        }
+    }
+    // A page may be shorter than asked for where payloads are large: only an empty one
+    // tells the end.
+    let leases_to = match last {
+        None => None,
+        Some(last) => {
+            let rest = (successor(&key_of::<Leases>(&last)), end);
+            let more = !context.view.scan::<Leases>(rest, 1)?.is_empty();
+            Some(last).filter(|_| more)
+        }
+    };
+    let mut next = match (tokens_to, leases_to) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    if let Some(end) = &next {
+        found.retain(|key, _| key <= end);
+    }
+    if found.len() > limit {
+        next = found.keys().nth(limit.saturating_sub(1)).cloned();
+    }
+    found.into_values().take(limit).for_each(visit);
+    Ok(next)
+}
+
+fn walk_own(
+    permit: &Permit<'_, ListLeases>,
+    prefix: &NameChain,
+    after: Option<&NameChain>,
+    limit: usize,
+    mut visit: impl FnMut(LeaseInfo),
+) -> Result<Option<NameChain>, LeaseError> {
+    let context = permit.context;
+    let (mut last, mut owners) = (None, BTreeMap::new());
     let owner = permit.caller.entry().hash();
     let own = [owner.as_bytes(), prefix.as_bytes()].concat();
     let (mut start, end) = range_of::<LeasesByToken>(&own);
@@ -173,8 +213,12 @@ fn walk(
     let full = rows.len() == limit;
     for row in rows {
         let (_, key) = row.key;
-        if let Some(row) = context.view.get::<Leases>(&key)? {
-            show(row)?;
+        // Those of a batch token lie under its parent, too, and aren't the parent's.
+        let lease = context.view.get::<Leases>(&key)?;
+        if let Some(row) = lease.filter(|row| row.value.token == *owner)
+            && let Some(lease) = living_among(context, row, &mut owners)?
+        {
+            visit(LeaseInfo::new(lease, context.now));
         }
         last = Some(key);
     }

@@ -3,6 +3,7 @@
 use super::{
     LeaseError, LookupLease,
     entry::{Living, resolve},
+    token_lease,
 };
 use crate::{
     token::Permit,
@@ -20,16 +21,16 @@ pub struct LeaseInfo {
     pub renewable: bool,
     /// When it was granted.
     pub issue_time: UnixMillis,
-    /// When it ends by itself.
-    pub expire_time: UnixMillis,
+    /// When it ends by itself; `None`: never, as a token that has no end.
+    pub expire_time: Option<UnixMillis>,
     /// When it was renewed last.
     pub last_renewal: Option<UnixMillis>,
-    /// Whole seconds left.
-    pub ttl: Ttl,
-    /// What it was granted at first.
-    pub creation_ttl: Ttl,
-    /// Accessor of its token.
-    pub owner_accessor: Accessor,
+    /// Whole seconds left; `None`: without end.
+    pub ttl: Option<Ttl>,
+    /// What it was granted at first; `None`: without end.
+    pub creation_ttl: Option<Ttl>,
+    /// Accessor of its token, where there is one and it is shown.
+    pub owner_accessor: Option<Accessor>,
     /// Display name of its token.
     pub owner_name: DisplayName,
 }
@@ -37,24 +38,28 @@ pub struct LeaseInfo {
 impl LeaseInfo {
     /// All but the payload.
     pub(super) fn new(lease: Living, now: UnixMillis) -> Self {
-        let (record, owner) = (lease.row.value, lease.owner.record());
+        let record = lease.row.value;
         Self {
             id: record.id,
             payload: None,
             renewable: record.renewable,
             issue_time: record.created,
-            expire_time: record.expires,
+            expire_time: Some(record.expires),
             last_renewal: record.last_renewal,
-            ttl: record.expires.remaining(now),
-            creation_ttl: record.creation_ttl,
-            owner_accessor: owner.accessor.clone(),
-            owner_name: owner.display_name.clone(),
+            ttl: Some(record.expires.remaining(now)),
+            creation_ttl: Some(record.creation_ttl),
+            owner_accessor: lease.accessor,
+            owner_name: lease.name,
         }
     }
 }
 
 /// Looks up a lease. Its payload is shown to the token that it belongs to, and to no other.
 pub fn lookup(permit: &Permit<'_, LookupLease>) -> Result<LeaseInfo, LeaseError> {
+    if permit.action.0.is_of_token() {
+        let token = token_lease::resolve(permit, &permit.action.0)?;
+        return Ok(token_lease::info(permit, permit.action.0.clone(), &token));
+    }
     let lease = resolve(permit, &permit.action.0)?;
     let payload = lease
         .is_of(&permit.caller)

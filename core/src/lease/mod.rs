@@ -13,6 +13,7 @@ mod list;
 mod lookup;
 mod renew;
 mod revoke;
+mod token_lease;
 
 pub use action::{
     GrantLease, ListLeases, LookupLease, RenewLease, RenewNothing, RevokeForce, RevokeLease,

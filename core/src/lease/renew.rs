@@ -1,6 +1,9 @@
 //! Renewal: another end for a living lease, counted from now. It never revives one.
 
-use super::{LeaseError, LeaseInfo, LeasePrecondition, RenewLease, entry::resolve};
+use super::{
+    LeaseError, LeaseInfo, LeasePrecondition, RenewLease, entry::resolve, grant::ends_with_token,
+    token_lease,
+};
 use crate::{
     random::Random,
     state::{Due, DueKind, EventKind, TimeIndex, Txn},
@@ -23,6 +26,10 @@ pub fn renew(
 ) -> Result<Plan<Renewed>, LeaseError> {
     let context = permit.context;
     let RenewLease(id, increment) = &permit.action;
+    if id.is_of_token() {
+        token_lease::resolve(permit, id)?;
+        return Err(LeasePrecondition::OfToken.into());
+    }
     let mut lease = resolve(permit, id)?;
     if permit.caller.is_spent() && lease.is_of(&permit.caller) {
         // It ends with its token, in this very transaction.
@@ -37,6 +44,13 @@ pub fn renew(
     let max = context.ttl.max_ttl();
     let end = extend(wanted, max, record.created, context.now, &mut warnings)
         .ok_or(LeasePrecondition::MaxTtlReached)?;
+    let mut end = end;
+    if let Some(last) = record.batch.as_ref().map(|batch| batch.expires)
+        && last < end
+    {
+        end = last;
+        warnings.push(ends_with_token(last.remaining(context.now)));
+    }
     let barrier = context.view.barrier();
     let due = |at| Due {
         at,

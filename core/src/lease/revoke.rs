@@ -5,17 +5,24 @@ use super::{
     LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix,
     cleanup::{Ended, remove},
     entry::resolve,
+    token_lease,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
     state::{About, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
-    token::{Context, Permit, Plan},
+    token::{self, Context, Denied, Permit, Plan, TokenError},
     types::{Path, limits::LEASES_REVOKED_AT_ONCE_MAX},
 };
 
 /// Revokes a lease.
-pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> {
+pub fn revoke(
+    permit: &Permit<'_, RevokeLease>,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    if permit.action.0.is_of_token() {
+        return revoke_token(permit, random);
+    }
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
     let ended = Ended::new(EventKind::Revoked, permit.context.now);
@@ -23,7 +30,22 @@ pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> 
     Ok(Plan { txn, response: () })
 }
 
-/// Revokes the leases under a prefix that the caller may handle. With `sudo` that is one
+/// Revokes a token by its lease.
+fn revoke_token(
+    permit: &Permit<'_, RevokeLease>,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    let token = token_lease::resolve(permit, &permit.action.0)?;
+    let mut txn = Txn::default();
+    // At its last use it is gone already.
+    if !(permit.caller.is_spent() && token.hash() == permit.caller.entry().hash()) {
+        token::end_token(permit.context, &mut txn, &token, random)?;
+    }
+    Ok(Plan { txn, response: () })
+}
+
+/// Revokes the leases under a prefix that the caller may handle, and with `sudo` the tokens that
+/// were made under it. With `sudo` that is one
 /// tombstone, whatever their number. Without it the caller's own are deleted at once: a
 /// tombstone of every token's would fill the memory of every node, so their number is bounded.
 pub fn revoke_prefix(
@@ -33,6 +55,10 @@ pub fn revoke_prefix(
     if permit.has_sudo() {
         return mark(permit.context, &permit.action.0, random);
     }
+    if token::makes_tokens(&permit.action.0) {
+        let what = "revoke tokens by their path";
+        return Err(TokenError::from(Denied::NoSudo(what)).into());
+    }
     let mut txn = Txn::default();
     let barrier = permit.context.view.barrier();
     let prefix = barrier.name_chain(permit.action.0.segments());
@@ -40,8 +66,8 @@ pub fn revoke_prefix(
     Ok(Plan { txn, response: () })
 }
 
-/// Revokes all leases under a prefix, in one tombstone, for an operator. There are none yet whose
-/// end an outside system could refuse.
+/// Revokes all leases under a prefix, and the tokens that were made under it, in one transaction,
+/// for an operator. There are no leases yet whose end an outside system could refuse.
 pub fn revoke_force(
     permit: &Permit<'_, RevokeForce>,
     random: &mut dyn Random,
@@ -73,6 +99,9 @@ fn mark(
             expires: None,
         });
     }
+    if token::makes_tokens(prefix) {
+        token::revoke_path(context, &mut txn, &chain, random)?;
+    }
     Ok(Plan { txn, response: () })
 }
 
@@ -93,7 +122,9 @@ fn revoke_own(
     let ended = Ended::new(EventKind::Revoked, permit.context.now);
     for row in rows {
         let (_, key) = row.key;
-        if let Some(lease) = view.get::<Leases>(&key)? {
+        let lease = view.get::<Leases>(&key)?;
+        // Those of a batch token lie under its parent, too, and aren't the parent's.
+        if let Some(lease) = lease.filter(|row| row.value.token == *permit.caller.entry().hash()) {
             remove(txn, &lease, ended);
         }
     }

@@ -74,9 +74,12 @@ impl World {
     }
 
     fn revoke_lease(&mut self, caller: &TokenId, id: &LeaseId) -> Result<(), LeaseError> {
-        self.commit(|context, _| {
+        self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            revoke(&authorize(context, &caller, RevokeLease(id.clone()))?)
+            revoke(
+                &authorize(context, &caller, RevokeLease(id.clone()))?,
+                random,
+            )
         })
     }
 

@@ -5,9 +5,9 @@ use super::{
     table::{MountTable, covers, rest},
 };
 use crate::{
-    barrier::{Barrier, NameHash},
-    state::{Engine, KvEngine, MountRecord},
-    token::{Caller, Context, Permit, TtlConfig, allowed, authorize},
+    barrier::NameHash,
+    state::{Engine, KvEngine, MountRecord, ReadError, TokenTuning},
+    token::{Caller, Context, Permit, TtlConfig, allowed, authorize, bounds, tuning},
     types::{MountId, Path, Ttl},
 };
 
@@ -82,7 +82,8 @@ impl MountInfo {
         }
     }
 
-    fn built_in(path: &str, barrier: &Barrier, system: &TtlConfig) -> Self {
+    fn built_in(path: &str, context: Context<'_>) -> Result<Self, ReadError> {
+        let (barrier, system) = (context.view.barrier(), context.ttl);
         let (kind, description) = match path {
             CUBBYHOLE => (MountType::Cubbyhole, "every token's own secrets"),
             "sys" => (MountType::System, "the cluster itself"),
@@ -93,16 +94,20 @@ impl MountInfo {
         let hash = barrier.name_hash(&NameHash::ROOT, &format!("{path}/"));
         let id = MountId::of_name(&hash);
         let short = hex::encode(id.as_bytes().get(..4).unwrap_or_default());
-        Self {
+        let (tuned, holds) = match kind {
+            MountType::Token => (tuning(context.view)?, bounds(context)?),
+            _ => (TokenTuning::default(), *system),
+        };
+        Ok(Self {
             path: path.to_owned(),
             kind,
             description: description.to_owned(),
             accessor: format!("{}_{short}", kind.name()),
             id,
-            configured: (None, None),
-            effective: (system.default_ttl(), system.max_ttl()),
+            configured: (tuned.default_ttl, tuned.max_ttl),
+            effective: (holds.default_ttl(), holds.max_ttl()),
             moved_from: None,
-        }
+        })
     }
 }
 
@@ -153,7 +158,7 @@ pub fn answering(
     let (view, system) = (context.view, context.ttl);
     let built_in = BUILT_IN.into_iter().find(|name| rest(name, path).is_some());
     let found = match built_in {
-        Some(name) => Some(MountInfo::built_in(name, view.barrier(), system)),
+        Some(name) => Some(MountInfo::built_in(name, context)?),
         None => {
             let table = MountTable::load(view)?;
             let mut mounts = table.mounts().iter();
@@ -188,13 +193,14 @@ fn find(
 }
 
 fn all(context: Context<'_>) -> Result<Vec<MountInfo>, MountError> {
-    let barrier = context.view.barrier();
     let table = MountTable::load(context.view)?;
     let mounted = table.mounts().iter();
     let mut all: Vec<_> = mounted
         .map(|record| MountInfo::of(record, context.ttl))
-        .chain(BUILT_IN.map(|path| MountInfo::built_in(path, barrier, context.ttl)))
         .collect();
+    for path in BUILT_IN {
+        all.push(MountInfo::built_in(path, context)?);
+    }
     all.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(all)
 }

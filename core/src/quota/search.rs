@@ -100,7 +100,9 @@ fn tokens(
         if covered && row.create_revision <= counter.create_revision {
             counter.value.found += 1;
             // As above.
-            view.note::<Accessors>(&barrier.accessor_hash(&row.value.accessor));
+            if let Some(accessor) = &row.value.accessor {
+                view.note::<Accessors>(&barrier.accessor_hash(accessor));
+            }
         }
     }
     counter.value.search = match rows.last() {

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::table::{FORMAT, Table, known_format};
 use crate::{
     barrier::{NameChain, TokenHash},
-    types::{LeaseId, Path, Secret, Ttl, UnixMillis},
+    types::{DisplayName, LeaseId, Path, Secret, Ttl, UnixMillis},
 };
 
 /// The table.
@@ -38,6 +38,32 @@ pub struct LeaseRecord {
     pub renewable: bool,
     /// When it was renewed last.
     pub last_renewal: Option<UnixMillis>,
+    /// What is to be known of its token, if that is a batch token.
+    pub batch: Option<BatchOwner>,
+}
+
+impl LeaseRecord {
+    /// The tokens that it is listed under: its own, and the parent of a batch token, with which it
+    /// is cleared away.
+    pub fn owners(&self) -> impl Iterator<Item = TokenHash> {
+        let parent = self.batch.as_ref().and_then(|batch| batch.parent);
+        [self.token].into_iter().chain(parent)
+    }
+}
+
+/// A batch token that a lease belongs to. Nothing else is stored of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchOwner {
+    /// Its parent; `None`: an orphan.
+    pub parent: Option<TokenHash>,
+    /// The path that made it.
+    pub path: String,
+    /// Its name.
+    pub display_name: DisplayName,
+    /// When it ends.
+    pub expires: UnixMillis,
+    /// Revision that it counts as made at.
+    pub created_revision: u64,
 }
 
 impl Table for Leases {
@@ -67,6 +93,13 @@ impl Table for Leases {
             creation_ttl_s: value.creation_ttl.as_seconds(),
             renewable: value.renewable,
             last_renewal_ms: value.last_renewal.map(UnixMillis::get),
+            batch: value.batch.as_ref().map(|batch| proto::BatchOwner {
+                parent: batch.parent.map(|parent| parent.as_bytes().to_vec()),
+                path: batch.path.clone(),
+                display_name: batch.display_name.as_str().into(),
+                expires_ms: batch.expires.get(),
+                created_revision: batch.created_revision,
+            }),
         };
         Zeroizing::new(plain.encode_to_vec())
     }
@@ -84,6 +117,24 @@ impl Table for Leases {
             creation_ttl: Ttl::from_seconds(plain.creation_ttl_s).ok()?,
             renewable: plain.renewable,
             last_renewal: plain.last_renewal_ms.map(UnixMillis::new),
+            batch: match plain.batch.take() {
+                None => None,
+                Some(mut batch) => Some(BatchOwner {
+                    parent: parent(batch.parent.as_deref())?,
+                    path: std::mem::take(&mut batch.path),
+                    display_name: DisplayName::from_record(std::mem::take(&mut batch.display_name)),
+                    expires: UnixMillis::new(batch.expires_ms),
+                    created_revision: batch.created_revision,
+                }),
+            },
         })
+    }
+}
+
+/// The hash of a parent that may be there.
+pub(crate) fn parent(bytes: Option<&[u8]>) -> Option<Option<TokenHash>> {
+    match bytes {
+        None => Some(None),
+        Some(bytes) => TokenHash::from_slice(bytes).map(Some),
     }
 }

@@ -27,6 +27,10 @@
 //! | 45 | [`KvConfigs`] | mount id | until the unmount |
 //! | 46 | [`Cubbyholes`] | token hash | as its token |
 //! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
+//! | 49 | [`TokenRoles`] | hash of the name | until the role is deleted |
+//! | 50 | [`TokenLeases`] | hashes of the id's segments | as its token |
+//! | 51 | [`TokenPathTombstones`] | hashes of the path's segments | as long as a batch token lives at most |
+//! | 52 | [`TokenTunings`] | fixed | from the first tuning on |
 //! | 56 | [`RootKeysBefore`] | barrier term | until so many rotations later |
 //! | 57 | [`StoredRootKeys`] | fixed | from an init with auto-unseal on |
 //! | 58 | [`RecoveryKeys`] | fixed | from an init with auto-unseal on |
@@ -72,6 +76,10 @@ mod table;
 mod time_index;
 mod token;
 mod token_child;
+mod token_lease;
+mod token_path_tombstone;
+mod token_role;
+mod token_tuning;
 mod tombstone;
 mod txn;
 mod view;
@@ -86,7 +94,8 @@ pub use keyring::Keyrings;
 pub use kv_config::{KvConfigRecord, KvConfigs};
 pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};
 pub use kv_version::{KvVersionKey, KvVersions};
-pub use lease::{LeaseRecord, Leases};
+pub(crate) use lease::parent;
+pub use lease::{BatchOwner, LeaseRecord, Leases};
 pub use lease_by_token::LeasesByToken;
 pub use lease_quota_ended::{LeaseQuotaEndedRecord, LeaseQuotasEnded, Search};
 pub use lease_quota_made::LeaseQuotasMade;
@@ -107,8 +116,13 @@ pub use stored_root_key::{StoredRootKey, StoredRootKeys};
 pub(crate) use table::strip;
 pub use table::{Row, TAG, Table, key_of, range_of};
 pub use time_index::{Due, DueCursor, DueKind, TimeIndex};
+pub(crate) use token::role;
 pub use token::{TokenRecord, Tokens};
 pub use token_child::TokenChildren;
+pub use token_lease::TokenLeases;
+pub use token_path_tombstone::TokenPathTombstones;
+pub use token_role::{RoleTokenType, TokenRoleRecord, TokenRoles};
+pub use token_tuning::{TokenTuning, TokenTunings};
 pub use tombstone::Tombstones;
 pub use txn::{Op, Txn};
 pub(crate) use view::successor;

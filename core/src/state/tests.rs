@@ -17,8 +17,8 @@ use crate::{
     random::Random,
     testing::{MemoryStore, TestRandom},
     types::{
-        Accessor, DisplayName, Expiry, LeaseId, Meta, Path, PolicyName, PolicySet, Secret, Ttl,
-        UnixMillis,
+        Accessor, Cidrs, DisplayName, Expiry, LeaseId, Meta, Path, PolicyName, PolicySet, RoleName,
+        Secret, Ttl, UnixMillis,
     },
 };
 
@@ -88,6 +88,7 @@ prop_compose! {
         (created, expires, last_renewal) in (millis(), millis(), prop::option::of(millis())),
         creation_ttl in ttl(),
         renewable: bool,
+        batch in prop::option::of(batch_owner()),
     ) -> LeaseRecord {
         LeaseRecord {
             id: LeaseId::issue(Path::parse(&path).unwrap(), &mut TestRandom::new(seed)),
@@ -98,7 +99,19 @@ prop_compose! {
             creation_ttl,
             renewable,
             last_renewal,
+            batch,
         }
+    }
+}
+
+prop_compose! {
+    fn batch_owner()(
+        parent in prop::option::of(token_hash()),
+        path in "[a-z/]{0,20}",
+        (expires, created_revision) in (millis(), any::<u64>()),
+    ) -> BatchOwner {
+        let display_name = DisplayName::for_token("n").unwrap();
+        BatchOwner { parent, path, display_name, expires, created_revision }
     }
 }
 
@@ -115,9 +128,11 @@ prop_compose! {
         (creation_ttl, explicit_max_ttl, period) in
             (prop::option::of(ttl()), prop::option::of(ttl()), prop::option::of(ttl())),
         renewable: bool,
+        role in prop::option::of("[a-z]{1,8}"),
+        bound_cidrs in prop::collection::vec(any::<std::net::IpAddr>(), 0..4),
     ) -> TokenRecord {
         TokenRecord {
-            accessor: Accessor::issue(&mut TestRandom::new(seed)),
+            accessor: Some(Accessor::issue(&mut TestRandom::new(seed))),
             ancestors,
             policies: PolicySet::parse(policies.iter().map(String::as_str)).unwrap(),
             path,
@@ -131,6 +146,11 @@ prop_compose! {
             period,
             renewable,
             last_renewal,
+            role: role.map(|role| RoleName::parse(&role).unwrap()),
+            bound_cidrs: Cidrs::parse(
+                bound_cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().iter().map(String::as_str),
+            )
+            .unwrap(),
         }
     }
 }
@@ -427,7 +447,7 @@ fn no_canary_is_stored_in_clear() {
     let accessor = Accessor::issue(&mut random);
     let id = crate::types::TokenId::custom("canary-id-canary").unwrap();
     let record = TokenRecord {
-        accessor: accessor.clone(),
+        accessor: Some(accessor.clone()),
         ancestors: vec![],
         policies: PolicySet::parse(["canary-policy"]).unwrap(),
         path: "canary/path".into(),
@@ -441,6 +461,8 @@ fn no_canary_is_stored_in_clear() {
         period: None,
         renewable: false,
         last_renewal: None,
+        role: None,
+        bound_cidrs: Cidrs::default(),
     };
     let token = barrier.token_hash(&id);
     let hash = barrier.accessor_hash(&accessor);
@@ -463,6 +485,7 @@ fn no_canary_is_stored_in_clear() {
         creation_ttl: Ttl::ZERO,
         renewable: true,
         last_renewal: None,
+        batch: None,
     };
     let key = barrier.name_chain(lease.id.segments());
     let due = Due {
@@ -496,7 +519,7 @@ fn no_canary_is_stored_in_clear() {
 fn the_bytes_on_disk_are_frozen() {
     let hash = |byte| TokenHash::from_slice(&[byte; 32]).unwrap();
     let record = TokenRecord {
-        accessor: Accessor::parse("ABCDEFGHIJKLMNOPQRSTUVWX").unwrap(),
+        accessor: Accessor::parse("ABCDEFGHIJKLMNOPQRSTUVWX"),
         ancestors: vec![hash(1)],
         policies: PolicySet::parse(["a", "b"]).unwrap(),
         path: "p".into(),
@@ -510,6 +533,8 @@ fn the_bytes_on_disk_are_frozen() {
         period: Ttl::from_seconds(7).ok(),
         renewable: true,
         last_renewal: Some(UnixMillis::new(8)),
+        role: None,
+        bound_cidrs: Cidrs::default(),
     };
     assert_eq!(
         hex::encode(Tokens::encode(&record)),
@@ -562,6 +587,7 @@ fn the_bytes_on_disk_are_frozen() {
         creation_ttl: Ttl::from_seconds(6).unwrap(),
         renewable: true,
         last_renewal: Some(UnixMillis::new(7)),
+        batch: None,
     };
     assert_eq!(
         hex::encode(Leases::encode(&lease)),

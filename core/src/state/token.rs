@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::table::{FORMAT, Table, known_format};
 use crate::{
     barrier::TokenHash,
-    types::{Accessor, DisplayName, Expiry, Meta, PolicySet, Ttl, UnixMillis},
+    types::{Accessor, Cidrs, DisplayName, Expiry, Meta, PolicySet, RoleName, Ttl, UnixMillis},
 };
 
 /// The table.
@@ -22,8 +22,8 @@ pub enum Tokens {}
 /// A token. Everything but its uses and its expiry is fixed when it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// Handle for those who manage it.
-    pub accessor: Accessor,
+    /// Handle for those who manage it. `None` for a batch token, of which no record is stored.
+    pub accessor: Option<Accessor>,
     /// Hashes of the ancestors, oldest first, the parent last. Empty: an orphan.
     pub ancestors: Vec<TokenHash>,
     /// What it may do.
@@ -50,6 +50,10 @@ pub struct TokenRecord {
     pub renewable: bool,
     /// When it was renewed last.
     pub last_renewal: Option<UnixMillis>,
+    /// The role that it was made with.
+    pub role: Option<RoleName>,
+    /// Networks that it may be used from.
+    pub bound_cidrs: Cidrs,
 }
 
 impl Table for Tokens {
@@ -78,7 +82,10 @@ impl Table for Tokens {
         };
         let plain = proto::Token {
             format: FORMAT,
-            accessor: value.accessor.as_str().into(),
+            accessor: value
+                .accessor
+                .as_ref()
+                .map_or_else(String::new, |accessor| accessor.as_str().into()),
             ancestors: value
                 .ancestors
                 .iter()
@@ -100,6 +107,8 @@ impl Table for Tokens {
             period_s: value.period.map(Ttl::as_seconds),
             renewable: value.renewable,
             last_renewal_ms: value.last_renewal.map(UnixMillis::get),
+            role: value.role.as_ref().map(|role| role.as_str().to_owned()),
+            bound_cidrs: value.bound_cidrs.texts().collect(),
         };
         Zeroizing::new(plain.encode_to_vec())
     }
@@ -110,7 +119,7 @@ impl Table for Tokens {
             .filter(|p| known_format(p.format))?;
         let ttl = |seconds: Option<u64>| seconds.map(Ttl::from_seconds).transpose().ok();
         Some(TokenRecord {
-            accessor: Accessor::parse(&plain.accessor)?,
+            accessor: Some(Accessor::parse(&plain.accessor)?),
             ancestors: plain
                 .ancestors
                 .iter()
@@ -132,6 +141,13 @@ impl Table for Tokens {
             period: ttl(plain.period_s)?,
             renewable: plain.renewable,
             last_renewal: plain.last_renewal_ms.map(UnixMillis::new),
+            role: role(plain.role.as_deref())?,
+            bound_cidrs: Cidrs::parse(plain.bound_cidrs.iter().map(String::as_str)).ok()?,
         })
     }
+}
+
+/// The name of a role that may be there.
+pub(crate) fn role(text: Option<&str>) -> Option<Option<RoleName>> {
+    text.map(RoleName::parse).transpose().ok()
 }

@@ -5,10 +5,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Caller, Context, Denied, TokenError, entry::live};
+use super::{Caller, Context, Denied, TokenError, entry::again};
 use crate::{
     policy::{Acl, Number, Operation, Parameters, Value},
-    types::{Accessor, TokenId, TtlRequest},
+    types::{Accessor, RoleName, TokenId, TtlRequest},
 };
 
 /// The token that a request is about.
@@ -101,9 +101,33 @@ pub trait Action {
     fn ask(&self) -> Ask<'_>;
 }
 
-/// Create a token, with these parameters. What needs `sudo` about it, `create` checks itself.
+/// Create a token, at this path and with these parameters. What needs `sudo` about it, `create`
+/// checks itself.
 #[derive(Default)]
-pub struct Create<'a>(pub Parameters<'a>);
+pub struct Create<'a>(pub CreatePath, pub Parameters<'a>);
+
+/// The paths at which tokens are made: each is a right of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CreatePath {
+    /// A child.
+    #[default]
+    Child,
+    /// A token without a parent.
+    Orphan,
+    /// What this role says.
+    Role(RoleName),
+}
+
+impl CreatePath {
+    pub(super) fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Child => "auth/token/create".into(),
+            Self::Orphan => "auth/token/create-orphan".into(),
+            Self::Role(name) => format!("auth/token/create/{name}").into(),
+        }
+    }
+}
+
 /// Look up a token.
 pub struct Lookup(pub Target);
 /// Renew a token, by this increment.
@@ -188,8 +212,8 @@ impl Step {
 impl Action for Create<'_> {
     fn ask(&self) -> Ask<'_> {
         Ask {
-            parameters: self.0.clone(),
-            ..Ask::new(Operation::Update, "auth/token/create")
+            parameters: self.1.clone(),
+            ..Ask::new(Operation::Update, self.0.text())
         }
     }
 }
@@ -368,7 +392,7 @@ fn looked_up(context: Context<'_>, caller: &Caller) -> Result<(Caller, Arc<Acl>)
     let mut caller = caller.clone();
     // One that has paid a use was looked at in this view, and counts its use already.
     if !caller.paid {
-        caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
+        caller.entry = again(context, &caller.entry)?.ok_or(TokenError::InvalidToken)?;
     }
     let acl = context.acls.of(context.view, caller.policies())?;
     Ok((caller, acl))

@@ -1,26 +1,30 @@
 //! Creation of tokens. A child never gets more than its parent has, unless who asks
 //! has `sudo`; root, only from root.
 
+mod given;
+
 use std::num::NonZeroU32;
 
+use self::given::{bound_cidrs, check_batch, granted, kind, path_of, role_of, uses};
+
 use super::{
-    Context, Create, Denied, Entry, Permit, Plan, Precondition, TokenError, TokenInfo,
-    ttl::{Terms, grant},
+    Context, Create, CreatePath, Denied, Entry, Permit, Plan, Precondition, TokenError, TokenInfo,
+    batch, role_policies, token_lease::key_of_token_lease,
 };
 use crate::{
     barrier::TokenHash,
     policy, quota,
     random::Random,
     state::{
-        AccessorRecord, Accessors, Due, DueKind, TimeIndex, TokenChildren, TokenRecord, Tokens, Txn,
+        AccessorRecord, Accessors, Due, DueKind, TimeIndex, TokenChildren, TokenLeases,
+        TokenRecord, TokenRoleRecord, Tokens, Txn,
     },
     types::{
-        Accessor, DisplayName, Expiry, Meta, PolicyName, PolicySet, TokenId, TtlRequest,
-        limits::{DISPLAY_NAME_BYTES_MAX, TOKEN_ANCESTORS_MAX, TOKEN_USES_MAX},
+        Accessor, Cidrs, DisplayName, Expiry, Meta, PolicyName, PolicySet, TokenId, TtlRequest,
+        limits::{DISPLAY_NAME_BYTES_MAX, TOKEN_ANCESTORS_MAX},
     },
 };
 
-const CREATE_PATH: &str = "auth/token/create";
 const ROOT_PATH: &str = "auth/token/root";
 
 /// The kinds of tokens.
@@ -58,8 +62,10 @@ pub struct CreateRequest {
     pub explicit_max_ttl: TtlRequest,
     /// Makes it periodic: each renewal gives it this long.
     pub period: TtlRequest,
-    /// Its kind.
-    pub token_type: TokenType,
+    /// Its kind; `None`: as the role says, or else a service token.
+    pub token_type: Option<TokenType>,
+    /// Networks that it may be used from.
+    pub bound_cidrs: Cidrs,
 }
 
 impl Default for CreateRequest {
@@ -76,7 +82,8 @@ impl Default for CreateRequest {
             ttl: TtlRequest::Default,
             explicit_max_ttl: TtlRequest::Default,
             period: TtlRequest::Default,
-            token_type: TokenType::Service,
+            token_type: None,
+            bound_cidrs: Cidrs::default(),
         }
     }
 }
@@ -100,61 +107,61 @@ pub fn create(
 ) -> Result<Plan<CreatedToken>, TokenError> {
     let context = permit.context;
     let parent = &permit.caller.entry;
-    check_privileges(permit, &request)?;
+    let role = role_of(permit)?;
+    let role = role.as_ref();
+    let no_parent = role.is_some_and(|role| role.orphan) || permit.action.0 == CreatePath::Orphan;
+    check_privileges(permit, &request, no_parent)?;
     if permit.caller.is_use_limited() {
         return Err(Precondition::UseLimitedParent.into());
     }
-    if request
-        .num_uses
-        .is_some_and(|uses| uses.get() > TOKEN_USES_MAX)
-    {
-        return Err(TokenError::argument(
-            "num_uses",
-            format!("at most {TOKEN_USES_MAX}"),
-        ));
+    if parent.is_batch() {
+        return Err(Precondition::BatchParent.into());
     }
+    let uses_left = uses(&request, role)?;
     let display_name = DisplayName::for_token(&request.display_name).ok_or_else(|| {
         TokenError::argument(
             "display_name",
             format!("at most {DISPLAY_NAME_BYTES_MAX} bytes"),
         )
     })?;
-    let policies = child_policies(permit, &request)?;
-    let mut unknown = Vec::new();
-    for name in policies.iter() {
-        if !policy::exists(context.view, name)? {
-            unknown.push(format!("policy \"{name}\" does not exist"));
-        }
+    let policies = child_policies(permit, &request, role)?;
+    let (kind, mut warnings) = kind(&request, role);
+    if kind == TokenType::Batch {
+        check_batch(&request, &policies, uses_left, role)?;
     }
-    let terms = Terms {
-        ttl: request.ttl,
-        explicit_max: request.explicit_max_ttl,
-        period: request.period,
-        root: policies.is_root(),
-    };
-    let grant = grant(context.ttl, terms, context.now);
+    let (grant, explicit_max_ttl) = granted(context, kind, &request, role, policies.is_root())?;
     if grant.expiry == Expiry::Never && parent.record.expiry != Expiry::Never {
         return Err(Precondition::ExpiringRootParent.into());
     }
+    warnings.extend(grant.warnings);
+    for name in policies.iter() {
+        if !policy::exists(context.view, name)? {
+            warnings.push(format!("policy \"{name}\" does not exist"));
+        }
+    }
+    let may_renew = kind == TokenType::Service && role.is_none_or(|role| role.renewable);
     let record = TokenRecord {
-        accessor: Accessor::issue(random),
-        ancestors: child_ancestors(parent, request.no_parent)?,
+        accessor: (kind == TokenType::Service).then(|| Accessor::issue(random)),
+        ancestors: child_ancestors(parent, no_parent || request.no_parent)?,
         policies,
-        path: CREATE_PATH.to_owned(),
+        path: path_of(&permit.action.0, role),
         display_name,
-        meta: request.meta,
-        uses_left: request.num_uses,
+        uses_left,
         created: context.now,
         expiry: grant.expiry,
         creation_ttl: grant.ttl,
-        explicit_max_ttl: grant.explicit_max,
-        period: grant.period,
-        renewable: request.renewable && grant.expiry != Expiry::Never,
+        explicit_max_ttl,
+        period: request.period.asked(),
+        renewable: request.renewable && may_renew && grant.expiry != Expiry::Never,
         last_renewal: None,
+        role: role.map(|role| role.name.clone()),
+        bound_cidrs: bound_cidrs(permit, &request, role)?,
+        meta: request.meta,
     };
-    let mut warnings = grant.warnings;
-    warnings.append(&mut unknown);
-    plan(context, request.id, record, warnings, random)
+    match kind {
+        TokenType::Batch => plan_batch(context, record, warnings, random),
+        TokenType::Service => plan(context, request.id, record, warnings, random),
+    }
 }
 
 /// A root token without an end, for init and generate-root: they answer for who may ask.
@@ -164,7 +171,7 @@ pub fn create_root(
     random: &mut dyn Random,
 ) -> Result<Plan<CreatedToken>, TokenError> {
     let record = TokenRecord {
-        accessor: Accessor::issue(random),
+        accessor: Some(Accessor::issue(random)),
         ancestors: Vec::new(),
         policies: PolicySet::root(),
         path: ROOT_PATH.to_owned(),
@@ -178,6 +185,8 @@ pub fn create_root(
         period: None,
         renewable: false,
         last_renewal: None,
+        role: None,
+        bound_cidrs: Cidrs::default(),
     };
     plan(context, id, record, Vec::new(), random)
 }
@@ -186,14 +195,12 @@ pub fn create_root(
 fn check_privileges(
     permit: &Permit<'_, Create<'_>>,
     request: &CreateRequest,
+    no_parent: bool,
 ) -> Result<(), TokenError> {
-    if request.token_type == TokenType::Batch {
-        return Err(TokenError::Unimplemented("batch tokens"));
-    }
     if request.id.is_some() {
         permit.require_sudo("choose a token id")?;
     }
-    if request.no_parent {
+    if request.no_parent && !no_parent {
         permit.require_sudo("create a token without a parent")?;
     }
     if request.period.asked().is_some() {
@@ -202,14 +209,23 @@ fn check_privileges(
     Ok(())
 }
 
-/// Without `sudo` a child gets no policy that its parent hasn't; with it any but root, which
-/// only root gives.
+/// The lists of a role decide. Without them and without `sudo` a child gets no policy that its
+/// parent hasn't; with it any but root, which only root gives, whatever a role says.
 fn child_policies(
     permit: &Permit<'_, Create<'_>>,
     request: &CreateRequest,
+    role: Option<&TokenRoleRecord>,
 ) -> Result<PolicySet, TokenError> {
     let caller = &permit.caller;
     let own = &caller.entry.record.policies;
+    if let Some(role) = role.filter(|role| role_policies::decides(role)) {
+        let no_default = request.no_default_policy;
+        let policies = role_policies::policies(role, &request.policies, own, no_default)?;
+        if policies.is_root() && !caller.is_root() {
+            return Err(Denied::RootOnly.into());
+        }
+        return Ok(policies);
+    }
     let asked = if request.policies.is_empty() {
         own
     } else {
@@ -223,7 +239,8 @@ fn child_policies(
     }
     // `default` is a right, too: a parent without it can't give it.
     let may_default = permit.has_sudo() || own.contains(&PolicyName::default_policy());
-    if request.no_default_policy || !may_default {
+    let unwanted = request.no_default_policy || role.is_some_and(|role| role.no_default_policy);
+    if unwanted || !may_default {
         return Ok(asked.clone());
     }
     asked
@@ -247,6 +264,30 @@ fn child_ancestors(parent: &Entry, no_parent: bool) -> Result<Vec<TokenHash>, To
         .collect())
 }
 
+/// Seals a batch token: nothing is written. It depends on its parent alone, which depends on all
+/// above it.
+fn plan_batch(
+    context: Context<'_>,
+    mut record: TokenRecord,
+    warnings: Vec<String>,
+    random: &mut dyn Random,
+) -> Result<Plan<CreatedToken>, TokenError> {
+    record.ancestors = record.ancestors.pop().into_iter().collect();
+    let created = context.view.revision().saturating_add(1);
+    let id = batch::seal(context, &record, created, random)?;
+    let entry = Entry {
+        hash: context.view.barrier().token_hash(&id),
+        created,
+        ancestors: record.ancestors.clone(),
+        record,
+    };
+    let info = TokenInfo::new(&entry, Some(id.clone()), context.now);
+    Ok(Plan {
+        txn: Txn::default(),
+        response: CreatedToken { id, info, warnings },
+    })
+}
+
 /// Writes the rows of a new token.
 fn plan(
     context: Context<'_>,
@@ -265,16 +306,16 @@ fn plan(
     let mut txn = Txn::default();
     quota::admit_token(view, &mut txn, &record.path)?;
     txn.insert::<Tokens>(barrier, &hash, &record, random)?;
-    let accessor = AccessorRecord {
-        accessor: record.accessor.clone(),
-        token: hash,
-    };
-    txn.insert::<Accessors>(
-        barrier,
-        &barrier.accessor_hash(&record.accessor),
-        &accessor,
-        random,
-    )?;
+    if let Some(accessor) = record.accessor.clone() {
+        let key = barrier.accessor_hash(&accessor);
+        let row = AccessorRecord {
+            accessor,
+            token: hash,
+        };
+        txn.insert::<Accessors>(barrier, &key, &row, random)?;
+    }
+    let lease = key_of_token_lease(barrier, &hash, &record.path);
+    txn.insert::<TokenLeases>(barrier, &lease, &hash, random)?;
     if let Some(parent) = record.ancestors.last() {
         txn.insert::<TokenChildren>(barrier, &(*parent, hash), &(), random)?;
     }

@@ -1,6 +1,6 @@
 //! From a token id to a living token. The one place that decides whether a token lives.
 
-use super::{Context, TokenError};
+use super::{Context, TokenError, TokenType, batch, path_revocation::path_killed};
 use crate::{
     barrier::TokenHash,
     state::{Row, TokenRecord, Tokens, Tombstones},
@@ -32,6 +32,19 @@ impl Entry {
     /// Revision that created its record.
     pub fn created_revision(&self) -> u64 {
         self.created
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> TokenType {
+        match self.record.accessor {
+            Some(_) => TokenType::Service,
+            None => TokenType::Batch,
+        }
+    }
+
+    /// Whether nothing is stored of it.
+    pub fn is_batch(&self) -> bool {
+        self.kind() == TokenType::Batch
     }
 
     /// Whether it depends on no other token.
@@ -89,10 +102,13 @@ impl Caller {
     }
 }
 
-/// The living token of this id. Unknown, expired and revoked ones give the same error.
+/// The living token of this id, if it may be used from where the caller is. Unknown, expired and
+/// revoked ones, and those that are used from elsewhere give the same error.
 pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError> {
-    let hash = context.view.barrier().token_hash(id);
-    let entry = live(context, &hash)?.ok_or(TokenError::InvalidToken)?;
+    let entry = find(context, id)?.ok_or(TokenError::InvalidToken)?;
+    if !entry.record.bound_cidrs.admit(context.remote) {
+        return Err(TokenError::InvalidToken);
+    }
     Ok(Caller {
         id: id.clone(),
         entry,
@@ -101,7 +117,24 @@ pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError
     })
 }
 
-/// The token of this hash, if it lives. All that the answer depends on is noted in the
+/// The token of this id, if it lives, stored or not.
+pub(super) fn find(context: Context<'_>, id: &TokenId) -> Result<Option<Entry>, TokenError> {
+    if id.is_batch() {
+        return batch::open(context, id);
+    }
+    live(context, &context.view.barrier().token_hash(id))
+}
+
+/// A token that was looked at before, if it lives in this view.
+pub(super) fn again(context: Context<'_>, entry: &Entry) -> Result<Option<Entry>, TokenError> {
+    if !entry.is_batch() {
+        return live(context, &entry.hash);
+    }
+    let lives = batch::lives(context, &batch::owner_of(entry))?;
+    Ok(lives.then(|| entry.clone()))
+}
+
+/// The token of this hash, if it is stored and lives. All that the answer depends on is noted in the
 /// view, so that a transaction built on it is sent back when any of it changes: a
 /// revocation of an ancestor, too.
 pub(crate) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entry>, TokenError> {
@@ -120,7 +153,9 @@ pub(crate) fn live(context: Context<'_>, hash: &TokenHash) -> Result<Option<Entr
         .revocations
         .uncut(&row.value.ancestors, created)
         .to_vec();
-    if row.value.expiry.is_past(context.now) || context.revocations.kill(hash, &ancestors, created)
+    if row.value.expiry.is_past(context.now)
+        || context.revocations.kill(hash, &ancestors, created)
+        || path_killed(context, &row.value.path, created)
     {
         return Ok(None);
     }
@@ -145,7 +180,9 @@ fn ancestors_live(
         let row = context.view.get::<Tokens>(ancestor)?;
         let alive = row.is_some_and(|ancestor| {
             // One that is younger than its descendant is another token under a chosen id.
-            ancestor.create_revision < created && !ancestor.value.expiry.is_past(context.now)
+            ancestor.create_revision < created
+                && !ancestor.value.expiry.is_past(context.now)
+                && !path_killed(context, &ancestor.value.path, ancestor.create_revision)
         });
         if !alive {
             return Ok(false);

@@ -5,7 +5,7 @@ use crate::{
     barrier::BarrierError,
     quota::{CountError, Exceeded},
     state::ReadError,
-    types::limits::TOKEN_ANCESTORS_MAX,
+    types::limits::{TOKEN_ANCESTORS_MAX, TOKEN_PATH_TOMBSTONES_MAX},
 };
 
 /// Why an operation on tokens failed.
@@ -17,6 +17,9 @@ pub enum TokenError {
     /// The token that the request is about doesn't exist (any more).
     #[error("no such token")]
     NotFound,
+    /// The role that the request is about doesn't exist.
+    #[error("no such role")]
+    RoleNotFound,
     /// The caller may not do that.
     #[error(transparent)]
     PermissionDenied(#[from] Denied),
@@ -31,9 +34,6 @@ pub enum TokenError {
     /// The request is right, but not for this token.
     #[error(transparent)]
     FailedPrecondition(#[from] Precondition),
-    /// Known, and not built yet.
-    #[error("{0} are not offered yet")]
-    Unimplemented(&'static str),
     /// A quota has no room for what is asked for.
     #[error(transparent)]
     QuotaExceeded(#[from] Exceeded),
@@ -80,6 +80,21 @@ pub enum Precondition {
     /// Nothing left to give.
     #[error("the token has reached its longest life")]
     MaxTtlReached,
+    /// The parent is a batch token.
+    #[error("a batch token can't create tokens")]
+    BatchParent,
+    /// It is stored nowhere.
+    #[error("a batch token can't be renewed: it ends when it was made to end")]
+    BatchRenewal,
+    /// It is stored nowhere.
+    #[error("a batch token can't be revoked: it ends by itself, or with its parent")]
+    BatchRevocation,
+    /// The token was to be made with a role that doesn't exist, or was and it doesn't any more.
+    #[error("the token's role does not exist")]
+    NoRole,
+    /// Each is kept in memory for long.
+    #[error("more than {TOKEN_PATH_TOMBSTONES_MAX} paths are revoked: revoke a shorter one")]
+    TooManyPaths,
     /// Its last use is this one.
     #[error("the token is at its last use")]
     LastUse,
@@ -120,11 +135,10 @@ impl TokenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidToken => ErrorKind::Unauthenticated,
-            Self::NotFound => ErrorKind::NotFound,
+            Self::NotFound | Self::RoleNotFound => ErrorKind::NotFound,
             Self::PermissionDenied(_) => ErrorKind::PermissionDenied,
             Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
             Self::FailedPrecondition(_) => ErrorKind::FailedPrecondition,
-            Self::Unimplemented(_) => ErrorKind::Unimplemented,
             Self::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
             Self::Read(_) | Self::Seal(_) => ErrorKind::Storage,
         }
@@ -135,6 +149,7 @@ impl TokenError {
         match self {
             Self::InvalidToken => "INVALID_TOKEN",
             Self::NotFound => "TOKEN_NOT_FOUND",
+            Self::RoleNotFound => "ROLE_NOT_FOUND",
             Self::PermissionDenied(Denied::NoPolicy) => "PERMISSION_DENIED",
             Self::PermissionDenied(Denied::NoSudo(_)) => "SUDO_REQUIRED",
             Self::PermissionDenied(Denied::RootOnly) => "ROOT_REQUIRED",
@@ -146,9 +161,12 @@ impl TokenError {
                 Precondition::ExpiringRootParent => "EXPIRING_ROOT_PARENT",
                 Precondition::NotRenewable => "NOT_RENEWABLE",
                 Precondition::MaxTtlReached => "MAX_TTL_REACHED",
+                Precondition::BatchParent => "BATCH_PARENT",
+                Precondition::BatchRenewal | Precondition::BatchRevocation => "BATCH_TOKEN",
+                Precondition::NoRole => "NO_SUCH_ROLE",
+                Precondition::TooManyPaths => "TOO_MANY_PATHS",
                 Precondition::LastUse => "LAST_USE",
             },
-            Self::Unimplemented(_) => "NOT_OFFERED",
             Self::QuotaExceeded(_) => "QUOTA_EXCEEDED",
             Self::Read(_) | Self::Seal(_) => "STORAGE",
         }

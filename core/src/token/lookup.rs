@@ -1,13 +1,13 @@
-//! What a token looks like to those who may see it, alone and in listings. It writes
-//! nothing.
+//! What a token looks like to those who may see it. It writes nothing.
 
-use super::{Caller, Context, Entry, ListTokens, Lookup, Permit, Target, TokenError, entry::live};
+use super::{
+    Caller, Context, Entry, Lookup, Permit, Target, TokenError, TokenType,
+    entry::{find, live},
+};
 use crate::{
-    barrier::AccessorHash,
-    state::{Accessors, key_of, range_of, successor},
+    state::Accessors,
     types::{
-        Accessor, DisplayName, Expiry, Meta, PolicySet, TokenId, Ttl, UnixMillis,
-        limits::PAGE_ROWS_MAX,
+        Accessor, Cidrs, DisplayName, Expiry, Meta, PolicySet, RoleName, TokenId, Ttl, UnixMillis,
     },
 };
 
@@ -16,8 +16,10 @@ use crate::{
 pub struct TokenInfo {
     /// The id, if the caller knew it already.
     pub id: Option<TokenId>,
-    /// Handle for those who manage it.
-    pub accessor: Accessor,
+    /// Handle for those who manage it; a batch token has none.
+    pub accessor: Option<Accessor>,
+    /// Its kind.
+    pub kind: TokenType,
     /// When it was made (and issued).
     pub creation_time: UnixMillis,
     /// What it was granted then; `None`: without end.
@@ -46,6 +48,10 @@ pub struct TokenInfo {
     pub renewable: bool,
     /// Whole seconds left; `None`: without end.
     pub ttl: Option<Ttl>,
+    /// The role that it was made with.
+    pub role: Option<RoleName>,
+    /// Networks that it may be used from.
+    pub bound_cidrs: Cidrs,
 }
 
 impl TokenInfo {
@@ -53,6 +59,7 @@ impl TokenInfo {
         let record = entry.record.clone();
         Self {
             id,
+            kind: entry.kind(),
             orphan: entry.is_orphan(),
             accessor: record.accessor,
             creation_time: record.created,
@@ -68,6 +75,8 @@ impl TokenInfo {
             policies: record.policies,
             renewable: record.renewable && record.expiry != Expiry::Never,
             ttl: record.expiry.remaining(now),
+            role: record.role,
+            bound_cidrs: record.bound_cidrs,
         }
     }
 
@@ -121,10 +130,14 @@ pub(super) fn resolve(
     let barrier = context.view.barrier();
     let (hash, id) = match target {
         Target::Caller => (caller.entry.hash, Some(caller.id.clone())),
+        Target::Id(id) if id.is_batch() => {
+            let found = find(context, id)?;
+            return Ok(found.map(|entry| (entry, Some(id.clone()))));
+        }
         Target::Id(id) => (barrier.token_hash(id), Some(id.clone())),
         Target::Accessor(accessor) => {
             // One that has paid knows itself better than the rows do.
-            if caller.paid && *accessor == caller.entry.record.accessor {
+            if caller.paid && caller.entry.record.accessor.as_ref() == Some(accessor) {
                 return Ok(Some((caller.entry.clone(), None)));
             }
             match context
@@ -136,44 +149,8 @@ pub(super) fn resolve(
             }
         }
     };
-    if caller.paid && hash == caller.entry.hash {
+    if hash == caller.entry.hash && (caller.paid || caller.entry.is_batch()) {
         return Ok(Some((caller.entry.clone(), id)));
     }
     Ok(live(context, &hash)?.map(|entry| (entry, id)))
-}
-
-/// A page of a listing.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// The tokens of this page that live, in storage order. There may be none on a page
-    /// that isn't the last.
-    pub tokens: Vec<TokenInfo>,
-    /// Where the next page begins; `None` after the last.
-    pub next: Option<AccessorHash>,
-}
-
-/// Lists tokens, a page at a time: the rows after `after`, at most `limit` of them.
-pub fn list(
-    permit: &Permit<'_, ListTokens>,
-    after: Option<&AccessorHash>,
-    limit: usize,
-) -> Result<Listing, TokenError> {
-    let context = permit.context;
-    let limit = limit.clamp(1, PAGE_ROWS_MAX);
-    let (mut start, end) = range_of::<Accessors>(&[]);
-    if let Some(after) = after {
-        start = successor(&key_of::<Accessors>(after));
-    }
-    let rows = context.view.scan::<Accessors>((start, end), limit)?;
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit)
-        .map(|row| row.key);
-    let mut tokens = Vec::with_capacity(rows.len());
-    for row in rows {
-        if let Some(entry) = live(context, &row.value.token)? {
-            tokens.push(TokenInfo::new(&entry, None, context.now));
-        }
-    }
-    Ok(Listing { tokens, next })
 }

@@ -1,11 +1,15 @@
 //! Renewal: another end for a living token, counted from now. It never revives one.
 
 use super::{
-    Permit, Plan, Precondition, Renew, TokenError, TokenInfo, lookup::resolve, ttl::renewal,
+    Context, Permit, Plan, Precondition, Renew, TokenError, TokenInfo,
+    lookup::resolve,
+    role,
+    ttl::{least, renewal},
+    tuning::bounds,
 };
 use crate::{
     random::Random,
-    state::{Due, DueKind, TimeIndex, Tokens, Txn},
+    state::{Due, DueKind, TimeIndex, TokenRecord, Tokens, Txn},
     types::Expiry,
 };
 
@@ -29,7 +33,12 @@ pub fn renew(
     if permit.caller.spent && entry.hash == permit.caller.entry.hash {
         return Err(Precondition::LastUse.into());
     }
-    let (expiry, warnings) = renewal(context.ttl, &entry.record, *increment, context.now)?;
+    if entry.is_batch() {
+        return Err(Precondition::BatchRenewal.into());
+    }
+    let bounds = bounds(context)?;
+    let terms = with_role(context, &entry.record)?;
+    let (expiry, warnings) = renewal(&bounds, &terms, *increment, context.now)?;
     let barrier = context.view.barrier();
     let mut txn = Txn::default();
     let due = |at| Due {
@@ -50,4 +59,18 @@ pub fn renew(
         txn,
         response: Renewed { info, warnings },
     })
+}
+
+/// The record with the period and the maximum that its role gives now: a role is live. One that is
+/// gone renews nothing.
+fn with_role(context: Context<'_>, record: &TokenRecord) -> Result<TokenRecord, TokenError> {
+    let mut record = record.clone();
+    if let Some(name) = &record.role {
+        let role = role::load(context.view, name)?
+            .ok_or(Precondition::NoRole)?
+            .value;
+        record.period = least(record.period, role.period);
+        record.explicit_max_ttl = least(record.explicit_max_ttl, role.explicit_max_ttl);
+    }
+    Ok(record)
 }

@@ -1,42 +1,45 @@
-//! Pending tombstones, of tokens and of prefixes, and orphan markers, in memory. The set is maintained from applied
+//! Pending tombstones, of tokens, of prefixes and of source paths, and orphan markers, in memory. The set is maintained from applied
 //! keys and revisions alone, so that it needs no barrier key, and it must be at least as
 //! new as any view that is judged by it: newer refuses more, older would let the dead live.
 
 use std::{collections::BTreeMap, ops::Bound};
 
+use bytes::Bytes;
+
 use crate::{
     barrier::{NameChain, TokenHash},
-    state::{OrphanMarkers, PrefixTombstones, Store, StoreError, TAG, Table, Tombstones, range_of},
+    state::{
+        OrphanMarkers, PrefixTombstones, Store, StoreError, TAG, Table, TokenPathTombstones,
+        Tombstones, range_of,
+    },
 };
 
 /// Rows read at once while loading.
 const LOAD_ROWS: usize = 1024;
 
 /// Which tokens are revoked with their trees, which were cut out of theirs, and under which
-/// prefixes leases are revoked.
+/// prefixes leases, under which paths tokens are revoked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations {
     tombstones: BTreeMap<TokenHash, u64>,
     markers: BTreeMap<TokenHash, u64>,
     prefixes: BTreeMap<NameChain, u64>,
+    paths: BTreeMap<NameChain, u64>,
 }
 
-/// A key of one of the three tables.
+/// A key of one of the tables.
 enum Entry {
     Tombstone(TokenHash),
     Marker(TokenHash),
     Prefix(NameChain),
+    Path(NameChain),
 }
 
 impl Revocations {
     /// Reads the whole set, as when a state was opened or replaced.
     pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut set = Self::default();
-        for (mut start, end) in [
-            range_of::<Tombstones>(&[]),
-            range_of::<OrphanMarkers>(&[]),
-            range_of::<PrefixTombstones>(&[]),
-        ] {
+        for (mut start, end) in tables() {
             loop {
                 let rows = store.scan(&start, &end, LOAD_ROWS)?;
                 for (key, stored) in &rows {
@@ -60,13 +63,9 @@ impl Revocations {
 
     /// Whether the deletion of this range concerns the set.
     pub fn concerns_range(start: &[u8], end: &[u8]) -> bool {
-        [
-            range_of::<Tombstones>(&[]),
-            range_of::<OrphanMarkers>(&[]),
-            range_of::<PrefixTombstones>(&[]),
-        ]
-        .iter()
-        .any(|(first, last)| start < last && first < end)
+        tables()
+            .iter()
+            .any(|(first, last)| start < last && first < end)
     }
 
     /// A record was written at `revision`.
@@ -75,6 +74,7 @@ impl Revocations {
             Some(Entry::Tombstone(hash)) => self.tombstones.insert(hash, revision),
             Some(Entry::Marker(hash)) => self.markers.insert(hash, revision),
             Some(Entry::Prefix(chain)) => self.prefixes.insert(chain, revision),
+            Some(Entry::Path(chain)) => self.paths.insert(chain, revision),
             None => None,
         };
     }
@@ -85,6 +85,7 @@ impl Revocations {
             Some(Entry::Tombstone(hash)) => self.tombstones.remove(&hash),
             Some(Entry::Marker(hash)) => self.markers.remove(&hash),
             Some(Entry::Prefix(chain)) => self.prefixes.remove(&chain),
+            Some(Entry::Path(chain)) => self.paths.remove(&chain),
             None => None,
         };
     }
@@ -101,6 +102,8 @@ impl Revocations {
             .retain(|hash, _| outside(OrphanMarkers::ID, hash.as_bytes()));
         self.prefixes
             .retain(|chain, _| outside(PrefixTombstones::ID, chain.as_bytes()));
+        self.paths
+            .retain(|chain, _| outside(TokenPathTombstones::ID, chain.as_bytes()));
     }
 
     /// The pending tombstones: what clean-up has to do.
@@ -117,6 +120,22 @@ impl Revocations {
     /// [`clean_up_prefix`](crate::lease::clean_up_prefix) has to do.
     pub fn prefixes(&self) -> impl Iterator<Item = &NameChain> {
         self.prefixes.keys()
+    }
+
+    /// The paths whose tokens are revoked: what [`super::clean_up_path`] has to do.
+    pub fn paths(&self) -> impl Iterator<Item = &NameChain> {
+        self.paths.keys()
+    }
+
+    /// The revision of a path's tombstone.
+    pub fn path(&self, chain: &NameChain) -> Option<u64> {
+        self.paths.get(chain).copied()
+    }
+
+    /// Whether a tombstone on its path or above it kills a token of this age.
+    pub(super) fn kill_path(&self, made_at: &NameChain, created: u64) -> bool {
+        let hit = |chain: NameChain| self.path(&chain).is_some_and(|at| created <= at);
+        made_at.prefixes().any(hit)
     }
 
     /// The first of the pending tombstones after `after`, or else the first of all.
@@ -171,6 +190,16 @@ impl Revocations {
     }
 }
 
+/// Where the tables lie.
+fn tables() -> [(Bytes, Bytes); 4] {
+    [
+        range_of::<Tombstones>(&[]),
+        range_of::<OrphanMarkers>(&[]),
+        range_of::<PrefixTombstones>(&[]),
+        range_of::<TokenPathTombstones>(&[]),
+    ]
+}
+
 /// What a key stands for, if it belongs to one of the tables.
 fn entry(key: &[u8]) -> Option<Entry> {
     let (&[tag, table], rest) = key.split_first_chunk::<2>()?;
@@ -179,6 +208,9 @@ fn entry(key: &[u8]) -> Option<Entry> {
         Tombstones::ID => TokenHash::from_slice(rest).map(Entry::Tombstone),
         OrphanMarkers::ID => TokenHash::from_slice(rest).map(Entry::Marker),
         PrefixTombstones::ID => NameChain::from_slice(rest).map(Entry::Prefix),
+        TokenPathTombstones::ID => NameChain::from_slice(rest)
+            .filter(|chain| !chain.is_empty())
+            .map(Entry::Path),
         _ => None,
     }
 }

@@ -2,7 +2,8 @@
 //! the whole tree is refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    Context, Entry, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve,
+    Context, Entry, Permit, Plan, Precondition, Revoke, RevokeOrphan, Target, TokenError,
+    lookup::resolve, token_lease::key_of_token_lease,
 };
 use crate::{
     barrier::{Barrier, TokenHash},
@@ -10,8 +11,8 @@ use crate::{
     random::Random,
     state::{
         About, Accessors, Cubbyholes, Due, DueKind, Event, EventKind, Leases, LeasesByToken,
-        OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn,
-        View, range_of,
+        OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenLeases, TokenRecord, Tokens,
+        Tombstones, Txn, View, range_of,
     },
     types::Expiry,
 };
@@ -40,6 +41,7 @@ pub fn revoke(
     let found = match resolve(context, &permit.caller, target)? {
         // At its last use it is gone already.
         Some((entry, _)) if permit.caller.spent && entry.hash == permit.caller.entry.hash => true,
+        Some((entry, _)) if entry.is_batch() => return Err(Precondition::BatchRevocation.into()),
         Some((entry, _)) => {
             let (record, created) = (&entry.record, entry.created);
             end_tree(context, &mut txn, &entry.hash, record, created, random)?;
@@ -67,6 +69,9 @@ pub fn revoke_orphan(
     let context = permit.context;
     let (entry, _) =
         resolve(context, &permit.caller, &permit.action.0)?.ok_or(TokenError::NotFound)?;
+    if entry.is_batch() {
+        return Err(Precondition::BatchRevocation.into());
+    }
     let barrier = context.view.barrier();
     let mut txn = Txn::default();
     if has_children(context.view, &entry.hash)? || has_leases(context.view, &entry.hash)? {
@@ -85,9 +90,13 @@ pub fn revoke_orphan(
 
 /// Tells those who watch that a token ended, with all that depends on it.
 pub(super) fn tell(context: Context<'_>, txn: &mut Txn, kind: EventKind, entry: &Entry) {
+    // Only a batch token has no accessor, and nothing is told of one: it has no record to end.
+    let Some(accessor) = entry.record.accessor.clone() else {
+        return;
+    };
     txn.tell(Event {
         kind,
-        about: About::Token(entry.record.accessor.clone()),
+        about: About::Token(accessor),
         at: context.now,
         token: Some(entry.hash),
         owner: None,
@@ -164,7 +173,10 @@ pub(super) fn remove(
     txn.delete::<Tokens>(hash);
     // Blindly: a write to it that is under way rests on the token's record.
     txn.delete::<Cubbyholes>(hash);
-    txn.delete::<Accessors>(&barrier.accessor_hash(&record.accessor));
+    txn.delete::<TokenLeases>(&key_of_token_lease(barrier, hash, &record.path));
+    if let Some(accessor) = &record.accessor {
+        txn.delete::<Accessors>(&barrier.accessor_hash(accessor));
+    }
     if let Some(parent) = record.ancestors.last() {
         txn.delete::<TokenChildren>(&(*parent, *hash));
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use super::{
     Caller, Context, Plan, TokenError,
-    entry::live,
+    entry::again,
     revoke::{end_tree, tell},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub fn spend_use(
     random: &mut dyn Random,
 ) -> Result<Plan<Caller>, TokenError> {
     // Counted from what is stored now, not from what the caller looked like before.
-    let mut entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
+    let mut entry = again(context, &caller.entry)?.ok_or(TokenError::InvalidToken)?;
     let mut txn = Txn::default();
     let Some(uses) = entry.record.uses_left else {
         return Ok(Plan {

@@ -1,14 +1,17 @@
 //! The rules together: scenes with one point each, races, and a random walk compared with
 //! a naive model.
 
+mod kinds;
 mod model;
 pub(crate) mod races;
 mod scenes;
 
 use crate::{
     barrier::{Barrier, Keyring, NameChain},
-    lease::{PrefixCursor, PrefixProgress, clean_up_prefix},
-    policy::{AclMemo, key_of_policy},
+    lease::{
+        LeaseError, PrefixCursor, PrefixProgress, RevokePrefix, clean_up_prefix, revoke_prefix,
+    },
+    policy::{AclMemo, Parameters, key_of_policy},
     random::Random,
     state::{
         Accessors, DueCursor, Policies, PolicyRecord, Row, Table, TimeIndex, TokenChildren, Tokens,
@@ -16,7 +19,7 @@ use crate::{
     },
     testing::{Change, MemoryStore, TestRandom},
     token::*,
-    types::{PolicyName, PolicySet, TokenId, Ttl, TtlRequest, UnixMillis},
+    types::{Path, PolicyName, PolicySet, TokenId, Ttl, TtlRequest, UnixMillis},
 };
 
 /// What tokens other than root may in these tests: make children, handle themselves, put
@@ -38,6 +41,7 @@ pub(crate) struct World {
     pub(crate) acls: AclMemo,
     pub(crate) now: UnixMillis,
     pub(crate) random: TestRandom,
+    pub(crate) remote: Option<std::net::IpAddr>,
 }
 
 impl World {
@@ -52,6 +56,7 @@ impl World {
             acls: AclMemo::default(),
             now: UnixMillis::new(1_700_000_000_000),
             random,
+            remote: None,
         }
     }
 
@@ -87,6 +92,7 @@ impl World {
             acls: &self.acls,
             ttl,
             now,
+            remote: self.remote,
         };
         let Plan { mut txn, response } = operation(context, &mut self.random)?;
         crate::quota::settle(&view, &mut txn, &mut self.random).unwrap();
@@ -122,6 +128,7 @@ impl World {
             acls: &self.acls,
             ttl,
             now,
+            remote: self.remote,
         })
     }
 
@@ -138,14 +145,43 @@ impl World {
         caller: &TokenId,
         request: CreateRequest,
     ) -> Result<CreatedToken, TokenError> {
+        self.create_at(caller, CreatePath::Child, request)
+    }
+
+    pub(crate) fn create_at(
+        &mut self,
+        caller: &TokenId,
+        path: CreatePath,
+        request: CreateRequest,
+    ) -> Result<CreatedToken, TokenError> {
         self.commit(|context, random| {
             let caller = identify(context, caller)?;
-            create(
-                &authorize(context, &caller, Create::default())?,
-                request,
-                random,
-            )
+            let action = Create(path, Parameters::default());
+            create(&authorize(context, &caller, action)?, request, random)
         })
+    }
+
+    /// Revokes all tokens that were made under a path.
+    pub(crate) fn revoke_path(&mut self, caller: &TokenId, path: &str) -> Result<(), LeaseError> {
+        self.commit(|context, random| {
+            let caller = identify(context, caller)?;
+            let action = RevokePrefix(Path::parse(path).unwrap());
+            revoke_prefix(&authorize(context, &caller, action)?, random)
+        })
+    }
+
+    /// So many steps behind a revoked path at most.
+    pub(crate) fn clean_up_path(&mut self, path: &NameChain, steps: usize) {
+        let mut cursor = PathCursor::default();
+        for _ in 0..steps {
+            let done = self
+                .commit(|context, random| clean_up_path(context, path, cursor, random))
+                .unwrap();
+            match done {
+                PathProgress::More(next) => cursor = next,
+                PathProgress::Kept(..) | PathProgress::Done => return,
+            }
+        }
     }
 
     /// A child with the default TTL and this policy.
@@ -226,6 +262,9 @@ impl World {
     /// Runs expiry and clean-up until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         while self.expire(64) {}
+        for path in self.revocations.paths().cloned().collect::<Vec<_>>() {
+            self.clean_up_path(&path, usize::MAX);
+        }
         for top in self.revocations.tombstones().copied().collect::<Vec<_>>() {
             self.clean_up(&top);
         }
@@ -289,6 +328,7 @@ impl World {
                     let caller = identify(context, caller)?;
                     list(
                         &authorize(context, &caller, ListTokens)?,
+                        &Filter::default(),
                         after.as_ref(),
                         limit,
                     )

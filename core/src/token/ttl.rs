@@ -66,8 +66,6 @@ pub(crate) struct Grant {
     /// `None`: without end.
     pub(crate) ttl: Option<Ttl>,
     pub(crate) expiry: Expiry,
-    pub(crate) explicit_max: Option<Ttl>,
-    pub(crate) period: Option<Ttl>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -83,8 +81,6 @@ pub(crate) fn grant(config: &TtlConfig, terms: Terms, now: UnixMillis) -> Grant 
         return Grant {
             ttl: None,
             expiry: Expiry::Never,
-            explicit_max,
-            period,
             warnings,
         };
     }
@@ -97,8 +93,6 @@ pub(crate) fn grant(config: &TtlConfig, terms: Terms, now: UnixMillis) -> Grant 
     Grant {
         ttl: Some(ttl),
         expiry: Expiry::At(now.saturating_add(ttl)),
-        explicit_max,
-        period,
         warnings,
     }
 }
@@ -158,7 +152,15 @@ pub(crate) fn extend(
     Some(end.min(last))
 }
 
-fn cap(what: &str, asked: Ttl, max: Ttl, warnings: &mut Vec<String>) -> Ttl {
+/// The shorter of two that may be there.
+pub(super) fn least(one: Option<Ttl>, other: Option<Ttl>) -> Option<Ttl> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+pub(super) fn cap(what: &str, asked: Ttl, max: Ttl, warnings: &mut Vec<String>) -> Ttl {
     if asked > max {
         warnings.push(format!(
             "{what} of {asked} exceeds the effective maximum of {max}; it is capped"
@@ -174,7 +176,7 @@ mod tests {
     use super::*;
     use crate::{
         testing::TestRandom,
-        types::{Accessor, DisplayName, Meta, PolicySet, limits::TTL_SECONDS_MAX},
+        types::{Accessor, Cidrs, DisplayName, Meta, PolicySet, limits::TTL_SECONDS_MAX},
     };
 
     const NOW: UnixMillis = UnixMillis::new(1_700_000_000_000);
@@ -187,9 +189,10 @@ mod tests {
         TtlRequest::from(ttl(text))
     }
 
-    fn record(grant: &Grant) -> TokenRecord {
+    /// The record of a token that was given this on these terms.
+    fn record(grant: &Grant, terms: Terms, config: &TtlConfig) -> TokenRecord {
         TokenRecord {
-            accessor: Accessor::issue(&mut TestRandom::new(1)),
+            accessor: Some(Accessor::issue(&mut TestRandom::new(1))),
             ancestors: vec![],
             policies: PolicySet::default(),
             path: String::new(),
@@ -199,10 +202,12 @@ mod tests {
             created: NOW,
             expiry: grant.expiry,
             creation_ttl: grant.ttl,
-            explicit_max_ttl: grant.explicit_max,
-            period: grant.period,
+            explicit_max_ttl: terms.explicit_max.asked().map(|max| max.min(config.max)),
+            period: terms.period.asked(),
             renewable: true,
             last_renewal: None,
+            role: None,
+            bound_cidrs: Cidrs::default(),
         }
     }
 
@@ -263,21 +268,19 @@ mod tests {
             explicit_max: of("9000h"),
             ..root
         });
-        assert_eq!(
-            (grant.ttl, grant.explicit_max),
-            (Some(ttl("768h")), Some(ttl("768h")))
-        );
+        assert_eq!(grant.ttl, Some(ttl("768h")));
     }
 
     #[test]
     fn a_period_is_the_ttl() {
-        let grant = give(Terms {
+        let terms = Terms {
             period: of("1h"),
             ttl: of("5m"),
             ..Terms::default()
-        });
+        };
+        let grant = give(terms);
         assert_eq!(grant.ttl, Some(ttl("1h")));
-        let record = record(&grant);
+        let record = record(&grant, terms, &TtlConfig::default());
         // Each renewal gives exactly the period, whatever is asked, far past the maximum.
         let later = NOW.saturating_add(ttl("10000h"));
         let (end, warnings) = renewal(&TtlConfig::default(), &record, of("9h"), later).unwrap();
@@ -304,10 +307,11 @@ mod tests {
 
     #[test]
     fn renewal_counts_from_now_and_may_shorten() {
-        let record = record(&give(Terms {
+        let terms = Terms {
             ttl: of("2h"),
             ..Terms::default()
-        }));
+        };
+        let record = record(&give(terms), terms, &TtlConfig::default());
         let config = TtlConfig::default();
         let renew = |increment, now| renewal(&config, &record, increment, now).unwrap().0;
         let later = NOW.saturating_add(ttl("1h"));
@@ -376,15 +380,16 @@ mod tests {
         ) {
             let max = Ttl::from_seconds(default + more).unwrap();
             let config = TtlConfig::new(Ttl::from_seconds(default).unwrap(), max).unwrap();
-            let grant = grant(&config, Terms { ttl, explicit_max, period, root }, NOW);
+            let terms = Terms { ttl, explicit_max, period, root };
+            let grant = grant(&config, terms, NOW);
             let asked_nothing = [ttl, explicit_max, period].iter().all(|r| r.asked().is_none());
             prop_assert_eq!(grant.expiry == Expiry::Never, root && asked_nothing);
             prop_assert_eq!(grant.ttl.is_none(), grant.expiry == Expiry::Never);
             let Expiry::At(first_end) = grant.expiry else { return Ok(()) };
             prop_assert!(first_end > NOW && first_end <= NOW.saturating_add(max));
 
-            let longest = grant.explicit_max.unwrap_or(max).min(max);
-            let mut record = record(&grant);
+            let mut record = record(&grant, terms, &config);
+            let longest = record.explicit_max_ttl.unwrap_or(max);
             let mut now = NOW;
             for (increment, wait) in renewals {
                 now = now.saturating_add(Ttl::from_seconds(wait).unwrap());
@@ -400,7 +405,7 @@ mod tests {
                 };
                 let Expiry::At(end) = expiry else { panic!("a renewal gave eternal life") };
                 prop_assert!(end > now && end <= now.saturating_add(max));
-                if grant.period.is_none() || grant.explicit_max.is_some() {
+                if record.period.is_none() || record.explicit_max_ttl.is_some() {
                     prop_assert!(end <= NOW.saturating_add(longest));
                 }
                 record.expiry = expiry;

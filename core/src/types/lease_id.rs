@@ -1,9 +1,16 @@
-//! Lease ids: the path that the lease lies under, and a random last segment.
+//! Lease ids: the path that the lease lies under, and a last segment that is random, or for the
+//! lease of a token "h" and a keyed hash.
 
 use std::fmt;
 
-use super::{Path, PathError, limits::LEASE_ID_RANDOM_CHARS};
-use crate::random::{Random, push_base62};
+use super::{
+    Path, PathError,
+    limits::{LEASE_ID_RANDOM_CHARS, TOKEN_LEASE_HASH_CHARS},
+};
+use crate::{
+    barrier::NameHash,
+    random::{Random, push_base62},
+};
 
 /// The id of a lease.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,11 +44,22 @@ impl LeaseId {
         Self::of(Path::parse(path)?, suffix)
     }
 
+    /// The id of a token's lease: under the path that made the token.
+    pub fn of_token(path: Path, hash: &NameHash) -> Self {
+        let suffix = format!("h{}", hex::encode(hash.as_bytes()));
+        Self { path, suffix }
+    }
+
+    /// Whether it is the id of a token's lease.
+    pub fn is_of_token(&self) -> bool {
+        is_of_token(&self.suffix)
+    }
+
     /// An id from its parts.
     pub fn of(path: Path, suffix: &str) -> Result<Self, LeaseIdError> {
         let fits = suffix.len() == LEASE_ID_RANDOM_CHARS
             && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !fits {
+        if !fits && !is_of_token(suffix) {
             return Err(LeaseIdError::Suffix);
         }
         Ok(Self {
@@ -71,6 +89,12 @@ impl LeaseId {
     }
 }
 
+fn is_of_token(suffix: &str) -> bool {
+    let hash = suffix.strip_prefix('h').unwrap_or_default();
+    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    hash.len() == TOKEN_LEASE_HASH_CHARS && hash.bytes().all(hex)
+}
+
 impl fmt::Debug for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LeaseId(..)")
@@ -91,6 +115,21 @@ mod tests {
         assert_eq!(LeaseId::parse(&id.text()), Ok(id.clone()));
         assert_eq!(id.segments().collect::<Vec<_>>().join("/"), id.text());
         assert_eq!(format!("{id:?}"), "LeaseId(..)");
+    }
+
+    #[test]
+    fn leases_of_tokens_are_told_apart() {
+        let path = Path::parse("auth/token/create").unwrap();
+        let hash = NameHash::from_slice(&[0xab; 16]).unwrap();
+        let id = LeaseId::of_token(path.clone(), &hash);
+        assert_eq!(id.text(), format!("auth/token/create/h{}", "ab".repeat(16)));
+        assert_eq!(LeaseId::parse(&id.text()), Ok(id.clone()));
+        assert!(id.is_of_token());
+        assert!(!LeaseId::issue(path, &mut TestRandom::new(1)).is_of_token());
+        for suffix in ["h", &"ab".repeat(16), &format!("h{}", "AB".repeat(16))] {
+            let text = format!("auth/{suffix}");
+            assert_eq!(LeaseId::parse(&text), Err(LeaseIdError::Suffix), "{text}");
+        }
     }
 
     #[test]

@@ -23,6 +23,21 @@ pub const TOKEN_ANCESTORS_MAX: usize = 64;
 /// Most uses that a use-limited token can be given.
 pub const TOKEN_USES_MAX: u32 = i32::MAX as u32;
 
+/// Most networks that a token or a role is bound to.
+pub const BOUND_CIDRS_MAX: usize = 64;
+/// Longest text of a network.
+pub const CIDR_TEXT_BYTES_MAX: usize = 64;
+/// Longest name of a token role, and longest suffix of the paths of its tokens.
+pub const ROLE_NAME_BYTES_MAX: usize = 128;
+/// Longest life of a batch token: what revokes them by their path is kept as long, since nothing
+/// is stored of them that could be cleared away.
+pub const BATCH_TTL_SECONDS_MAX: u64 = TTL_SYSTEM_SECONDS_DEFAULT;
+/// Most source paths whose tokens are revoked: each is in the memory of every node for as long as
+/// a batch token lives at most.
+pub const TOKEN_PATH_TOMBSTONES_MAX: usize = 1_024;
+/// Most rows that one page of a filtered listing of tokens looks at.
+pub const TOKENS_LOOKED_AT_MAX: usize = 1_000;
+
 /// Longest policy name.
 pub const POLICY_NAME_BYTES_MAX: usize = 256;
 /// Most policies of a token.
@@ -45,6 +60,9 @@ pub const META_ENTRIES_MAX: usize = 64;
 pub const META_KEY_BYTES_MAX: usize = 128;
 /// Longest metadata value.
 pub const META_VALUE_BYTES_MAX: usize = 512;
+
+/// Characters of the hash in the lease id of a token, after its "h".
+pub const TOKEN_LEASE_HASH_CHARS: usize = 32;
 
 /// Most segments of a path.
 pub const PATH_SEGMENTS_MAX: usize = 16;

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::{
     Secret,
     limits::{
@@ -14,6 +16,10 @@ use crate::random::{Random, push_base62};
 
 /// What an issued service token starts with. Clients must not parse it.
 const SERVICE_PREFIX: &str = "hvs.";
+/// What a batch token starts with.
+const BATCH_PREFIX: &str = "hvb.";
+/// Most bytes of a sealed batch token: its text is no longer than any id that is looked at.
+pub const BATCH_SEALED_BYTES_MAX: usize = (TOKEN_ID_BYTES_MAX - BATCH_PREFIX.len()) / 4 * 3;
 
 /// The id of a token: whoever knows it, is the token.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,6 +77,28 @@ impl TokenId {
             return Err(TokenIdError::CustomDot);
         }
         Self::parse(text)
+    }
+
+    /// The id of a batch token: all of it, sealed. `None`: it would be longer than an id may be.
+    pub fn of_batch(sealed: &[u8]) -> Option<Self> {
+        if sealed.len() > BATCH_SEALED_BYTES_MAX {
+            return None;
+        }
+        let mut text = String::with_capacity(TOKEN_ID_BYTES_MAX);
+        text.push_str(BATCH_PREFIX);
+        URL_SAFE_NO_PAD.encode_string(sealed, &mut text);
+        Some(Self(Secret::new(text)))
+    }
+
+    /// Whether it is made like that of a batch token. No chosen id is: it holds no dot.
+    pub fn is_batch(&self) -> bool {
+        self.expose().starts_with(BATCH_PREFIX)
+    }
+
+    /// The sealed batch token that it is; `None` for any other text. One spelling alone is read.
+    pub fn sealed_batch(&self) -> Option<Vec<u8>> {
+        let text = self.expose().strip_prefix(BATCH_PREFIX)?;
+        URL_SAFE_NO_PAD.decode(text).ok()
     }
 
     /// The id itself.
@@ -131,6 +159,27 @@ mod tests {
         assert_ne!(TokenId::issue(&mut random), id);
         let accessor = Accessor::issue(&mut random);
         assert_eq!(Accessor::parse(accessor.as_str()), Some(accessor));
+    }
+
+    #[test]
+    fn batch_tokens_have_one_spelling_and_a_bound() {
+        let id = TokenId::of_batch(&[0xfb, 1, 2, 3]).unwrap();
+        assert_eq!(id.expose(), "hvb.-wECAw");
+        assert!(id.is_batch());
+        assert_eq!(id.sealed_batch().unwrap(), [0xfb, 1, 2, 3]);
+        for text in [
+            "hvb.-wECAx",
+            "hvb.-wECAw==",
+            "hvb.+wECAw",
+            "hvs.-wECAw",
+            "hvb.-",
+        ] {
+            assert_eq!(TokenId::parse(text).unwrap().sealed_batch(), None, "{text}");
+        }
+        let longest = TokenId::of_batch(&[7; BATCH_SEALED_BYTES_MAX]).unwrap();
+        assert!(TokenId::parse(longest.expose()).is_ok());
+        assert!(longest.expose().len() > TOKEN_ID_BYTES_MAX - 4);
+        assert_eq!(TokenId::of_batch(&[7; BATCH_SEALED_BYTES_MAX + 1]), None);
     }
 
     #[test]

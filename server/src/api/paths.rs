@@ -37,7 +37,7 @@ fn rekey(target: i32, step: &str) -> String {
 }
 
 paths! {
-    CreateTokenRequest => "auth/token/create",
+    CreateTokenRequest(call) => create_path(call),
     LookupTokenRequest => "auth/token/lookup",
     LookupSelfRequest => "auth/token/lookup-self",
     LookupAccessorRequest => "auth/token/lookup-accessor",
@@ -49,6 +49,14 @@ paths! {
     RevokeOrphanRequest => "auth/token/revoke-orphan",
     RevokeAccessorRequest => "auth/token/revoke-accessor",
     ListAccessorsRequest => "auth/token/accessors",
+    WriteTokenRoleRequest(call) => below("auth/token/roles", &call.name),
+    ReadTokenRoleRequest(call) => below("auth/token/roles", &call.name),
+    DeleteTokenRoleRequest(call) => below("auth/token/roles", &call.name),
+    ListTokenRolesRequest => "auth/token/roles",
+    TuneTokensRequest => "sys/auth/token/tune",
+    GetTokenTuningRequest => "sys/auth/token/tune",
+    TidyTokensRequest => "auth/token/tidy",
+    TidyLeasesRequest => "sys/leases/tidy",
     GrantLeaseRequest(call) => below("sys/leases/grant", &call.path),
     LookupLeaseRequest => "sys/leases/lookup",
     RenewLeaseRequest => "sys/leases/renew",
@@ -121,6 +129,14 @@ paths! {
     GetGenerateRootRequest => "sys/generate-root/attempt",
     UpdateGenerateRootRequest => "sys/generate-root/update",
     CancelGenerateRootRequest => "sys/generate-root/attempt",
+}
+
+fn create_path(call: &v1::CreateTokenRequest) -> Cow<'_, str> {
+    match (call.role.as_str(), call.orphan) {
+        ("", true) => "auth/token/create-orphan".into(),
+        ("", false) => "auth/token/create".into(),
+        (role, _) => below("auth/token/create", role).into(),
+    }
 }
 
 fn mount_looked_at(call: &v1::GetMountRequest) -> String {

@@ -51,6 +51,9 @@ pub enum EngineError {
     /// The token ends with this call, and its cubbyhole with it.
     #[error("a token at its last use can't write to its cubbyhole")]
     LastUse,
+    /// Nothing is stored of it.
+    #[error("a batch token has no cubbyhole")]
+    BatchCubbyhole,
     /// The mount.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -70,9 +73,11 @@ impl EngineError {
             Self::NotFound | Self::NotVersioned => ErrorKind::NotFound,
             Self::Unsupported | Self::Reserved => ErrorKind::Unimplemented,
             Self::InvalidArgument { .. } | Self::TooLarge => ErrorKind::InvalidArgument,
-            Self::CubbyholeFull | Self::CasMismatch | Self::CasRequired | Self::LastUse => {
-                ErrorKind::FailedPrecondition
-            }
+            Self::BatchCubbyhole
+            | Self::CubbyholeFull
+            | Self::CasMismatch
+            | Self::CasRequired
+            | Self::LastUse => ErrorKind::FailedPrecondition,
             Self::Mount(error) => error.kind(),
         }
     }
@@ -90,6 +95,7 @@ impl EngineError {
             Self::CasMismatch => "CAS_MISMATCH",
             Self::CasRequired => "CAS_REQUIRED",
             Self::LastUse => "LAST_USE",
+            Self::BatchCubbyhole => "BATCH_TOKEN",
             Self::Mount(error) => error.reason(),
         }
     }

@@ -74,6 +74,7 @@ impl World {
             ttl: &self.ttl,
             acls: &self.acls,
             now: self.now,
+            remote: None,
         };
         let Plan { txn, response } = operation(context, &mut self.random)?;
         self.store.commit(txn.into_ops());

@@ -142,6 +142,7 @@ impl Manager<'_> {
             acls: &keys.acls,
             ttl: &self.pipeline.ttl,
             now: pinned.now,
+            remote: None,
         };
         let planned = match kind {
             Kind::Expiry => self.expire(context)?,
@@ -166,6 +167,7 @@ impl Manager<'_> {
                     }
                 }
             }
+            Kind::Paths => self.clean_up_path(context)?,
             Kind::Markers => self.sweep(context)?,
             Kind::Events => {
                 let step = self
@@ -209,6 +211,21 @@ impl Manager<'_> {
             "clearing away what has ended"
         );
         Ok(Some((plan.txn, Done::Expired(last, due.len()))))
+    }
+
+    /// The next source path under which there may be something left.
+    fn clean_up_path(&mut self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let mut paths = context.revocations.paths();
+        let due = paths.find(|path| {
+            let tombstone = context.revocations.path(path);
+            !self.rounds.is_kept(path, tombstone, context.now)
+        });
+        let Some(path) = due.cloned() else {
+            return Ok(None);
+        };
+        let cursor = self.rounds.path_cursor(&path);
+        let plan = token::clean_up_path(context, &path, cursor, &mut SystemRandom)?;
+        Ok(Some((plan.txn, Done::CleanedPath(path, plan.response))))
     }
 
     fn count(&mut self, view: &View<'_>) -> Result<Option<(Txn, Done)>, Error> {

@@ -9,7 +9,7 @@ use tenure_core::{
     event::{Tidied, Tidy},
     lease::{PrefixCursor, PrefixProgress},
     state::{Due, DueCursor},
-    token::{Cursor, Progress},
+    token::{Cursor, PathCursor, PathProgress, Progress},
     types::UnixMillis,
 };
 
@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Tokens,
     /// The leases under revoked prefixes.
     Prefixes,
+    /// The tokens that were made under revoked paths.
+    Paths,
     /// What revoked tokens left whose children live on.
     Markers,
     /// The head of the time index.
@@ -36,11 +38,13 @@ pub(super) enum Kind {
 }
 
 /// One round.
-const ROUND: [Kind; 12] = [
+const ROUND: [Kind; 14] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
     Kind::Prefixes,
+    Kind::Expiry,
+    Kind::Paths,
     Kind::Expiry,
     Kind::Markers,
     Kind::Expiry,
@@ -57,6 +61,7 @@ pub(super) enum Done {
     Expired(Due, usize),
     Cleaned(TokenHash, Progress),
     CleanedPrefix(NameChain, PrefixProgress),
+    CleanedPath(NameChain, PathProgress),
     Swept,
     Counted,
     /// Up to here.
@@ -79,6 +84,9 @@ pub(super) struct Rounds {
     pub(super) token: Option<TokenHash>,
     prefixes: BTreeMap<NameChain, PrefixCursor>,
     pub(super) prefix: Option<NameChain>,
+    paths: BTreeMap<NameChain, PathCursor>,
+    /// Paths under which nothing is left, by the revision of their tombstone, and when that goes.
+    kept: BTreeMap<NameChain, (u64, UnixMillis)>,
     /// What is known of the events.
     pub(super) events: Tidy,
     /// The orphan marker that was looked at last.
@@ -108,6 +116,21 @@ impl Rounds {
         self.prefixes.get(prefix).cloned().unwrap_or_default()
     }
 
+    pub(super) fn path_cursor(&self, path: &NameChain) -> PathCursor {
+        self.paths.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Whether nothing is to be done about the tombstone of a path for now.
+    pub(super) fn is_kept(
+        &self,
+        path: &NameChain,
+        tombstone: Option<u64>,
+        now: UnixMillis,
+    ) -> bool {
+        let kept = self.kept.get(path);
+        kept.is_some_and(|(revision, until)| Some(*revision) == tombstone && now < *until)
+    }
+
     /// Up to where the head of the index is to be trimmed, if it is time.
     pub(super) fn trim_to(&self) -> Option<UnixMillis> {
         self.deleted_to.filter(|_| self.deleted >= TRIM_AFTER_ROWS)
@@ -134,6 +157,17 @@ impl Rounds {
                     PrefixProgress::Done => self.prefixes.remove(&prefix),
                 };
                 self.prefix = Some(prefix);
+            }
+            Done::CleanedPath(path, progress) => {
+                self.paths.remove(&path);
+                self.kept.remove(&path);
+                match progress {
+                    PathProgress::More(cursor) => drop(self.paths.insert(path, cursor)),
+                    PathProgress::Kept(revision, until) => {
+                        self.kept.insert(path, (revision, until));
+                    }
+                    PathProgress::Done => {}
+                }
             }
             Done::Swept | Done::Counted => {}
             Done::Tidied(done) => self.events.settle(done),

@@ -1,5 +1,7 @@
 //! Who calls, from where, and until when. Identity is the token alone.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use tenure_core::types::TokenId;
 use tokio::time::Instant;
@@ -10,6 +12,7 @@ use crate::{
     config::OpenCalls,
     error::Error,
     listen::{Deadline, RequestId},
+    seal::address_of,
 };
 
 /// What a call carries beside its message.
@@ -17,7 +20,8 @@ pub struct Context {
     token: Option<TokenId>,
     /// Until when the caller waits.
     pub deadline: Instant,
-    /// Address of the caller, for the audit.
+    /// Address and port of the caller, also where a standby passed the call on: for the audit, and
+    /// for tokens that are bound to networks.
     pub remote: String,
     /// Id of the request, as it is in the logs.
     pub trace_id: String,
@@ -103,6 +107,11 @@ impl Context {
     /// None was shown.
     pub fn token(&self) -> Result<&TokenId, Error> {
         self.token.as_ref().ok_or_else(Error::invalid_token)
+    }
+
+    /// Where the caller calls from: what its token may be bound to. `None` for what isn't an address.
+    pub fn address(&self) -> Option<IpAddr> {
+        address_of(&self.remote)
     }
 
     /// Whether a call of this kind needs no token here.

@@ -56,6 +56,7 @@ impl Pipeline {
             acls: &keys.acls,
             ttl: &self.ttl,
             now: pinned.now,
+            remote: context.address(),
         };
         let caller = token::identify(judged_by, context.token()?)?;
         look(&Scope {

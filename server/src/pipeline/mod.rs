@@ -391,6 +391,7 @@ impl Pipeline {
             acls: &keys.acls,
             ttl: &self.ttl,
             now: pinned.now,
+            remote: context.address(),
         };
         let mut caller = match token::identify(judged_by, context.token()?) {
             Ok(caller) => caller,

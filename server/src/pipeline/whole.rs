@@ -136,6 +136,7 @@ mod tests {
                 ttl: &ttl,
                 acls: &acls,
                 now,
+                remote: None,
             };
             token::create_root(context, None, &mut random).unwrap()
         };
@@ -147,6 +148,7 @@ mod tests {
             ttl: &ttl,
             acls: &acls,
             now,
+            remote: None,
         };
         let caller = token::identify(context, &root.response.id).unwrap();
         let scope = Scope {

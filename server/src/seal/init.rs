@@ -183,6 +183,7 @@ impl Sealer {
                 acls: &AclMemo::default(),
                 ttl: &TtlConfig::default(),
                 now,
+                remote: None,
             };
             let plan = token::create_root(context, root_token, &mut SystemRandom)?;
             txn.append(plan.txn);

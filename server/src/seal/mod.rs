@@ -46,7 +46,7 @@ pub use self::{
     join::peer_address_of,
     keys::{Keys, Solver, Unsealed},
     provider::provider_of,
-    share_rate::ShareRate,
+    share_rate::{ShareRate, address_of},
 };
 use crate::{
     api::grpc::join_error, config::RetryJoin, error::Error, pipeline::StateView,

@@ -34,8 +34,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     explicit_max_ttl: Option<Duration>,
 
-    /// Make a periodic token: each renewal sets exactly this, without an end. Needs a root
-    /// token
+    /// Make a periodic token: each renewal sets exactly this, without an end. Needs sudo
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     period: Option<Duration>,
 
@@ -61,8 +60,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "COUNT")]
     use_limit: Option<u32>,
 
-    /// Make an orphan: it doesn't end with the token you call with. Needs sudo on
-    /// auth/token/create
+    /// Make an orphan: it doesn't end with the token you call with. Needs update on
+    /// auth/token/create-orphan
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value_t = false, hide_default_value = true, value_name = "BOOL", hide_possible_values = true,
           action = ArgAction::Set)]
@@ -79,9 +78,23 @@ pub(crate) struct CreateArgs {
           value_name = "BOOL", hide_possible_values = true, action = ArgAction::Set)]
     renewable: Option<bool>,
 
-    /// Kind of the token
-    #[arg(long, value_enum, default_value_t = Kind::Service, ignore_case = true)]
-    r#type: Kind,
+    /// Kind of the token. Not given: as the role says, or else service
+    #[arg(long, value_enum, ignore_case = true)]
+    r#type: Option<Kind>,
+
+    /// Make it with this role. Needs update on auth/token/create/<role>
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "orphan"
+    )]
+    role: String,
+
+    /// A network that the token may be used from; may be given several times
+    #[arg(long, value_name = "NETWORK", action = ArgAction::Append)]
+    bound_cidr: Vec<String>,
 
     /// The token's value, chosen by you: - to read it from standard input, @file to read it
     /// from a file (it is a secret, so unlike with Vault's command line it can't be given
@@ -108,15 +121,19 @@ pub(crate) async fn run(args: CreateArgs, context: &mut Context<'_>) -> Result<u
         meta: notes(args.metadata)?,
         display_name: args.display_name,
         num_uses: args.use_limit.filter(|limit| *limit > 0),
-        no_parent: args.orphan,
+        no_parent: false,
+        orphan: args.orphan,
+        role: args.role,
+        bound_cidrs: args.bound_cidr,
         no_default_policy: args.no_default_policy,
         renewable: args.renewable,
         ttl: wire(args.ttl),
         explicit_max_ttl: wire(args.explicit_max_ttl),
         period: wire(args.period),
         r#type: match args.r#type {
-            Kind::Service => TokenType::Service,
-            Kind::Batch => TokenType::Batch,
+            None => TokenType::Unspecified,
+            Some(Kind::Service) => TokenType::Service,
+            Some(Kind::Batch) => TokenType::Batch,
         } as i32,
         // A failover in the middle must not leave a person in doubt.
         request_id: new_request_id(),

@@ -2,9 +2,11 @@
 
 mod capabilities;
 mod create;
+mod list;
 mod lookup;
 mod renew;
 mod revoke;
+mod role;
 
 use clap::Subcommand;
 use tenure_client::Secret;
@@ -26,6 +28,11 @@ pub(crate) enum TokenCommand {
     /// End a token and its descendants: your own, another one, or that of an accessor
     #[command(after_help = SECRETS)]
     Revoke(revoke::RevokeArgs),
+    /// List the tokens of the cluster: who has them, made how, with which rights, for how long
+    List(list::ListArgs),
+    /// Write, show, list and delete the roles with which tokens are made
+    #[command(subcommand, arg_required_else_help = true)]
+    Role(role::RoleCommand),
     /// Show what a token may do with paths
     #[command(after_help = SECRETS)]
     Capabilities(capabilities::CapabilitiesArgs),
@@ -44,6 +51,8 @@ pub(crate) async fn run(command: TokenCommand, context: &mut Context<'_>) -> Res
         TokenCommand::Lookup(args) => lookup::run(args, context).await,
         TokenCommand::Renew(args) => renew::run(args, context).await,
         TokenCommand::Revoke(args) => revoke::run(args, context).await,
+        TokenCommand::List(args) => list::run(args, context).await,
+        TokenCommand::Role(command) => role::run(command, context).await,
         TokenCommand::Capabilities(args) => capabilities::run(args, context).await,
     }
 }

@@ -25,7 +25,7 @@ fn a_lease_is_shown_to_its_owner_alone_and_without_payload_to_root() {
     assert_eq!(info.id, id);
     assert!(id.text().starts_with("db/prod/"));
     assert_eq!(info.payload.unwrap().expose(), b"the payload");
-    assert_eq!(info.ttl, ttl("768h"));
+    assert_eq!(info.ttl, Some(ttl("768h")));
     assert!(info.renewable && info.last_renewal.is_none());
     assert!(world.lookup_lease(&root, &id).unwrap().payload.is_none());
     let made_up = LeaseId::of(path("db/prod"), &"a".repeat(24)).unwrap();
@@ -46,24 +46,30 @@ fn lifetimes_are_capped_and_renewal_counts_from_now() {
     let (mut world, _, ann, _) = three();
     world.ttl = TtlConfig::new(ttl("1h"), ttl("10h")).unwrap();
     let granted = world.grant(&ann, "a", request(of("11h"))).unwrap();
-    assert_eq!((granted.info.ttl, granted.warnings.len()), (ttl("10h"), 1));
+    assert_eq!(
+        (granted.info.ttl, granted.warnings.len()),
+        (Some(ttl("10h")), 1)
+    );
     let granted = world
         .grant(&ann, "a", request(TtlRequest::Default))
         .unwrap();
-    assert_eq!((granted.info.ttl, granted.warnings.len()), (ttl("1h"), 0));
+    assert_eq!(
+        (granted.info.ttl, granted.warnings.len()),
+        (Some(ttl("1h")), 0)
+    );
     let id = granted.info.id;
     world.wait("30m");
     let renewed = world.renew_lease(&ann, &id, TtlRequest::Default).unwrap();
-    assert_eq!(renewed.info.ttl, ttl("1h"));
+    assert_eq!(renewed.info.ttl, Some(ttl("1h")));
     assert_eq!(renewed.info.last_renewal, Some(world.now));
     let renewed = world.renew_lease(&ann, &id, of("20h")).unwrap();
     assert_eq!(
         (renewed.info.ttl, renewed.warnings.len()),
-        (ttl("9h30m"), 1)
+        (Some(ttl("9h30m")), 1)
     );
     // It may be shortened, and then ends by that.
     let renewed = world.renew_lease(&ann, &id, of("5s")).unwrap();
-    assert_eq!(renewed.info.ttl, ttl("5s"));
+    assert_eq!(renewed.info.ttl, Some(ttl("5s")));
     world.wait("5s");
     assert_eq!(reason(world.lookup_lease(&ann, &id)), "LEASE_NOT_FOUND");
     assert_eq!(
@@ -264,7 +270,7 @@ fn an_old_row_of_the_time_index_never_ends_a_renewed_lease() {
         .unwrap();
     assert_eq!((expired.leases, expired.stale), (0, 1));
     let info = world.lookup_lease(&ann, &id).unwrap();
-    assert!(!Expiry::At(info.expire_time).is_past(world.now));
+    assert!(!Expiry::At(info.expire_time.unwrap()).is_past(world.now));
     world.wait("4m");
     while world.expire(10) {}
     assert_eq!(world.lease_rows(), (0, 0));

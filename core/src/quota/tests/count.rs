@@ -249,9 +249,10 @@ impl Walk {
                     return;
                 };
                 let (root, id) = (self.root.clone(), self.leases[at].1.clone());
-                let _ = self.world.commit(|context, _| {
+                let _ = self.world.commit(|context, random| {
                     let caller = identify(context, &root)?;
-                    lease::revoke(&authorize(context, &caller, RevokeLease(id.clone()))?)
+                    let action = RevokeLease(id.clone());
+                    lease::revoke(&authorize(context, &caller, action)?, random)
                 });
             }
             Step::RevokePrefix { path: prefix, by } => {
@@ -306,7 +307,7 @@ impl Walk {
             let spent = token::spend_use(context, &caller, random)?;
             let mut txn = spent.txn;
             let action = RevokeLease(lease.clone());
-            let revoked = lease::revoke(&authorize(context, &spent.response, action)?)?;
+            let revoked = lease::revoke(&authorize(context, &spent.response, action)?, random)?;
             txn.append(revoked.txn);
             Ok::<_, lease::LeaseError>(token::Plan { txn, response: () })
         });
@@ -444,6 +445,7 @@ fn only_grants_under_one_quota_contend() {
             acls: &walk.world.acls,
             ttl: &walk.world.ttl,
             now: walk.world.now,
+            remote: None,
         };
         let caller = identify(context, &walk.root).unwrap();
         let action = GrantLease(path(under), Default::default());

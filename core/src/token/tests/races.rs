@@ -37,6 +37,7 @@ pub(crate) fn plan<T, E: std::fmt::Debug>(
         acls: &world.acls,
         ttl,
         now,
+        remote: None,
     };
     let txn = operation(context, &mut world.random).unwrap().txn;
     (view.into_reads(), txn)

@@ -10,7 +10,7 @@ use tenure_core::{
     },
     policy::{Number, Parameters, Value},
     token::authorize,
-    types::{LeaseId, Path, Secret},
+    types::{Accessor, LeaseId, Path, Secret},
 };
 use tenure_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
@@ -34,7 +34,8 @@ serve! {
     revoke_lease: RevokeLeaseRequest -> RevokeLeaseResponse,
     revoke_prefix: RevokePrefixRequest -> RevokePrefixResponse,
     list_leases: ListLeasesRequest -> ListLeasesResponse,
-    count_leases: CountLeasesRequest -> CountLeasesResponse;
+    count_leases: CountLeasesRequest -> CountLeasesResponse,
+    tidy_leases: TidyLeasesRequest -> TidyLeasesResponse;
 
     type KeepAliveStream = KeepAliveStream;
     type WatchStream = WatchStream;
@@ -88,9 +89,9 @@ impl Call for v1::GrantLeaseRequest {
             txn: plan.txn,
             answer: v1::GrantLeaseResponse {
                 lease_id: granted.info.id.text(),
-                lease_duration: Some(duration(granted.info.ttl)),
+                lease_duration: granted.info.ttl.map(duration),
                 renewable: granted.info.renewable,
-                expire_time: Some(timestamp(granted.info.expire_time)),
+                expire_time: granted.info.expire_time.map(timestamp),
                 warnings: granted.warnings,
             },
         })
@@ -131,9 +132,9 @@ impl Call for v1::RenewLeaseRequest {
             txn: plan.txn,
             answer: v1::RenewLeaseResponse {
                 lease_id: renewed.info.id.text(),
-                lease_duration: Some(duration(renewed.info.ttl)),
+                lease_duration: renewed.info.ttl.map(duration),
                 renewable: renewed.info.renewable,
-                expire_time: Some(timestamp(renewed.info.expire_time)),
+                expire_time: renewed.info.expire_time.map(timestamp),
                 warnings: renewed.warnings,
             },
         })
@@ -148,7 +149,7 @@ impl Call for v1::RevokeLeaseRequest {
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let action = RevokeLease(lease_id(&self.lease_id)?);
         let permit = authorize(scope.context, scope.caller, action)?;
-        let plan = lease::revoke(&permit)?;
+        let plan = lease::revoke(&permit, &mut scope.random())?;
         Ok(Planned {
             txn: plan.txn,
             answer: v1::RevokeLeaseResponse {},
@@ -313,17 +314,22 @@ pub(super) fn prefix(text: &str) -> Result<Option<Path>, Error> {
     }
 }
 
+/// Empty where there is none, or it isn't shown.
+fn accessor(accessor: Option<Accessor>) -> String {
+    accessor.map_or_else(String::new, |accessor| accessor.as_str().to_owned())
+}
+
 fn info(info: LeaseInfo) -> v1::LeaseInfo {
     v1::LeaseInfo {
         lease_id: info.id.text(),
         payload: info.payload.map(|payload| payload.expose().clone()),
         renewable: info.renewable,
         issue_time: Some(timestamp(info.issue_time)),
-        expire_time: Some(timestamp(info.expire_time)),
+        expire_time: info.expire_time.map(timestamp),
         last_renewal_time: info.last_renewal.map(timestamp),
-        ttl: Some(duration(info.ttl)),
-        creation_ttl: Some(duration(info.creation_ttl)),
-        owner_accessor: info.owner_accessor.as_str().to_owned(),
+        ttl: info.ttl.map(duration),
+        creation_ttl: info.creation_ttl.map(duration),
+        owner_accessor: accessor(info.owner_accessor),
         owner_display_name: info.owner_name.as_str().to_owned(),
     }
 }
@@ -333,10 +339,10 @@ fn summary(info: LeaseInfo) -> v1::LeaseSummary {
         lease_id: info.id.text(),
         renewable: info.renewable,
         issue_time: Some(timestamp(info.issue_time)),
-        expire_time: Some(timestamp(info.expire_time)),
+        expire_time: info.expire_time.map(timestamp),
         last_renewal_time: info.last_renewal.map(timestamp),
-        ttl: Some(duration(info.ttl)),
-        owner_accessor: info.owner_accessor.as_str().to_owned(),
+        ttl: info.ttl.map(duration),
+        owner_accessor: accessor(info.owner_accessor),
         owner_display_name: info.owner_name.as_str().to_owned(),
     }
 }

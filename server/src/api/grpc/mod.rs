@@ -31,6 +31,8 @@ mod seal;
 mod secrets;
 mod streams;
 mod token;
+mod token_care;
+mod token_role;
 
 use std::sync::Arc;
 

@@ -148,8 +148,8 @@ fn renew(
     let renewed = plan.response;
     let result = v1::LeaseRenewed {
         lease_id: renewed.info.id.text(),
-        lease_duration: Some(duration(renewed.info.ttl)),
-        expire_time: Some(timestamp(renewed.info.expire_time)),
+        lease_duration: renewed.info.ttl.map(duration),
+        expire_time: renewed.info.expire_time.map(timestamp),
         warnings: renewed.warnings,
         ..v1::LeaseRenewed::default()
     };

@@ -6,16 +6,17 @@ use tenure_core::{
     barrier::AccessorHash,
     policy::{Number, Parameters, Value},
     token::{
-        self, Create, CreateRequest, ListTokens, Lookup, Renew, Revoke, RevokeOrphan, Target,
-        TokenInfo, authorize,
+        self, Create, CreatePath, CreateRequest, Filter, ListTokens, Lookup, Renew, Revoke,
+        RevokeOrphan, Target, TokenInfo, authorize,
     },
-    types::{Accessor, Meta, PolicySet, TokenId, TtlRequest},
+    types::{Accessor, Meta, PolicyName, PolicySet, TokenId, TtlRequest, UnixMillis},
 };
 use tenure_proto::v1;
 
 use super::{
     Services,
     convert::{duration, page_rows, page_start, page_token, timestamp, ttl},
+    token_role::{cidrs, role_name},
 };
 use crate::{
     error::Error,
@@ -36,6 +37,13 @@ serve! {
     revoke_orphan: RevokeOrphanRequest -> RevokeOrphanResponse,
     revoke_accessor: RevokeAccessorRequest -> RevokeAccessorResponse,
     list_accessors: ListAccessorsRequest -> ListAccessorsResponse,
+    write_token_role: WriteTokenRoleRequest -> WriteTokenRoleResponse,
+    read_token_role: ReadTokenRoleRequest -> ReadTokenRoleResponse,
+    delete_token_role: DeleteTokenRoleRequest -> DeleteTokenRoleResponse,
+    list_token_roles: ListTokenRolesRequest -> ListTokenRolesResponse,
+    tune_tokens: TuneTokensRequest -> TuneTokensResponse,
+    get_token_tuning: GetTokenTuningRequest -> GetTokenTuningResponse,
+    tidy_tokens: TidyTokensRequest -> TidyTokensResponse,
 }
 
 impl Call for v1::CreateTokenRequest {
@@ -46,10 +54,11 @@ impl Call for v1::CreateTokenRequest {
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         // Authorize before validate: a stranger learns nothing about its request.
         let request = create_request(self);
-        let action = Create(request.as_ref().map_or_else(
+        let parameters = request.as_ref().map_or_else(
             |_| Parameters::default(),
             |request| parameters(request, self.renewable),
-        ));
+        );
+        let action = Create(create_path(self)?, parameters);
         let permit = authorize(scope.context, scope.caller, action)?;
         let plan = token::create(&permit, request.clone()?, &mut scope.random())?;
         let created = plan.response;
@@ -111,10 +120,27 @@ fn parameters(request: &CreateRequest, renewable: Option<bool>) -> Parameters<'_
             parameters.push(name, Value::Number(Number::whole(ttl.as_seconds().into())));
         }
     }
-    if request.token_type == token::TokenType::Batch {
+    if request.token_type == Some(token::TokenType::Batch) {
         parameters.push("type", "batch".into());
     }
+    if !request.bound_cidrs.is_empty() {
+        let nets = request.bound_cidrs.texts();
+        let nets = nets.map(|net| Value::Text(net.into()));
+        parameters.push("bound_cidrs", Value::List(nets.collect()));
+    }
     parameters
+}
+
+/// At which path it is made: what policies are asked about.
+fn create_path(wire: &v1::CreateTokenRequest) -> Result<CreatePath, Error> {
+    match (wire.role.as_str(), wire.orphan) {
+        ("", false) => Ok(CreatePath::Child),
+        ("", true) => Ok(CreatePath::Orphan),
+        (role, false) => role_name("role", role).map(CreatePath::Role),
+        (_, true) => Err(Error::invalid_argument(
+            "orphan: with a role, the role says whether its tokens are orphans",
+        )),
+    }
 }
 
 fn create_request(wire: &v1::CreateTokenRequest) -> Result<CreateRequest, Error> {
@@ -140,10 +166,12 @@ fn create_request(wire: &v1::CreateTokenRequest) -> Result<CreateRequest, Error>
         explicit_max_ttl: ttl("explicit_max_ttl", wire.explicit_max_ttl.as_ref())?,
         period: ttl("period", wire.period.as_ref())?,
         token_type: match v1::TokenType::try_from(wire.r#type) {
-            Ok(v1::TokenType::Unspecified | v1::TokenType::Service) => token::TokenType::Service,
-            Ok(v1::TokenType::Batch) => token::TokenType::Batch,
+            Ok(v1::TokenType::Unspecified) => None,
+            Ok(v1::TokenType::Service) => Some(token::TokenType::Service),
+            Ok(v1::TokenType::Batch) => Some(token::TokenType::Batch),
             Err(_) => return Err(Error::invalid_argument("type: unknown")),
         },
+        bound_cidrs: cidrs("bound_cidrs", &wire.bound_cidrs)?,
     })
 }
 
@@ -252,7 +280,7 @@ impl Call for v1::ListAccessorsRequest {
         let permit = authorize(scope.context, scope.caller, ListTokens)?;
         let after = page_start(&self.page_token, AccessorHash::from_slice)?;
         let limit = page_rows(self.page_size);
-        let page = token::list(&permit, after.as_ref(), limit)?;
+        let page = token::list(&permit, &filter(self)?, after.as_ref(), limit)?;
         Ok(Planned::answer(v1::ListAccessorsResponse {
             tokens: page.tokens.into_iter().map(summary).collect(),
             next_page_token: page_token(page.next.as_ref().map(|next| next.as_bytes().as_slice())),
@@ -271,6 +299,56 @@ impl Call for v1::ListAccessorsRequest {
         answer.tokens.extend(page.tokens);
         answer.next_page_token = page.next_page_token;
         answer.tokens.len()
+    }
+}
+
+fn filter(call: &v1::ListAccessorsRequest) -> Result<Filter, Error> {
+    let role = match call.role.as_str() {
+        "" => None,
+        role => Some(role_name("role", role)?),
+    };
+    let policy = match call.policy.as_str() {
+        "" => None,
+        name => Some(
+            PolicyName::parse(name)
+                .map_err(|error| Error::invalid_argument(format!("policy: {error}")))?,
+        ),
+    };
+    let before = call.expires_before.as_ref().map(moment).transpose()?;
+    Ok(Filter {
+        role,
+        policy,
+        name_prefix: call.display_name_prefix.clone(),
+        orphan: call.orphan,
+        ends_before: before,
+    })
+}
+
+/// A moment of a request; one before the epoch is the epoch.
+fn moment(at: &prost_types::Timestamp) -> Result<UnixMillis, Error> {
+    let wrong = || Error::invalid_argument("expires_before: not a time");
+    let seconds = u64::try_from(at.seconds.max(0)).map_err(|_| wrong())?;
+    let ms = u64::try_from(at.nanos).map_err(|_| wrong())? / 1_000_000;
+    let ms = seconds
+        .checked_mul(1_000)
+        .and_then(|all| all.checked_add(ms));
+    ms.map(UnixMillis::new).ok_or_else(wrong)
+}
+
+fn accessor(info: &TokenInfo) -> String {
+    let accessor = info.accessor.as_ref();
+    accessor.map_or_else(String::new, |accessor| accessor.as_str().to_owned())
+}
+
+fn role(info: &TokenInfo) -> String {
+    let role = info.role.as_ref();
+    role.map_or_else(String::new, |role| role.as_str().to_owned())
+}
+
+fn kind(info: &TokenInfo) -> i32 {
+    match info.kind {
+        token::TokenType::Service => v1::TokenType::Service.into(),
+        token::TokenType::Batch => v1::TokenType::Batch.into(),
     }
 }
 
@@ -312,7 +390,7 @@ fn num_uses(info: &TokenInfo) -> Option<u32> {
 fn auth(info: &TokenInfo) -> v1::Auth {
     v1::Auth {
         client_token: String::new(),
-        accessor: info.accessor.as_str().to_owned(),
+        accessor: accessor(info),
         policies: policies(info),
         meta: info
             .meta
@@ -323,7 +401,7 @@ fn auth(info: &TokenInfo) -> v1::Auth {
         renewable: info.renewable,
         orphan: info.orphan,
         num_uses: num_uses(info),
-        r#type: v1::TokenType::Service.into(),
+        r#type: kind(info),
         warnings: Vec::new(),
     }
 }
@@ -334,8 +412,8 @@ fn info(info: TokenInfo) -> v1::TokenInfo {
             .id
             .as_ref()
             .map_or_else(String::new, |id| id.expose().to_owned()),
-        accessor: info.accessor.as_str().to_owned(),
-        r#type: v1::TokenType::Service.into(),
+        accessor: accessor(&info),
+        r#type: kind(&info),
         policies: policies(&info),
         path: info.path.clone(),
         meta: info
@@ -348,8 +426,8 @@ fn info(info: TokenInfo) -> v1::TokenInfo {
         orphan: info.orphan,
         renewable: info.renewable,
         entity_id: String::new(),
-        role: String::new(),
-        bound_cidrs: Vec::new(),
+        role: role(&info),
+        bound_cidrs: info.bound_cidrs.texts().collect(),
         creation_time: Some(timestamp(info.creation_time)),
         issue_time: Some(timestamp(info.creation_time)),
         last_renewal_time: info.last_renewal.map(timestamp),
@@ -363,12 +441,12 @@ fn info(info: TokenInfo) -> v1::TokenInfo {
 
 fn summary(info: TokenInfo) -> v1::TokenSummary {
     v1::TokenSummary {
-        accessor: info.accessor.as_str().to_owned(),
+        accessor: accessor(&info),
         display_name: info.display_name.as_str().to_owned(),
         policies: policies(&info),
         path: info.path.clone(),
-        role: String::new(),
-        r#type: v1::TokenType::Service.into(),
+        role: role(&info),
+        r#type: kind(&info),
         orphan: info.orphan,
         renewable: info.renewable,
         num_uses: num_uses(&info),

@@ -321,6 +321,17 @@ impl Fields {
         }))
     }
 
+    /// Texts, if the field is there.
+    ///
+    /// # Errors
+    /// As [`Self::texts`].
+    pub fn given_texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>, Error> {
+        if !self.0.iter().any(|(key, _)| key == name) {
+            return Ok(None);
+        }
+        self.texts(name).map(Some)
+    }
+
     /// Texts: a list, or one text, which is one item whatever it holds.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod refused;
 mod route;
 mod sys;
 mod token;
+mod token_roles;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -6,7 +6,7 @@ use tenure_proto::v1;
 
 use super::{
     HttpCall,
-    body::{Input, not_offered},
+    body::Input,
     envelope::Reply,
     null_if_empty, num_uses,
     route::{Route, list, read, write},
@@ -25,12 +25,13 @@ impl HttpCall for v1::CreateTokenRequest {
     ];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
-        if input.pattern == CREATE_WITH_ROLE {
-            return Err(not_offered("token roles"));
-        }
+        let role = match input.pattern {
+            CREATE_WITH_ROLE => input.capture().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
         let fields = &mut input.fields;
         if !fields.text("entity_alias")?.is_empty() {
-            let message = "entity_alias: only with a role";
+            let message = "entity_alias: only with a role that allows it";
             return Err(Error::invalid_argument(message));
         }
         let id = fields.text("id")?;
@@ -44,14 +45,17 @@ impl HttpCall for v1::CreateTokenRequest {
             display_name: fields.text("display_name")?,
             // 0 is how the peers say "without limit".
             num_uses: fields.count("num_uses")?.filter(|uses| *uses > 0),
-            no_parent: no_parent || input.pattern == CREATE_ORPHAN,
+            no_parent,
+            orphan: input.pattern == CREATE_ORPHAN,
+            role,
             no_default_policy: fields.flag("no_default_policy")?.unwrap_or(false),
             renewable: fields.flag("renewable")?,
             ttl: ttl.or(lease),
             explicit_max_ttl: fields.duration("explicit_max_ttl")?,
             period: fields.duration("period")?,
             r#type: match fields.text("type")?.as_str() {
-                "" | "service" => v1::TokenType::Service.into(),
+                "" => v1::TokenType::Unspecified.into(),
+                "service" => v1::TokenType::Service.into(),
                 "batch" => v1::TokenType::Batch.into(),
                 _ => {
                     let message = "type: must be service or batch";
@@ -59,6 +63,7 @@ impl HttpCall for v1::CreateTokenRequest {
                 }
             },
             request_id: String::new(),
+            bound_cidrs: fields.texts("bound_cidrs")?,
         })
     }
 
@@ -271,7 +276,7 @@ impl HttpCall for v1::ListAccessorsRequest {
     fn from_http(_input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
             page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
-            page_token: String::new(),
+            ..Self::default()
         })
     }
 

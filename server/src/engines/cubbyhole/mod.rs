@@ -21,6 +21,9 @@ pub(super) fn plan(
     ask: Ask<'_>,
     random: &mut dyn Random,
 ) -> Result<Plan<Reply>, EngineError> {
+    if desk.caller.entry().is_batch() {
+        return Err(EngineError::BatchCubbyhole);
+    }
     check_name(below)?;
     let found = load(desk)?;
     let path = below.join("/");

@@ -11,7 +11,7 @@ use tenure_core::{
     seal::Quorum,
     state::View,
     token,
-    types::{Secret, TokenId},
+    types::{Accessor, Secret, TokenId},
 };
 use tenure_raft::batch::SubmitError;
 use tokio::time::Instant;
@@ -202,6 +202,7 @@ impl Pipeline {
                     acls: &keys.acls,
                     ttl: &self.ttl,
                     now: pinned.now,
+                    remote: None,
                 };
                 let mut plan = token::create_root(context, None, &mut SystemRandom)?;
                 quota::settle(&view, &mut plan.txn, &mut SystemRandom)?;
@@ -211,7 +212,8 @@ impl Pipeline {
             confirm = false;
             match self.node.submit(txn, deadline).await {
                 Ok(_) => {
-                    let accessor = response.info.accessor.as_str();
+                    let accessor = response.info.accessor;
+                    let accessor = accessor.as_ref().map(Accessor::as_str);
                     tracing::warn!(accessor, "a quorum has made a root token");
                     return Ok(response.id);
                 }
