@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod backup;
 mod builder;
 mod call;
 mod cluster;
@@ -38,6 +39,7 @@ mod secret;
 mod secrets;
 mod tokens;
 
+pub use backup::Snapshot;
 pub use builder::Builder;
 pub use call::Client;
 pub use cluster::{JoinToken, Peer};

@@ -14,5 +14,11 @@ pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 3_000;
 pub const BACKOFF_FIRST_MS: u64 = 25;
 /// The longest wait between two rounds over the addresses.
 pub const BACKOFF_MAX_MS: u64 = 1_000;
+/// A snapshot that is saved or restored is given up after so long.
+pub const SNAPSHOT_DEADLINE_MS: u64 = 6 * 3_600_000;
+/// Bytes of a snapshot that are sent at a time.
+pub const RESTORE_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of a snapshot that are read ahead.
+pub const RESTORE_PIECES_QUEUED: usize = 2;
 /// Most bytes of an answer.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;

@@ -112,6 +112,17 @@ pub const HTTP_LIST_ROWS_MAX: usize = 10_000;
 /// Most pages of a count over HTTP; each looks at 1,000 leases.
 pub const HTTP_PAGES_MAX: usize = 1_000;
 
+/// Snapshots that a node streams at a time: each pins old versions of the state.
+pub const SAVES_MAX: usize = 2;
+/// Longest time that a snapshot is streamed.
+pub const SAVE_MS_MAX: u64 = 6 * 3_600_000;
+/// Longest time that a restore takes in a snapshot, whatever the time of other requests.
+pub const RESTORE_MS_MAX: u64 = 6 * 3_600_000;
+/// A snapshot that comes in and stands still for so long is given up.
+pub const RESTORE_IDLE_MS: u64 = 30_000;
+/// Longest wait for the last entry of a restore, which writes the whole state.
+pub const RESTORE_SWAP_MS_MAX: u64 = 3_600_000;
+
 /// Most connections of the health-only listener: an orchestrator needs a handful.
 pub const HEALTH_CONNECTIONS_MAX: usize = 64;
 /// Most streams of one connection of the health-only listener.

@@ -6,7 +6,7 @@ mod signals;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -32,8 +32,9 @@ pub use self::dev::{Dev, DevReady};
 use self::signals::{Signals, until_stopped};
 use crate::{
     api::{Doors, grpc::Services, http},
+    backup::Saves,
     config::{Config, ConfigError, Environment},
-    expiration::{self, DueHead},
+    expiration::{self, DueHead, hold_of},
     ha::{
         forward::Receiver,
         health::{DiskProbe, HealthService, HealthState},
@@ -44,7 +45,7 @@ use crate::{
         BodyBudget, ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients,
         serve_health,
     },
-    pipeline::{Observer, Pipeline, Revoked},
+    pipeline::{Observer, Pipeline, Revoked, StateView},
     process,
     seal::{Keys, Sealer},
     telemetry::{
@@ -212,6 +213,8 @@ async fn run_logged(
         Arc::new(Observer {
             revoked: Arc::clone(&revoked),
             due: Arc::clone(&due),
+            keys: Arc::clone(&keys),
+            restores: AtomicU64::new(0),
         }),
         Arc::clone(&keys) as Arc<_>,
         tonic::service::Routes::new(receiver),
@@ -227,6 +230,7 @@ async fn run_logged(
         revoked,
         due,
         ttl,
+        saves: Saves::default(),
         cluster_name: cluster_name.clone(),
     });
     let _ = slot.set(Arc::clone(&pipeline));
@@ -255,6 +259,11 @@ async fn run_logged(
         },
         stop.clone(),
     ));
+    tasks.spawn(seal_with_lost_keys(
+        node.clone(),
+        Arc::clone(&keys),
+        stop.clone(),
+    ));
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();
     tasks.spawn(async move {
@@ -278,6 +287,15 @@ async fn run_logged(
     keys.close();
     node.shutdown().await;
     result
+}
+
+/// A node whose keys don't open a restored state is sealed: it stands for no election.
+async fn seal_with_lost_keys(node: Node, keys: Arc<Keys>, stop: CancellationToken) {
+    while stop.run_until_cancelled(keys.lost()).await.is_some() {
+        if keys.is_sealed() {
+            node.set_unsealed(false).await;
+        }
+    }
 }
 
 /// Opens the listeners and serves them until `stop`.
@@ -383,6 +401,9 @@ async fn look_after(
             gauges.clock_skew_ms.set(status.clock_skew_ms);
             gauges.log_bytes.set(number(status.log_bytes));
             gauges.proposed.set(status.proposed);
+            let held = node.view().ok().map(|view| hold_of(&StateView(view)));
+            let held = held.is_some_and(|held| matches!(held, Ok(Some(_))));
+            gauges.expiration_held.set(i64::from(held));
             let voters = status.members.iter().filter(|member| member.voter).count();
             gauges.voters.set(i64::try_from(voters).unwrap_or(i64::MAX));
         }

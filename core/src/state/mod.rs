@@ -9,6 +9,7 @@
 //! | 1 | [`SealConfigs`] | fixed | from init on |
 //! | 2 | [`Keyrings`] | fixed | from init on |
 //! | 3 | [`RootKeys`] | fixed | from init on |
+//! | 4 | [`ExpirationHolds`] | fixed | from a restore until expiration is resumed |
 //! | 16 | [`Tokens`] | token hash | until the token is cleaned up |
 //! | 17 | [`Accessors`] | accessor hash | as its token |
 //! | 18 | [`TokenChildren`] | parent hash, child hash | as the child |
@@ -33,6 +34,7 @@
 mod accessor;
 mod cubbyhole;
 mod dedupe;
+mod expiration_hold;
 mod keyring;
 mod kv_config;
 mod kv_metadata;
@@ -59,6 +61,7 @@ mod view;
 pub use accessor::{AccessorRecord, Accessors};
 pub use cubbyhole::{CubbyholeRecord, Cubbyholes};
 pub use dedupe::{DedupeRecord, Dedupes};
+pub use expiration_hold::ExpirationHolds;
 pub use keyring::Keyrings;
 pub use kv_config::{KvConfigRecord, KvConfigs};
 pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};

@@ -80,6 +80,7 @@ impl Node {
             time_ms: core.clock.now_ms(),
             first_revision: 0,
             transactions: Vec::new(),
+            swap_in: None,
         };
         let deadline = Instant::now() + OPENING_WAIT;
         loop {
@@ -114,6 +115,7 @@ impl Node {
             term: leader.term,
             sequencer,
         })));
+        self.clear_staging();
         Ok(())
     }
 

@@ -45,6 +45,8 @@ macro_rules! calls {
             v1::RemovePeerRequest,
             v1::StepDownRequest,
             v1::SealRequest,
+            v1::SaveSnapshotRequest,
+            v1::ResumeExpirationRequest,
             $crate::api::http::Refused,
         }
     };

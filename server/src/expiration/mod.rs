@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
     lease,
-    state::{Reads, Store, Txn, View},
+    state::{ExpirationHolds, Reads, Store, Txn, View, read_plain},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -27,7 +27,7 @@ pub use self::head::DueHead;
 use self::rounds::{Done, Kind, Rounds};
 use crate::{
     error::Error,
-    pipeline::{Pinned, Pipeline, transaction},
+    pipeline::{Pinned, Pipeline, StateView, transaction},
     random::SystemRandom,
     seal::Unsealed,
 };
@@ -63,6 +63,20 @@ pub fn start(pipeline: &Arc<Pipeline>, end: CancellationToken) {
     }));
 }
 
+/// Since when the manager is held: a restored state may hold leases whose credentials were
+/// renewed, or ended, since it was saved. Nothing is cleared away until an operator says so; use
+/// is refused as ever.
+///
+/// # Errors
+/// The state can't be read.
+pub fn hold_of(state: &StateView) -> Result<Option<UnixMillis>, Error> {
+    // Only a restore writes one.
+    match state.0.restores() {
+        0 => Ok(None),
+        _ => Ok(read_plain::<ExpirationHolds>(state, &())?),
+    }
+}
+
 struct Manager<'a> {
     pipeline: &'a Pipeline,
     rounds: Rounds,
@@ -94,6 +108,9 @@ impl Manager<'_> {
         }
         let pinned = self.pipeline.pin(false, deadline).await?;
         self.pipeline.due.pinned(told, pinned.state.revision());
+        if hold_of(&pinned.state)?.is_some() {
+            return Ok(Some(sleep_until(None, pinned.now)));
+        }
         for kind in self.rounds.order() {
             let step = match self.plan(kind, &keys, &pinned) {
                 Ok(step) => step,

@@ -35,6 +35,7 @@ pub use self::{
     store::{StateView, transaction},
 };
 use crate::{
+    backup::Saves,
     error::Error,
     expiration::DueHead,
     ha::forward,
@@ -163,6 +164,8 @@ pub struct Pipeline {
     pub due: Arc<DueHead>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
+    /// Snapshots that are streamed now.
+    pub saves: Saves,
     /// For people.
     pub cluster_name: String,
 }
@@ -193,7 +196,15 @@ impl Pipeline {
         Ok(answer.encode_to_vec().into())
     }
 
-    async fn serve<C: Call>(&self, call: C, context: &Context) -> Result<C::Answer, Status> {
+    /// Serves a call whose caller is known to the edge.
+    ///
+    /// # Errors
+    /// As [`Pipeline::call`].
+    pub(crate) async fn serve<C: Call>(
+        &self,
+        call: C,
+        context: &Context,
+    ) -> Result<C::Answer, Status> {
         match self.execute(&call, context).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) if C::ACCESS == Access::Here => Err(Error::needs_active_node().into()),
@@ -208,8 +219,35 @@ impl Pipeline {
         }
     }
 
+    /// Whether the caller may still make this call. It costs no use.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    pub(crate) async fn still_allowed<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let keys = self.keys.get().ok_or_else(Error::sealed)?;
+        let pinned = self.pin(true, context.deadline).await?;
+        let view = View::new(&pinned.state, &keys.barrier);
+        let judged_by = token::Context {
+            view: &view,
+            revocations: &pinned.revocations,
+            acls: &keys.acls,
+            ttl: &self.ttl,
+            now: pinned.now,
+        };
+        let caller = token::identify(judged_by, context.token()?)?;
+        call.plan(&Scope {
+            context: judged_by,
+            caller: &caller,
+        })
+        .map(drop)
+    }
+
     /// `None`: the call belongs on the active node.
-    async fn execute<C: Call>(
+    pub(crate) async fn execute<C: Call>(
         &self,
         call: &C,
         context: &Context,

@@ -2,14 +2,20 @@
 //! sealed or not, and what apply tells the expiration manager. It is changed before the applied index is published, so that whoever sees
 //! an index sees all revocations up to it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
 use super::store::StateView;
-use crate::expiration::DueHead;
+use crate::{
+    expiration::DueHead,
+    seal::{self, Keys},
+};
 
 /// The current set. Readers get a whole, immutable set; apply replaces it.
 #[derive(Default)]
@@ -28,6 +34,10 @@ pub struct Observer {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// The keys, which follow a restore.
+    pub keys: Arc<Keys>,
+    /// The restore epoch that was seen last.
+    pub restores: AtomicU64,
 }
 
 impl ApplyObserver for Observer {
@@ -63,7 +73,12 @@ impl ApplyObserver for Observer {
             .view()
             .map_err(|error| error.to_string())
             .and_then(|view| {
-                Revocations::load(&StateView(view)).map_err(|error| error.to_string())
+                let state = StateView(view);
+                let restores = state.0.restores();
+                if self.restores.swap(restores, Ordering::SeqCst) != restores {
+                    seal::follow(&self.keys, &state);
+                }
+                Revocations::load(&state).map_err(|error| error.to_string())
             });
         match loaded {
             Ok(set) => self.revoked.0.store(Arc::new(set)),

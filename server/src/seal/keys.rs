@@ -14,6 +14,7 @@ use tenure_core::{
     types::{Secret, UnixMillis, limits::CHALLENGE_WINDOW_MS},
 };
 use tenure_raft::node::{ChallengeSolver, JoinGate};
+use tokio::sync::Notify;
 
 use crate::random::SystemRandom;
 
@@ -62,27 +63,41 @@ impl Unsealed {
 
 /// The place of the keys: empty while the node is sealed.
 #[derive(Default)]
-pub struct Keys(ArcSwapOption<Unsealed>);
+pub struct Keys {
+    place: ArcSwapOption<Unsealed>,
+    lost: Notify,
+}
 
 impl Keys {
     /// The keys; `None` while sealed.
     pub fn get(&self) -> Option<Arc<Unsealed>> {
-        self.0.load_full()
+        self.place.load_full()
     }
 
     /// Whether the node is sealed.
     pub fn is_sealed(&self) -> bool {
-        self.0.load().is_none()
+        self.place.load().is_none()
     }
 
     /// Puts the keys in place.
     pub fn open(&self, keys: Unsealed) {
-        self.0.store(Some(Arc::new(keys)));
+        self.place.store(Some(Arc::new(keys)));
     }
 
     /// Takes the keys away.
     pub fn close(&self) {
-        self.0.store(None);
+        self.place.store(None);
+    }
+
+    /// Takes the keys away because they don't open the state any more.
+    pub fn lose(&self) {
+        self.close();
+        self.lost.notify_one();
+    }
+
+    /// Resolves when keys were lost since the last time.
+    pub async fn lost(&self) {
+        self.lost.notified().await;
     }
 }
 

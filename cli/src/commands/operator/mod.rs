@@ -3,6 +3,7 @@
 mod init;
 mod raft;
 mod seal;
+mod snapshot;
 mod step_down;
 mod unseal;
 
@@ -25,6 +26,9 @@ pub(crate) enum OperatorCommand {
     /// Show and change the members of the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Raft(raft::RaftCommand),
+    /// Let expiration go on after a restore
+    #[command(subcommand, arg_required_else_help = true)]
+    Expiration(snapshot::ExpirationCommand),
 }
 
 pub(crate) async fn run(
@@ -37,5 +41,6 @@ pub(crate) async fn run(
         OperatorCommand::Seal(args) => seal::run(args, context).await,
         OperatorCommand::StepDown(args) => step_down::run(args, context).await,
         OperatorCommand::Raft(command) => raft::run(command, context).await,
+        OperatorCommand::Expiration(command) => snapshot::expiration(command, context).await,
     }
 }

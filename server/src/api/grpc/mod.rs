@@ -15,9 +15,11 @@ macro_rules! serve {
     };
 }
 
+mod backup;
 mod cluster;
 pub use cluster::join_error;
 mod convert;
+pub use convert::timestamp;
 mod lease;
 mod mount;
 mod policy;
@@ -78,6 +80,8 @@ impl Services {
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let backup = v1::backup_service_server::BackupServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
             .add_service(leases)
             .add_service(policies)
@@ -85,6 +89,7 @@ impl Services {
             .add_service(mounts)
             .add_service(seal)
             .add_service(cluster)
+            .add_service(backup)
             .add_service(reflection))
     }
 }

@@ -7,6 +7,10 @@ use tonic::{Code, body::Body};
 
 use crate::listen::RequestId;
 
+/// Kinds of bodies.
+const JSON: &str = "application/json";
+const FILE: &str = "application/octet-stream";
+
 /// An answer, before it is bytes.
 pub struct Reply {
     status: StatusCode,
@@ -21,6 +25,8 @@ enum Content {
     Enveloped(Box<Envelope>),
     /// JSON of its own shape.
     Bare(Value),
+    /// A file, as it comes.
+    File(Body),
 }
 
 #[derive(Default)]
@@ -120,6 +126,15 @@ impl Reply {
         }
     }
 
+    /// A file.
+    pub fn file(body: Body) -> Self {
+        Self {
+            status: StatusCode::OK,
+            code: Code::Ok,
+            content: Content::File(body),
+        }
+    }
+
     /// A refusal.
     pub fn error(status: StatusCode, code: Code, message: &str) -> Self {
         let body = match message {
@@ -147,24 +162,23 @@ impl Reply {
 
     /// The answer as it goes out. `id` names the request.
     pub fn into_response(self, id: Option<RequestId>) -> Response<Body> {
-        let body = match self.content {
-            Content::Nothing => None,
-            Content::Bare(value) => Some(value),
-            Content::Enveloped(envelope) => Some(envelope.into_json(id)),
+        let json = |value: Value| {
+            let bytes = Bytes::from(format!("{value}\n"));
+            (Body::new(http_body_util::Full::new(bytes)), JSON)
         };
-        let mut bytes = body.map(|body| body.to_string().into_bytes());
-        if let Some(bytes) = &mut bytes {
-            bytes.push(b'\n');
-        }
-        let has_body = bytes.is_some();
-        let full = |bytes: Vec<u8>| Body::new(http_body_util::Full::new(Bytes::from(bytes)));
-        let mut response = Response::new(bytes.map_or_else(Body::empty, full));
+        let (body, kind) = match self.content {
+            Content::Nothing => (Body::empty(), ""),
+            Content::Bare(value) => json(value),
+            Content::Enveloped(envelope) => json(envelope.into_json(id)),
+            Content::File(body) => (body, FILE),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let set = HeaderValue::from_static;
         headers.insert(header::CACHE_CONTROL, set("no-store"));
-        if has_body {
-            headers.insert(header::CONTENT_TYPE, set("application/json"));
+        if !kind.is_empty() {
+            headers.insert(header::CONTENT_TYPE, set(kind));
         }
         response.extensions_mut().insert(self.code);
         response

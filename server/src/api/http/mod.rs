@@ -1,6 +1,7 @@
 //! The Vault-compatible `/v1`: JSON over HTTP, the same calls through the same pipeline. One file a
 //! group says how its calls are read and answered; nothing here decides on a token or a right.
 
+mod backup;
 mod body;
 mod cluster;
 mod envelope;
@@ -79,6 +80,8 @@ pub enum Handler {
     Call(fn(Arc<Services>, Caller, Input) -> Replying),
     /// What needs no token.
     Open(fn(Arc<Services>, Caller, Input) -> Replying),
+    /// What reads or answers with a file.
+    Streamed(backup::Streamed),
 }
 
 /// Who sent a request: its headers, and what the edge knows of its connection.
@@ -106,6 +109,9 @@ macro_rules! routes_of_calls {
             })*
             for (route, handler) in sys::OPEN {
                 entries.push(Entry { route, handler: Handler::Open(handler) });
+            }
+            for (route, handler) in backup::STREAMED {
+                entries.push(Entry { route, handler: Handler::Streamed(handler) });
             }
             entries
         }
@@ -198,6 +204,11 @@ async fn dispatch(
         metadata: MetadataMap::from_headers(parts.headers.clone()),
         extensions: parts.extensions,
     };
+    if let Found::Route(entry, _) = route::find(operation, &path)
+        && let Handler::Streamed(handler) = entry.handler
+    {
+        return handler(services, caller, body).await;
+    }
     // All of it, whatever becomes of it: many clients send the whole body before they read.
     let bytes = match operation {
         Operation::Write | Operation::Patch => body::read(body).await?,
@@ -232,6 +243,8 @@ async fn dispatch(
             Err(error) => refuse(&services, &caller, Refused::with(&error)).await,
         },
         (Handler::Call(_), Err(error)) => refuse(&services, &caller, Refused::with(&error)).await,
+        // Served above: its body is no message.
+        (Handler::Streamed(_), _) => logical(&services, &caller).await,
     }
 }
 
