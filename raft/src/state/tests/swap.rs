@@ -155,6 +155,8 @@ async fn a_swap_is_exact_and_keeps_what_belongs_to_the_cluster() {
     // So does the next start.
     observed.outside.lock().unwrap().take();
     drop((old_view, view, state, machine, builder, observed));
+    let old_dir = dir.path().join("state/gen-1");
+    until("the old generation goes", || !old_dir.exists()).await;
     let (state, machine, _) = open(dir.path());
     assert_eq!(state.membership(), membership);
     assert_eq!(state.view().unwrap().restores(), 1);
