@@ -164,6 +164,7 @@ fn http_saves_and_restores() {
             let file = http.download(target).await?;
             let saved = records(&file)?;
             keep(&root, "x", "after").await?;
+            let mut http = Http::to(&cluster, through, token.expose()).await?;
             let half = http.upload("POST", target, &file[..file.len() / 2]).await?;
             half.must_be(400)?;
             ensure(kept(&root, "x").await?.contains("after"), || {
