@@ -3,7 +3,7 @@
 CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-setup test-deploy lint fmt check build bench bench-quick conformance bench-failover \
+.PHONY: help demo test test-setup test-deploy test-proto docs lint fmt check build bench bench-quick conformance bench-failover \
 	bench-ready bench-steady bench-build policies-full faults-full snapshot-memory-full
 
 help: ## list the targets
@@ -16,7 +16,7 @@ demo: ## the main job on three real nodes: seal, tokens, revocation, failover
 	$(CARGO) build --locked -p tenure-cli
 	$(CARGO) run --locked -q -p tenure-tests --bin demo
 
-test: test-deploy test-setup ## all tests: units, properties, crash tests, clusters of real processes
+test: test-deploy test-proto test-setup ## all tests: units, properties, crash tests, clusters of real processes
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 
@@ -30,6 +30,13 @@ conformance: ## the HTTP API against the suite of cases in $(PROBES), with total
 
 test-deploy: ## the manifests of deploy/ against the Kubernetes schemas
 	.ci/kubernetes-validate
+
+test-proto: ## the contract: buf's rules, and that nothing breaks
+	.ci/buf
+
+docs: ## write docs/api and docs/semantics.md anew
+	TENURE_WRITE_DOCS=1 $(CARGO) test --locked -q -p tenure-proto --test reference
+	TENURE_WRITE_DOCS=1 $(CARGO) test --locked -q -p tenure-tests --test docs
 
 lint: ## clippy, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings

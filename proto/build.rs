@@ -13,6 +13,7 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/seal.proto",
     "tenure/v1/cluster.proto",
     "tenure/v1/backup.proto",
+    "tenure/v1/errors.proto",
 ];
 /// Keys and answers are zeroized when they are dropped.
 const ZEROIZED: &[&str] = &[

@@ -52,7 +52,7 @@ impl Client {
                 |channel: Channel, request| async move {
                     BackupServiceClient::new(channel)
                         .max_decoding_message_size(ANSWER_BYTES_MAX)
-                        .save(request)
+                        .save_snapshot(request)
                         .await
                 },
             )
@@ -92,7 +92,11 @@ impl Client {
                         });
                         ReceiverStream::new(queue)
                     });
-                    async move { BackupServiceClient::new(channel).restore(request).await }
+                    async move {
+                        BackupServiceClient::new(channel)
+                            .restore_snapshot(request)
+                            .await
+                    }
                 },
             )
             .await;

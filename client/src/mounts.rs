@@ -87,7 +87,7 @@ impl Client {
             .call(
                 Scope::Cluster,
                 Effect::Repeatable,
-                v1::ListMountsRequest {},
+                v1::ListMountsRequest::default(),
                 |channel, request| async move { service(channel).list_mounts(request).await },
             )
             .await?;
@@ -98,6 +98,7 @@ impl Client {
     pub async fn get_mount(&self, path: &str) -> Result<v1::MountInfo, Error> {
         let request = v1::GetMountRequest {
             path: path.to_owned(),
+            ..v1::GetMountRequest::default()
         };
         let answer = self
             .call(

@@ -80,6 +80,12 @@ impl Error {
         Self::new(Code::Unavailable, "NO_ACTIVE_NODE", message)
     }
 
+    /// The caller asked that its call isn't passed on, and this node doesn't carry it out.
+    pub fn not_passed_on() -> Self {
+        let message = "this node is not the active one, and was asked not to pass the call on";
+        Self::new(Code::FailedPrecondition, "NOT_PASSED_ON", message)
+    }
+
     /// The call is about this node, but its token's use count is kept by the active one.
     pub fn needs_active_node() -> Self {
         let message = "a token with limited uses can make this call on the active node only: it is about \

@@ -107,10 +107,8 @@ pub const HTTP_JSON_VALUES_MAX: usize = 20_000;
 pub const HTTP_JSON_STRINGS_MAX: usize = 10_000;
 /// Most bytes of one number in a JSON body: numbers keep their digits, so digits are bounded.
 pub const HTTP_JSON_NUMBER_BYTES_MAX: usize = 256;
-/// Most rows that an HTTP list gathers from pages before it is refused: it can't be paged.
-pub const HTTP_LIST_ROWS_MAX: usize = 10_000;
-/// Most pages of a count over HTTP; each looks at 1,000 leases.
-pub const HTTP_PAGES_MAX: usize = 1_000;
+/// Most rows of a list that is asked for as a whole, as over HTTP, where it can't be paged.
+pub const LIST_ROWS_MAX: usize = 10_000;
 
 /// Snapshots that a node streams at a time: each pins old versions of the state.
 pub const SAVES_MAX: usize = 2;

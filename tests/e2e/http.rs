@@ -119,7 +119,7 @@ async fn uses_are_counted(cluster: &ServerCluster) -> Outcome<()> {
         (0, "sys/seal-status", 200),
         (1, "auth/token/lookup-self", 200),
         // A path that isn't there costs a use, too.
-        (2, "no/such/path", 404),
+        (2, "no/such/path", 403),
         (0, "auth/token/lookup-self", 403),
     ] {
         let mut http = Http::to(cluster, index, &token).await?;

@@ -11,6 +11,9 @@ mod failover;
 mod health;
 mod http;
 mod http_client;
+mod http_mounts;
+mod http_rows;
+mod http_secrets;
 mod input;
 mod lease;
 mod main_path;
@@ -27,6 +30,7 @@ mod sealed;
 mod secrecy;
 mod secrets;
 mod snapshot;
+mod sweep;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -4,7 +4,7 @@
 use crate::{
     policy::{Operation, Parameters, Value},
     token::{Action, Ask},
-    types::Path,
+    types::{MountId, Path},
 };
 
 /// Handle mounts.
@@ -19,13 +19,25 @@ pub enum ManageMounts<'a> {
     Remount(Path, Path),
     /// List all mounts.
     List,
-    /// Show the mount that a path belongs to.
-    Show(Path),
+    /// List those of auth methods.
+    ListAuth,
+    /// Read what the mount at this path is like.
+    Read(Path),
+    /// Read what it is tuned to.
+    ReadTuning(Path),
+    /// Read how the move of the mount with this id went.
+    ReadMove(MountId),
+    /// Show the mount that a path belongs to, which is this one, if any. Whoever has any right
+    /// in it may: clients ask this before each call, to learn what it is.
+    Show(Path, Option<String>),
 }
 
 impl Action for ManageMounts<'_> {
     fn ask(&self) -> Ask<'_> {
-        let at = |path: &Path| format!("sys/mounts/{}", path.as_str());
+        let at = |path: &Path| match path.as_str().strip_prefix("auth/") {
+            Some(method) => format!("sys/auth/{method}"),
+            None => format!("sys/mounts/{}", path.as_str()),
+        };
         match self {
             Self::Mount(path, parameters) => Ask {
                 parameters: parameters.clone(),
@@ -41,9 +53,16 @@ impl Action for ManageMounts<'_> {
                 .with("from", Value::Text(from.as_str().into()))
                 .with("to", Value::Text(to.as_str().into())),
             Self::List => Ask::new(Operation::Read, "sys/mounts"),
-            Self::Show(path) => {
+            Self::ListAuth => Ask::new(Operation::Read, "sys/auth"),
+            Self::Read(path) => Ask::new(Operation::Read, at(path)),
+            Self::ReadTuning(path) => Ask::new(Operation::Read, format!("{}/tune", at(path))),
+            Self::ReadMove(id) => Ask::new(Operation::Read, format!("sys/remount/status/{id}")),
+            Self::Show(path, mount) => {
                 let path = format!("sys/internal/ui/mounts/{}", path.as_str());
-                Ask::new(Operation::Read, path)
+                Ask {
+                    or_in: mount.as_deref(),
+                    ..Ask::new(Operation::Read, path)
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{
     ManageMounts, MountError, MountInfo, MountPrecondition,
-    table::{MountTable, is_built_in},
+    table::{MountTable, is_built_in, is_reserved},
 };
 use crate::{
     random::{Random, array},
@@ -74,6 +74,7 @@ pub fn mount(
         max_ttl: new.max_ttl,
         created: context.now,
         engine: new.engine,
+        moved_from: None,
     };
     check(&record, context.ttl.max_ttl())?;
     let response = MountInfo::of(&record, context.ttl);
@@ -90,7 +91,7 @@ pub fn unmount(
     random: &mut dyn Random,
 ) -> Result<Plan<bool>, MountError> {
     let view = permit.context.view;
-    if is_built_in(path) {
+    if is_reserved(path) {
         return Err(MountPrecondition::BuiltIn.into());
     }
     let mut table = MountTable::load(view)?;
@@ -150,7 +151,7 @@ pub fn remount(
 ) -> Result<Plan<MountInfo>, MountError> {
     edit(permit, from, random, |table, record| {
         table.check_free("to", &to)?;
-        record.path = to;
+        record.moved_from = Some(std::mem::replace(&mut record.path, to));
         Ok(())
     })
 }

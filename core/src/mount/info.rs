@@ -7,7 +7,7 @@ use super::{
 use crate::{
     barrier::{Barrier, NameHash},
     state::{Engine, KvEngine, MountRecord},
-    token::{Permit, TtlConfig},
+    token::{Caller, Context, Permit, TokenError, TtlConfig, authorize},
     types::{MountId, Path, Ttl},
 };
 
@@ -28,6 +28,8 @@ pub struct MountInfo {
     pub configured: (Option<Ttl>, Option<Ttl>),
     /// Default and longest life as they hold.
     pub effective: (Ttl, Ttl),
+    /// Where it was before it was moved last.
+    pub moved_from: Option<String>,
 }
 
 /// What can be mounted, the built-in ones included.
@@ -73,6 +75,10 @@ impl MountInfo {
             id: record.id,
             configured: (record.default_ttl, record.max_ttl),
             effective: effective(record, system),
+            moved_from: record
+                .moved_from
+                .as_ref()
+                .map(|path| path.as_str().to_owned()),
         }
     }
 
@@ -95,6 +101,7 @@ impl MountInfo {
             id,
             configured: (None, None),
             effective: (system.default_ttl(), system.max_ttl()),
+            moved_from: None,
         }
     }
 }
@@ -115,7 +122,71 @@ fn effective(record: &MountRecord, system: &TtlConfig) -> (Ttl, Ttl) {
 
 /// All mounts, sorted by path.
 pub fn list(permit: &Permit<'_, ManageMounts<'_>>) -> Result<Vec<MountInfo>, MountError> {
-    let context = permit.context;
+    all(permit.context)
+}
+
+/// Those mounts in which the caller has any right, sorted by path.
+pub fn visible(context: Context<'_>, caller: &Caller) -> Result<Vec<MountInfo>, MountError> {
+    let mut shown = Vec::new();
+    for found in all(context)? {
+        let Ok(path) = Path::parse(&found.path) else {
+            continue;
+        };
+        match authorize(
+            context,
+            caller,
+            ManageMounts::Show(path, Some(found.path.clone())),
+        ) {
+            Ok(_) => shown.push(found),
+            Err(TokenError::PermissionDenied(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(shown)
+}
+
+/// The mount that answers for a path. Whoever has no right in it isn't told whether it is there.
+pub fn answering(
+    context: Context<'_>,
+    caller: &Caller,
+    path: &Path,
+) -> Result<MountInfo, MountError> {
+    let (view, system) = (context.view, context.ttl);
+    let built_in = BUILT_IN.into_iter().find(|name| rest(name, path).is_some());
+    let found = match built_in {
+        Some(name) => Some(MountInfo::built_in(name, view.barrier(), system)),
+        None => {
+            let table = MountTable::load(view)?;
+            let mut mounts = table.mounts().iter();
+            mounts
+                .find(|record| covers(&record.path, path))
+                .map(|record| MountInfo::of(record, system))
+        }
+    };
+    let mount = found.as_ref().map(|found| found.path.clone());
+    authorize(context, caller, ManageMounts::Show(path.clone(), mount))?;
+    found.ok_or(MountError::NotFound)
+}
+
+/// The mount at this very path.
+pub fn read(permit: &Permit<'_, ManageMounts<'_>>, path: &Path) -> Result<MountInfo, MountError> {
+    find(permit, |found| found.path == path.as_str())
+}
+
+/// The mount with this id, which it keeps when it is moved.
+pub fn by_id(permit: &Permit<'_, ManageMounts<'_>>, id: MountId) -> Result<MountInfo, MountError> {
+    find(permit, |found| found.id == id)
+}
+
+fn find(
+    permit: &Permit<'_, ManageMounts<'_>>,
+    is_it: impl Fn(&MountInfo) -> bool,
+) -> Result<MountInfo, MountError> {
+    let mut mounts = all(permit.context)?.into_iter();
+    mounts.find(is_it).ok_or(MountError::NotFound)
+}
+
+fn all(context: Context<'_>) -> Result<Vec<MountInfo>, MountError> {
     let barrier = context.view.barrier();
     let table = MountTable::load(context.view)?;
     let mounted = table.mounts().iter();
@@ -125,19 +196,4 @@ pub fn list(permit: &Permit<'_, ManageMounts<'_>>) -> Result<Vec<MountInfo>, Mou
         .collect();
     all.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(all)
-}
-
-/// The mount that answers for a path.
-pub fn get(permit: &Permit<'_, ManageMounts<'_>>, path: &Path) -> Result<MountInfo, MountError> {
-    let (view, system) = (permit.context.view, permit.context.ttl);
-    let built_in = BUILT_IN.into_iter().find(|name| rest(name, path).is_some());
-    if let Some(name) = built_in {
-        return Ok(MountInfo::built_in(name, view.barrier(), system));
-    }
-    let table = MountTable::load(view)?;
-    let mut mounts = table.mounts().iter();
-    mounts
-        .find(|record| covers(&record.path, path))
-        .map(|record| MountInfo::of(record, system))
-        .ok_or(MountError::NotFound)
 }

@@ -11,7 +11,7 @@ mod table;
 pub use action::{ManageMounts, UseSecrets};
 pub use change::{Change, NewMount, mount, remount, tune, unmount};
 pub use error::{MountError, MountPrecondition};
-pub use info::{MountInfo, MountType, get, list};
+pub use info::{MountInfo, MountType, answering, by_id, list, read, visible};
 pub use route::{Route, route};
 pub use table::{BUILT_IN, CUBBYHOLE};
 

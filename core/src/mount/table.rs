@@ -15,6 +15,9 @@ pub const BUILT_IN: [&str; 3] = ["auth/token", CUBBYHOLE, "sys"];
 /// First segments under which nothing can be mounted.
 const RESERVED: [&str; 5] = ["audit", "auth", CUBBYHOLE, "identity", "sys"];
 
+/// The last segment of the paths by which policies grant the tuning of mounts.
+const TUNE: &str = "tune";
+
 /// All mounts, as they were read.
 pub(super) struct MountTable {
     row: Row<Mounts>,
@@ -81,6 +84,13 @@ impl MountTable {
                 "the path of a mount holds neither * nor +, which policies use",
             ));
         }
+        if path.segments().last() == Some(TUNE) {
+            return Err(MountError::argument(
+                field,
+                "the path of a mount doesn't end in \"tune\": that is where policies look for the \
+                 right to tune the mount above",
+            ));
+        }
         let overlaps = |mount: &MountRecord| covers(&mount.path, path) || covers(path, &mount.path);
         if self.mounts().iter().any(overlaps) {
             return Err(MountError::InUse);
@@ -106,4 +116,9 @@ pub(super) fn rest<'p>(mount: &str, path: &'p Path) -> Option<&'p str> {
 /// Whether it is always mounted.
 pub(super) fn is_built_in(path: &Path) -> bool {
     BUILT_IN.contains(&path.as_str())
+}
+
+/// Whether it is always mounted, or kept free.
+pub(super) fn is_reserved(path: &Path) -> bool {
+    is_built_in(path) || RESERVED.contains(&path.as_str())
 }

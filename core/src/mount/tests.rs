@@ -156,6 +156,8 @@ fn built_in_mounts_stay_as_they_are() {
         "audit/x",
         "a*",
         "a/+",
+        "tune",
+        "a/tune",
     ] {
         assert_eq!(
             reason(world.mount(&root, kv(at))),
@@ -164,10 +166,12 @@ fn built_in_mounts_stay_as_they_are() {
         );
     }
     world.mount(&root, kv("a")).unwrap();
-    assert_eq!(
-        reason(world.remount(&root, "a", "cubbyhole/a")),
-        "INVALID_ARGUMENT"
-    );
+    for to in ["cubbyhole/a", "b/tune"] {
+        assert_eq!(reason(world.remount(&root, "a", to)), "INVALID_ARGUMENT");
+    }
+    for kept in ["sys", "cubbyhole", "identity", "auth/token"] {
+        assert_eq!(reason(world.unmount(&root, kept)), "BUILT_IN_MOUNT");
+    }
     let all = world
         .read(|context| {
             let caller = identify(context, &root)?;
@@ -298,6 +302,82 @@ fn only_root_handles_mounts() {
         refused,
         MountError::Token(TokenError::PermissionDenied(_))
     ));
+}
+
+/// What clients ask before each call, under policies that speak of secrets alone.
+///
+/// Planted bug: a right to a path that only begins like the mount's shows the mount. Caught.
+#[test]
+fn a_mount_is_shown_to_whoever_has_a_right_in_it() {
+    let (mut world, root) = World::with_root(10);
+    for at in ["kv", "kv2", "team/a"] {
+        world.mount(&root, kv(at)).unwrap();
+    }
+    for (policy, shown) in [
+        (r#"path "kv/x" { capabilities = ["read"] }"#, vec!["kv"]),
+        (r#"path "kv2/*" { capabilities = ["list"] }"#, vec!["kv2"]),
+        (
+            r#"path "team/+/x" { capabilities = ["create"] }"#,
+            vec!["team/a"],
+        ),
+        (
+            r#"path "kv*" { capabilities = ["read"] }"#,
+            vec!["kv", "kv2"],
+        ),
+        (r#"path "kv/*" { capabilities = ["deny"] }"#, vec![]),
+        (
+            r#"path "sys/internal/ui/mounts/kv" { capabilities = ["read"] }"#,
+            vec!["kv"],
+        ),
+    ] {
+        world.write_policy("p", policy);
+        let token = world.child(&root, "p");
+        let seen = world.read(|context| visible(context, &identify(context, &token)?));
+        let mut seen: Vec<_> = seen.unwrap().into_iter().map(|one| one.path).collect();
+        // Every token has rights in what is built in.
+        seen.retain(|at| !BUILT_IN.contains(&at.as_str()));
+        assert_eq!(seen, shown, "{policy}");
+        for at in ["kv", "kv2", "team/a"] {
+            let found = world.read(|context| {
+                answering(
+                    context,
+                    &identify(context, &token)?,
+                    &path(&format!("{at}/y")),
+                )
+            });
+            let wanted = shown.contains(&at) && !policy.contains("internal");
+            let said = reason(found);
+            assert_eq!(said == "OK", wanted, "{policy} {at} {said}");
+            assert!(wanted || said == "PERMISSION_DENIED", "{said}");
+        }
+        // Whether there is a mount is not told to who has no right there.
+        let none = world
+            .read(|context| answering(context, &identify(context, &token)?, &path("nowhere/y")));
+        assert_eq!(reason(none), "PERMISSION_DENIED");
+    }
+    let none =
+        world.read(|context| answering(context, &identify(context, &root)?, &path("nowhere/y")));
+    assert_eq!(reason(none), "MOUNT_NOT_FOUND");
+}
+
+#[test]
+fn a_mount_says_where_it_was_before() {
+    let (mut world, root) = World::with_root(11);
+    let made = world.mount(&root, kv("a")).unwrap();
+    assert_eq!(made.moved_from, None);
+    world.remount(&root, "a", "b").unwrap();
+    let found = world.read(|context| {
+        let caller = identify(context, &root)?;
+        by_id(
+            &authorize(context, &caller, ManageMounts::ReadMove(made.id))?,
+            made.id,
+        )
+    });
+    let found = found.unwrap();
+    assert_eq!(
+        (found.path.as_str(), found.moved_from.as_deref()),
+        ("b", Some("a"))
+    );
 }
 
 #[test]

@@ -78,6 +78,30 @@ impl Acl {
         }
     }
 
+    /// Whether anything is allowed at a folder or in it: whether some rule that decides on a
+    /// path there grants something.
+    pub fn reaches(&self, folder: &str) -> bool {
+        if self.root {
+            return true;
+        }
+        let bare = folder.trim_end_matches('/');
+        let folder = [bare, "/"].concat();
+        let grants = |rule: usize| {
+            let grant = self.grants.get(rule);
+            grant.is_some_and(|grant| !grant.capabilities.grants_nothing())
+        };
+        let from = self.exact.partition_point(|(path, _)| **path < *folder);
+        let exact = self.exact.get(from..).unwrap_or_default().iter();
+        let mut inside = exact.take_while(|(path, _)| path.starts_with(&*folder));
+        let decides = |path: String| {
+            let grant = self.grant(&path, true);
+            grant.is_some_and(|grant| !grant.capabilities.grants_nothing())
+        };
+        self.exact(bare).is_some_and(grants)
+            || inside.any(|(_, rule)| grants(*rule))
+            || self.wild.inside(&folder).any(decides)
+    }
+
     /// The one rule that decides. With `folder`, a path that ends in a slash may also be
     /// meant by a rule without it; what is exact goes first, the slash goes before none.
     pub(super) fn grant(&self, path: &str, folder: bool) -> Option<&Grant> {

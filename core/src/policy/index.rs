@@ -55,6 +55,28 @@ impl HeadIndex {
         Self { heads }
     }
 
+    /// For each rule that matches something at a folder or in it, such paths. `folder` ends in a
+    /// slash.
+    pub fn inside<'s>(&'s self, folder: &'s str) -> impl Iterator<Item = String> + 's {
+        let from = self.heads.partition_point(|head| &*head.text < folder);
+        let below = self.heads.get(from..).unwrap_or_default().iter();
+        let below = below.take_while(move |head| head.text.starts_with(folder));
+        let mut at = from.checked_sub(1);
+        let above = std::iter::from_fn(move || {
+            loop {
+                let head = self.heads.get(at?)?;
+                at = head.parent;
+                if folder.starts_with(&*head.text) {
+                    return Some(head);
+                }
+            }
+        });
+        above.chain(below).flat_map(move |head| {
+            let rules = head.rules.iter();
+            rules.flat_map(move |(tail, _)| tail.inside(&head.text, folder))
+        })
+    }
+
     /// The rule that decides on a path for which there is no exact one.
     pub fn find(&self, path: &str) -> Option<usize> {
         let above = self.heads.partition_point(|head| &*head.text <= path);

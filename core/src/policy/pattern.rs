@@ -70,6 +70,11 @@ impl Pattern {
     }
 }
 
+/// A segment that no rule names.
+const ANY: &str = "\u{10ffff}";
+/// The same, one level further down.
+const ANY_BELOW: &str = "/\u{10ffff}";
+
 /// What follows the head of a pattern with wildcards.
 pub(super) enum Tail {
     /// Whatever it is: the pattern is a prefix.
@@ -82,6 +87,53 @@ pub(super) enum Tail {
 }
 
 impl Tail {
+    /// Paths at a folder or in it that a pattern with this head and tail matches: none, or some
+    /// that stand for all of them. `folder` ends in a slash. Where the pattern leaves open what
+    /// comes, they hold what no rule names.
+    pub fn inside(&self, head: &str, folder: &str) -> Vec<String> {
+        let open = |start: &str| {
+            vec![
+                [start, ANY].concat(),
+                [start, ANY, &ANY_BELOW.repeat(8)].concat(),
+            ]
+        };
+        let Self::Segments { segments, glob } = self else {
+            let longer = if head.starts_with(folder) {
+                head
+            } else {
+                folder
+            };
+            return open(longer);
+        };
+        let written = |start: &str, left: &[Option<Box<str>>]| {
+            let left: Vec<&str> = left.iter().map(|s| s.as_deref().unwrap_or(ANY)).collect();
+            let path = [start, &left.join("/")].concat();
+            if *glob { open(&path) } else { vec![path] }
+        };
+        let Some(rest) = folder.strip_prefix(head).filter(|rest| !rest.is_empty()) else {
+            return written(head, segments);
+        };
+        let mut left = segments.as_slice();
+        for part in rest.trim_end_matches('/').split('/') {
+            match left.split_first() {
+                Some((Some(start), [])) if *glob => {
+                    return match part.starts_with(&**start) {
+                        true => open(folder),
+                        false => Vec::new(),
+                    };
+                }
+                Some((segment, after)) if segment.as_ref().is_none_or(|s| **s == *part) => {
+                    left = after;
+                }
+                _ => return Vec::new(),
+            }
+        }
+        match left {
+            [] => vec![folder.trim_end_matches('/').to_owned()],
+            left => written(folder, left),
+        }
+    }
+
     /// Whether the rest of a path, behind the head, matches.
     pub fn matches(&self, rest: &str) -> bool {
         let Self::Segments { segments, glob } = self else {

@@ -33,6 +33,8 @@ pub struct MountRecord {
     pub created: UnixMillis,
     /// What is mounted.
     pub engine: Engine,
+    /// Where it was before it was moved last.
+    pub moved_from: Option<Path>,
 }
 
 /// The engines that can be mounted.
@@ -98,6 +100,10 @@ impl Table for Mounts {
                     version: kv.number(),
                 }),
             }),
+            moved_from: mount
+                .moved_from
+                .as_ref()
+                .map_or_else(String::new, |path| path.as_str().to_owned()),
         });
         let plain = proto::Mounts {
             format: FORMAT,
@@ -125,6 +131,10 @@ impl Table for Mounts {
                 created: UnixMillis::new(mount.created_ms),
                 engine: match mount.engine? {
                     proto::mount::Engine::Kv(kv) => Engine::Kv(KvEngine::of(kv.version)?),
+                },
+                moved_from: match mount.moved_from.as_str() {
+                    "" => None,
+                    path => Some(Path::parse(path).ok()?),
                 },
             })
         };

@@ -63,6 +63,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same state, of which nothing is noted as read yet: for what no write rests on.
+    pub fn again(&self) -> View<'a> {
+        View::new(self.store, self.barrier)
+    }
+
     /// The barrier that reads go through, and that writes must.
     pub fn barrier(&self) -> &'a Barrier {
         self.barrier

@@ -37,6 +37,12 @@ impl MountId {
         bytes.try_into().ok().map(Self)
     }
 
+    /// Reads an id as it is shown; `None` if it isn't one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = hex::decode(text.replace('-', "")).ok()?;
+        Self::from_slice(&bytes).filter(|id| id.to_string() == text)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -67,5 +73,9 @@ mod tests {
         assert_eq!(&text[14..15], "4");
         assert_eq!(MountId::from_slice(id.as_bytes()), Some(id));
         assert_eq!(MountId::from_slice(b"short"), None);
+        assert_eq!(MountId::parse(&text), Some(id));
+        for wrong in ["", "x", &text.to_uppercase(), &text.replace('-', "")] {
+            assert_eq!(MountId::parse(wrong), None, "{wrong}");
+        }
     }
 }

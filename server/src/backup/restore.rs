@@ -44,6 +44,9 @@ pub async fn restore(
 ) -> Result<v1::RestoreSnapshotResponse, Status> {
     let sealed = pipeline.keys.is_sealed();
     if !sealed && !context.forwarded && !pipeline.node.is_active() {
+        if context.manner.stays {
+            return Err(Error::not_passed_on().into());
+        }
         return forward::restore(&pipeline.node, options, context, file).await;
     }
     restore_here(pipeline, options, context, file).await

@@ -83,7 +83,7 @@ impl EngineError {
             Self::NotFound => "SECRET_NOT_FOUND",
             Self::NotVersioned => "NOT_A_VERSIONED_PATH",
             Self::Unsupported => "UNSUPPORTED_OPERATION",
-            Self::Reserved => "NOT_OFFERED",
+            Self::Reserved => "RESERVED_PATH",
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::TooLarge => "TOO_LARGE",
             Self::CubbyholeFull => "CUBBYHOLE_FULL",

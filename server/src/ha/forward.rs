@@ -168,6 +168,7 @@ fn to_leader(
         remote_address: context.remote.clone(),
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         trace_id: context.trace_id.clone(),
+        whole: context.manner.whole,
     };
     Ok((channel, call))
 }
@@ -277,6 +278,7 @@ fn context_of(request: &mut ForwardRequest) -> Result<Context, Status> {
         std::mem::take(&mut request.remote_address),
         std::mem::take(&mut request.trace_id),
         deadline,
+        request.whole,
     )?;
     Ok(context)
 }

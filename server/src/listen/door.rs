@@ -4,7 +4,7 @@ use http::{Method, Request, header::CONTENT_TYPE};
 
 /// Requests that bring a file of any size, piece by piece.
 const FILES: [(Door, &str); 3] = [
-    (Door::Grpc, "/tenure.v1.BackupService/Restore"),
+    (Door::Grpc, "/tenure.v1.BackupService/RestoreSnapshot"),
     (Door::Http, "/v1/sys/storage/raft/snapshot"),
     (Door::Http, "/v1/sys/storage/raft/snapshot-force"),
 ];

@@ -21,6 +21,17 @@ pub struct Context {
     pub trace_id: String,
     /// Whether a standby passed it on: then it isn't passed on again.
     pub forwarded: bool,
+    /// How it is to be served.
+    pub manner: Manner,
+}
+
+/// How a call is to be served, beside what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// All pages of a list as one answer: one use of the token, and one state.
+    pub whole: bool,
+    /// By this node or not at all: a standby that would have to pass it on refuses.
+    pub stays: bool,
 }
 
 impl Context {
@@ -28,7 +39,7 @@ impl Context {
     ///
     /// # Errors
     /// A token that can't be one.
-    pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
+    pub fn of<T>(request: &Request<T>, manner: Manner) -> Result<Self, Error> {
         let extensions = request.extensions();
         let remote = request
             .remote_addr()
@@ -45,6 +56,7 @@ impl Context {
             remote,
             trace_id,
             forwarded: false,
+            manner,
         })
     }
 
@@ -57,6 +69,7 @@ impl Context {
         remote: String,
         trace_id: String,
         deadline: Instant,
+        whole: bool,
     ) -> Result<Self, Error> {
         let token = match token {
             [] => None,
@@ -70,6 +83,10 @@ impl Context {
             remote,
             trace_id,
             forwarded: true,
+            manner: Manner {
+                whole,
+                stays: false,
+            },
         })
     }
 

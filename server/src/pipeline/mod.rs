@@ -9,6 +9,7 @@ mod backoff;
 mod context;
 mod revoked;
 mod store;
+mod whole;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +31,7 @@ use tonic::{Code, Request, Response, Status};
 
 use self::backoff::Backoff;
 pub use self::{
-    context::Context,
+    context::{Context, Manner},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
 };
@@ -98,6 +99,16 @@ pub trait Call: Message + Default + Clone + 'static {
     /// The id under which a retried call acts once.
     fn request_id(&self) -> &str {
         ""
+    }
+
+    /// The call for the next page, if its answer is one of several.
+    fn next_page(&self, _answer: &Self::Answer) -> Option<Self> {
+        None
+    }
+
+    /// Adds a page to the answer, and says how many rows it has now.
+    fn append(_answer: &mut Self::Answer, _page: Self::Answer) -> usize {
+        0
     }
 }
 
@@ -176,7 +187,19 @@ impl Pipeline {
     /// # Errors
     /// The status for the client.
     pub async fn call<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
-        let context = Context::of(&request)?;
+        self.call_in(request, Manner::default()).await
+    }
+
+    /// The same, in a manner of its own.
+    ///
+    /// # Errors
+    /// The status for the client.
+    pub async fn call_in<C: Call>(
+        &self,
+        request: Request<C>,
+        manner: Manner,
+    ) -> Result<Response<C::Answer>, Status> {
+        let context = Context::of(&request, manner)?;
         let answer = self.serve(request.into_inner(), &context).await?;
         Ok(Response::new(answer))
     }
@@ -209,6 +232,7 @@ impl Pipeline {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) if C::ACCESS == Access::Here => Err(Error::needs_active_node().into()),
             Ok(None) if context.forwarded => Err(Error::no_active_node().into()),
+            Ok(None) if context.manner.stays => Err(Error::not_passed_on().into()),
             Ok(None) => {
                 let body = call.encode_to_vec().into();
                 let sent = forward::send(&self.node, C::METHOD, C::ACCESS, body, context);
@@ -317,7 +341,7 @@ impl Pipeline {
             Err(error) => return Ok(Step::Done(Err(error.into()))),
         };
         if !caller.is_use_limited() {
-            let planned = self.plan(call, judged_by, &caller);
+            let planned = self.plan(call, judged_by, &caller, context);
             return Ok(match planned {
                 Ok(planned) if !planned.txn.is_empty() => {
                     Step::Commit(view.into_reads(), planned.txn, Ok(planned.answer))
@@ -332,7 +356,8 @@ impl Pipeline {
         let spend = token::spend_use(judged_by, &caller, &mut SystemRandom)?;
         caller = spend.response;
         let mut txn = spend.txn;
-        let answer = self.plan(call, judged_by, &caller).map(|planned| {
+        let answer = self.plan(call, judged_by, &caller, context);
+        let answer = answer.map(|planned| {
             txn.append(planned.txn);
             planned.answer
         });
@@ -345,6 +370,7 @@ impl Pipeline {
         call: &C,
         judged_by: token::Context<'_>,
         caller: &Caller,
+        context: &Context,
     ) -> Result<Planned<C::Answer>, Error> {
         let view = judged_by.view;
         let scope = Scope {
@@ -371,7 +397,10 @@ impl Pipeline {
                 Some(key)
             }
         };
-        let mut planned = call.plan(&scope)?;
+        let mut planned = match context.manner.whole {
+            true => whole::plan(call, &scope, context.deadline)?,
+            false => call.plan(&scope)?,
+        };
         if let Some(key) = request_key
             && !planned.txn.is_empty()
         {

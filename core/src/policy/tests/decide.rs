@@ -364,3 +364,45 @@ fn debug_shows_counts_only() {
     );
     assert!(!shown.contains("canary"), "{shown}");
 }
+
+/// Which folders a rule leads into.
+///
+/// Planted bug: a rule that denies counts as one that grants. Caught.
+#[test]
+fn a_folder_is_reached_by_any_right_in_it() {
+    for (rules, yes, no) in [
+        (
+            read("kv/a"),
+            &["kv", "kv/"][..],
+            &["k", "kv2", "kv/a/b"][..],
+        ),
+        (read("kv"), &["kv"], &["kv2", "k"]),
+        (read("kv/*"), &["kv", "kv/a"], &["kv2", "k"]),
+        (read("k*"), &["k", "kv", "kv/a"], &["j", "l"]),
+        (read("*"), &["kv", "a/b/c"], &[]),
+        (
+            read("+/data/x"),
+            &["kv", "kv/data", "a"],
+            &["kv/metadata", "a/b"],
+        ),
+        (read("a/+/c*"), &["a", "a/b", "a/b/cd"], &["a/b/d", "b"]),
+        (read("+"), &["kv"], &["kv/a"]),
+        (deny("kv/*"), &[], &["kv", "kv/a"]),
+        (read("*") + &deny("kv/*"), &["a", "kv2"], &["kv", "kv/a"]),
+        (
+            read("*") + &deny("kv/*") + &read("kv/a"),
+            &["kv", "kv/a"],
+            &["kv/b"],
+        ),
+        (read("+/a") + &deny("kv/a"), &["b"], &["kv"]),
+    ] {
+        let acl = acl(&[&rules]);
+        for folder in yes {
+            assert!(acl.reaches(folder), "{rules} {folder}");
+        }
+        for folder in no {
+            assert!(!acl.reaches(folder), "{rules} {folder}");
+        }
+    }
+    assert!(Acl::compile(&[&Policy::root()], None).reaches("kv"));
+}

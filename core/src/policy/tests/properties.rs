@@ -173,6 +173,22 @@ proptest! {
         }
     }
 
+    /// Planted bug: a rule with `+` is looked at as it is written, where a deny of that very name
+    /// hides it. Caught.
+    #[test]
+    fn whoever_may_do_something_in_a_folder_reaches_it(models in models()) {
+        let texts: Vec<_> = models.iter().map(text_of).collect();
+        let acl = acl(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        for path in paths() {
+            let allowed = Operation::ALL.iter().any(|one| allows(&acl, *one, &path));
+            let mut folder = path.as_str();
+            while let Some((above, _)) = folder.rsplit_once('/').filter(|_| allowed) {
+                prop_assert!(acl.reaches(above), "{} {}", above, path);
+                folder = above;
+            }
+        }
+    }
+
     #[test]
     fn another_case_or_an_escape_is_another_path(path in "[a-d]{1,3}(/[a-d]{1,3}){0,3}") {
         let acl = acl(&[&format!("path {path:?} {{ capabilities = [\"read\"] }}")]);

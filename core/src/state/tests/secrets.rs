@@ -24,6 +24,7 @@ fn mount() -> MountRecord {
         max_ttl: Ttl::from_seconds(3).ok(),
         created: UnixMillis::new(4),
         engine: Engine::Kv(KvEngine::V2),
+        moved_from: Path::parse("c").ok(),
     }
 }
 
@@ -133,9 +134,17 @@ fn what_is_not_whole_is_refused() {
 
 #[test]
 fn the_bytes_of_secrets_are_frozen() {
+    let never_moved = MountRecord {
+        moved_from: None,
+        ..mount()
+    };
     let frozen = [
         (
             Mounts::encode(&vec![mount()]),
+            "0801122d0a03612f621210010101010101010101010101010101011a046b765f31220164280230033804420208024a0163",
+        ),
+        (
+            Mounts::encode(&vec![never_moved]),
             "0801122a0a03612f621210010101010101010101010101010101011a046b765f3122016428023003380442020802",
         ),
         (SecretNames::encode(&secret_name()), "080112016e18012001"),

@@ -17,28 +17,29 @@ use crate::{
     backup::{self, File},
     error::Error,
     limits::RESTORE_IDLE_MS,
-    pipeline::{Access, Call, Context, Planned, Scope},
+    pipeline::{Access, Call, Context, Manner, Planned, Scope},
 };
 
 #[tonic::async_trait]
 impl v1::backup_service_server::BackupService for Services {
-    type SaveStream = Pin<Box<dyn Stream<Item = Result<v1::SaveSnapshotResponse, Status>> + Send>>;
+    type SaveSnapshotStream =
+        Pin<Box<dyn Stream<Item = Result<v1::SaveSnapshotResponse, Status>> + Send>>;
 
-    async fn save(
+    async fn save_snapshot(
         &self,
         request: Request<v1::SaveSnapshotRequest>,
-    ) -> Result<Response<Self::SaveStream>, Status> {
-        let context = Context::of(&request)?;
+    ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
+        let context = Context::of(&request, Manner::default())?;
         let frames = backup::save(&self.pipeline, &context).await?;
         let answers = frames.map(|frame| frame.map(|data| v1::SaveSnapshotResponse { data }));
         Ok(Response::new(Box::pin(answers)))
     }
 
-    async fn restore(
+    async fn restore_snapshot(
         &self,
         request: Request<Streaming<v1::RestoreSnapshotRequest>>,
     ) -> Result<Response<v1::RestoreSnapshotResponse>, Status> {
-        let context = Context::of(&request)?;
+        let context = Context::of(&request, Manner::default())?;
         let mut parts = request.into_inner();
         let idle = Duration::from_millis(RESTORE_IDLE_MS);
         let first = timeout(idle, parts.message()).await;
@@ -76,7 +77,7 @@ fn misplaced() -> Error {
 }
 
 impl Call for v1::SaveSnapshotRequest {
-    const METHOD: &'static str = "/tenure.v1.BackupService/Save";
+    const METHOD: &'static str = "/tenure.v1.BackupService/SaveSnapshot";
     const ACCESS: Access = Access::Read;
     /// The file comes after it.
     type Answer = ();
@@ -88,7 +89,7 @@ impl Call for v1::SaveSnapshotRequest {
 }
 
 impl Call for v1::RestoreOptions {
-    const METHOD: &'static str = "/tenure.v1.BackupService/Restore";
+    const METHOD: &'static str = "/tenure.v1.BackupService/RestoreSnapshot";
     const ACCESS: Access = Access::Write;
     /// The file comes after it.
     type Answer = ();

@@ -160,6 +160,20 @@ impl Call for v1::ListLeasesRequest {
             next_page_token: page_token(page.next.as_ref().map(NameChain::as_bytes)),
         }))
     }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then(|| Self {
+            page_token,
+            ..self.clone()
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.leases.extend(page.leases);
+        answer.next_page_token = page.next_page_token;
+        answer.leases.len()
+    }
 }
 
 impl Call for v1::CountLeasesRequest {
@@ -178,6 +192,21 @@ impl Call for v1::CountLeasesRequest {
             count: counted.count,
             next_page_token: page_token(counted.next.as_ref().map(NameChain::as_bytes)),
         }))
+    }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then(|| Self {
+            page_token,
+            ..self.clone()
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.count += page.count;
+        answer.next_page_token = page.next_page_token;
+        // A count is one row, however much it counts.
+        1
     }
 }
 

@@ -8,7 +8,7 @@ use tenure_core::{
     policy::{Number, Parameters, Value},
     state::{Engine, KvEngine},
     token::authorize,
-    types::{Path, Ttl},
+    types::{MountId, Path, Ttl},
 };
 use tenure_proto::v1;
 
@@ -148,8 +148,19 @@ impl Call for v1::ListMountsRequest {
     type Answer = v1::ListMountsResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let permit = authorize(scope.context, scope.caller, ManageMounts::List)?;
-        let mounts = mount::list(&permit)?;
+        let (context, caller) = (scope.context, scope.caller);
+        let mounts = match v1::MountListing::try_from(self.listing) {
+            Ok(v1::MountListing::Unspecified) => {
+                mount::list(&authorize(context, caller, ManageMounts::List)?)?
+            }
+            Ok(v1::MountListing::Auth) => {
+                let mut all = mount::list(&authorize(context, caller, ManageMounts::ListAuth)?)?;
+                all.retain(|found| found.path.starts_with("auth/"));
+                all
+            }
+            Ok(v1::MountListing::Visible) => mount::visible(context, caller)?,
+            Err(_) => return Err(Error::invalid_argument("listing: unknown")),
+        };
         Ok(Planned::answer(v1::ListMountsResponse {
             mounts: mounts.into_iter().map(info).collect(),
         }))
@@ -162,13 +173,26 @@ impl Call for v1::GetMountRequest {
     type Answer = v1::GetMountResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let path = path("path", &self.path)?;
-        let permit = authorize(
-            scope.context,
-            scope.caller,
-            ManageMounts::Show(path.clone()),
-        )?;
-        let found = mount::get(&permit, &path)?;
+        let (context, caller) = (scope.context, scope.caller);
+        let found = if self.uuid.is_empty() {
+            let path = path("path", &self.path)?;
+            let read = |action| authorize(context, caller, action);
+            match v1::MountLook::try_from(self.look) {
+                Ok(v1::MountLook::Unspecified) => mount::answering(context, caller, &path)?,
+                Ok(v1::MountLook::Mount) => {
+                    mount::read(&read(ManageMounts::Read(path.clone()))?, &path)?
+                }
+                Ok(v1::MountLook::Tuning) => {
+                    mount::read(&read(ManageMounts::ReadTuning(path.clone()))?, &path)?
+                }
+                Err(_) => return Err(Error::invalid_argument("look: unknown")),
+            }
+        } else {
+            let id = MountId::parse(&self.uuid);
+            let id = id.ok_or_else(|| Error::invalid_argument("uuid: not one"))?;
+            let permit = authorize(context, caller, ManageMounts::ReadMove(id))?;
+            mount::by_id(&permit, id)?
+        };
         Ok(Planned::answer(v1::GetMountResponse {
             mount: Some(info(found)),
         }))
@@ -287,5 +311,8 @@ fn info(info: MountInfo) -> v1::MountInfo {
             max_lease_ttl: Some(duration(info.effective.1)),
         }),
         options: options.into_iter().collect(),
+        moved_from: info
+            .moved_from
+            .map_or_else(String::new, |path| format!("{path}/")),
     }
 }

@@ -258,6 +258,20 @@ impl Call for v1::ListAccessorsRequest {
             next_page_token: page_token(page.next.as_ref().map(|next| next.as_bytes().as_slice())),
         }))
     }
+
+    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+        let page_token = answer.next_page_token.clone();
+        (!page_token.is_empty()).then(|| Self {
+            page_token,
+            ..self.clone()
+        })
+    }
+
+    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+        answer.tokens.extend(page.tokens);
+        answer.next_page_token = page.next_page_token;
+        answer.tokens.len()
+    }
 }
 
 pub(super) fn by_id(text: &str) -> Result<Target, Error> {

@@ -44,7 +44,7 @@ pub const STREAMED: [(Route, Streamed); 3] = [
 ];
 
 async fn save(services: Arc<Services>, caller: Caller) -> Result<Reply, Status> {
-    let context = Context::of(&caller.request(()))?;
+    let context = Context::of(&caller.request(()), caller.manner())?;
     let frames = backup::save(&services.pipeline, &context).await?;
     let body = StreamBody::new(frames.map(|frame| frame.map(Frame::data)));
     Ok(Reply::file(Body::new(body)))
@@ -56,7 +56,7 @@ async fn restore(
     body: Body,
     force: bool,
 ) -> Result<Reply, Status> {
-    let context = Context::of(&caller.request(()))?;
+    let context = Context::of(&caller.request(()), caller.manner())?;
     let frames = BodyStream::new(body.map_err(|error| match error.details() {
         [] => Error::invalid_argument("the snapshot could not be read").into(),
         _ => error,

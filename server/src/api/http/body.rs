@@ -2,7 +2,7 @@
 //! about types. Each field is taken once; what nobody took is told in a warning.
 
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::HeaderValue;
 use http_body_util::BodyExt;
 use prost_types::Duration;
 use tenure_core::types::Ttl;
@@ -27,6 +27,10 @@ pub struct Input {
     pub query: Pairs,
     /// The fields of the body.
     pub fields: Fields,
+    /// The body itself, for calls that take it as it is ([`super::HttpCall::TAKES_BYTES`]).
+    pub bytes: Bytes,
+    /// What the headers say that the body is.
+    pub content_type: Option<HeaderValue>,
     /// The token in its headers, for calls that mean it when they name none.
     pub own_token: Option<String>,
 }
@@ -89,6 +93,11 @@ impl Pairs {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// All parameters, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     /// Whether a parameter says yes.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name)
@@ -108,25 +117,56 @@ pub async fn read(body: Body) -> Result<Bytes, Status> {
     }
 }
 
+/// A body as the JSON text of an object: the very bytes, unless it is a form. Nothing, and `null`,
+/// are no bytes at all. Whether it is one, who takes it finds out.
+///
+/// # Errors
+/// A form that is broken or beyond a bound.
+pub fn json_text(kind: Option<&HeaderValue>, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let bytes = bytes.trim_ascii();
+    if !is_form(kind, bytes) {
+        return Ok(if bytes == b"null" {
+            Vec::new()
+        } else {
+            bytes.to_vec()
+        });
+    }
+    let fields = Fields::of_form(bytes)?.0.into_iter();
+    let fields = fields.map(|(key, value)| match value {
+        Json::Array(items) => {
+            let items = items.into_iter().filter_map(text);
+            (key, items.collect::<Vec<_>>().into())
+        }
+        value => (key, text(value).into()),
+    });
+    let object: serde_json::Map<String, serde_json::Value> = fields.collect();
+    Ok(serde_json::Value::from(object).to_string().into_bytes())
+}
+
+/// Whether a body is a form: `curl -d` says so of everything.
+fn is_form(kind: Option<&HeaderValue>, bytes: &[u8]) -> bool {
+    let says_so = kind.is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        kind.starts_with(b"application/x-www-form-urlencoded")
+    });
+    says_so && !matches!(bytes.first(), None | Some(b'{' | b'['))
+}
+
 /// The fields of a body.
 #[derive(Default)]
 pub struct Fields(Vec<(String, Json)>);
 
 impl Fields {
-    /// Reads a body: JSON, or a form if it says so and doesn't look like JSON (`curl -d` says so
-    /// of everything).
+    /// Reads a body of this content type: JSON, or a form if it says so and doesn't look like JSON.
     ///
     /// # Errors
     /// Broken, beyond a bound, or no object.
-    pub fn of_body(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Error> {
+    pub fn of_body(kind: Option<&HeaderValue>, bytes: &[u8]) -> Result<Self, Error> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
-        let is_form =
-            kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"));
-        if is_form && !matches!(bytes.first(), Some(b'{' | b'[')) {
+        if is_form(kind, bytes) {
             return Self::of_form(bytes);
         }
         match json::parse(bytes)? {
@@ -163,6 +203,15 @@ impl Fields {
         (!matches!(value, Json::Null)).then_some(value)
     }
 
+    /// Takes a field if it is this text, and says whether.
+    pub fn take_text(&mut self, name: &str, text: &str) -> bool {
+        let is_it = |(key, value): &(String, Json)| {
+            key == name && matches!(value, Json::String(given) if given == text)
+        };
+        let at = self.0.iter().position(is_it);
+        at.map(|at| self.0.swap_remove(at)).is_some()
+    }
+
     /// What nobody took, for a warning.
     pub fn left(&self) -> Option<String> {
         if self.0.is_empty() {
@@ -185,6 +234,17 @@ impl Fields {
             || Ok(String::new()),
             |value| text(value).ok_or_else(|| wrong(name, "must be a string")),
         )
+    }
+
+    /// A text, where an empty one says something else than none.
+    ///
+    /// # Errors
+    /// It is a list or an object.
+    pub fn optional_text(&mut self, name: &'static str) -> Result<Option<String>, Error> {
+        let given = self.take(name);
+        given
+            .map(|value| text(value).ok_or_else(|| wrong(name, "must be a string")))
+            .transpose()
     }
 
     /// A truth, also as a text or a number.
@@ -259,6 +319,39 @@ impl Fields {
         };
         let texts: Option<Vec<String>> = items.into_iter().map(text).collect();
         texts.ok_or_else(|| wrong(name, "must be a list of strings"))
+    }
+
+    /// The fields of an object in the body.
+    ///
+    /// # Errors
+    /// It is no object.
+    pub fn fields(&mut self, name: &'static str) -> Result<Self, Error> {
+        match self.take(name) {
+            None => Ok(Self::default()),
+            Some(Json::Object(fields)) => Ok(Self(fields)),
+            Some(_) => Err(wrong(name, "must be an object")),
+        }
+    }
+
+    /// Puts back what nobody took of an object in the body, to be told in the warning.
+    pub fn leave(&mut self, name: &'static str, rest: Self) {
+        let rest = rest.0.into_iter();
+        self.0
+            .extend(rest.map(|(key, value)| (format!("{name}.{key}"), value)));
+    }
+
+    /// Takes fields that mean nothing here, as long as they ask for nothing.
+    pub fn ignore(&mut self, names: &[&str]) {
+        self.0.retain(|(key, value)| {
+            let asks = match value {
+                Json::Null | Json::Bool(false) => false,
+                Json::String(text) => !text.is_empty(),
+                Json::Array(items) => !items.is_empty(),
+                Json::Object(fields) => !fields.is_empty(),
+                Json::Bool(true) | Json::Number(_) => true,
+            };
+            asks || !names.contains(&key.as_str())
+        });
     }
 
     /// Named texts; numbers and truths become texts.

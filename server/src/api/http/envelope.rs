@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 use tonic::{Code, body::Body};
+use zeroize::Zeroizing;
 
 use crate::listen::RequestId;
 
@@ -16,6 +17,7 @@ pub struct Reply {
     status: StatusCode,
     code: Code,
     content: Content,
+    location: Option<HeaderValue>,
 }
 
 enum Content {
@@ -29,10 +31,24 @@ enum Content {
     File(Body),
 }
 
+/// What an envelope holds.
+enum Data {
+    /// Ours.
+    Value(Value),
+    /// JSON text that goes out as it is: no digit of its numbers is lost.
+    Text(Zeroizing<Vec<u8>>),
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self::Value(Value::Null)
+    }
+}
+
 #[derive(Default)]
 struct Envelope {
     lease: Option<(String, bool, i64)>,
-    data: Value,
+    data: Data,
     beside: Map<String, Value>,
     auth: Value,
     warnings: Vec<String>,
@@ -44,6 +60,7 @@ impl Reply {
             status: StatusCode::OK,
             code: Code::Ok,
             content: Content::Enveloped(Box::new(envelope)),
+            location: None,
         }
     }
 
@@ -53,15 +70,48 @@ impl Reply {
             status: StatusCode::NO_CONTENT,
             code: Code::Ok,
             content: Content::Nothing,
+            location: None,
         }
     }
 
     /// 200 with `data`.
     pub fn data(data: Value) -> Self {
         Self::enveloped(Envelope {
-            data,
+            data: Data::Value(data),
             ..Envelope::default()
         })
+    }
+
+    /// 200 with `data` that is JSON text already, empty for none, and the seconds after which to
+    /// read it again.
+    pub fn text(data: Vec<u8>, seconds: i64, warnings: Vec<String>) -> Self {
+        let data = match data.is_empty() {
+            true => Data::default(),
+            false => Data::Text(Zeroizing::new(data)),
+        };
+        Self::enveloped(Envelope {
+            lease: Some((String::new(), false, seconds)),
+            data,
+            warnings,
+            ..Envelope::default()
+        })
+    }
+
+    /// The same as a 404: what is known of something that isn't there.
+    pub fn not_found(self) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            code: Code::NotFound,
+            ..self
+        }
+    }
+
+    /// 307: ask there.
+    pub fn elsewhere(location: HeaderValue) -> Self {
+        Self {
+            location: Some(location),
+            ..Self::bare(StatusCode::TEMPORARY_REDIRECT, json!({ "errors": [] }))
+        }
     }
 
     /// 200 with fields that some `sys` paths show both in `data` and beside it. None of them can
@@ -69,7 +119,7 @@ impl Reply {
     pub fn data_and_fields(fields: Map<String, Value>) -> Self {
         Self::enveloped(Envelope {
             beside: fields.clone(),
-            data: fields.into(),
+            data: Data::Value(fields.into()),
             ..Envelope::default()
         })
     }
@@ -123,6 +173,7 @@ impl Reply {
             status,
             code: Code::Ok,
             content: Content::Bare(body),
+            location: None,
         }
     }
 
@@ -132,6 +183,7 @@ impl Reply {
             status: StatusCode::OK,
             code: Code::Ok,
             content: Content::File(body),
+            location: None,
         }
     }
 
@@ -147,10 +199,13 @@ impl Reply {
         }
     }
 
-    /// Adds a warning to an answer with an envelope; others have no place for one.
+    /// Adds a warning to an answer. One without a body gets an envelope for it; bare JSON has no
+    /// place for one.
     pub fn warn(&mut self, warning: String) {
-        if let Content::Enveloped(envelope) = &mut self.content {
-            envelope.warnings.push(warning);
+        match &mut self.content {
+            Content::Enveloped(envelope) => envelope.warnings.push(warning),
+            Content::Nothing => *self = Self::done_with(vec![warning]),
+            Content::Bare(_) | Content::File(_) => {}
         }
     }
 
@@ -162,13 +217,16 @@ impl Reply {
 
     /// The answer as it goes out. `id` names the request.
     pub fn into_response(self, id: Option<RequestId>) -> Response<Body> {
-        let json = |value: Value| {
-            let bytes = Bytes::from(format!("{value}\n"));
-            (Body::new(http_body_util::Full::new(bytes)), JSON)
+        let json = |mut text: Vec<u8>| {
+            text.push(b'\n');
+            (
+                Body::new(http_body_util::Full::new(Bytes::from(text))),
+                JSON,
+            )
         };
         let (body, kind) = match self.content {
             Content::Nothing => (Body::empty(), ""),
-            Content::Bare(value) => json(value),
+            Content::Bare(value) => json(value.to_string().into_bytes()),
             Content::Enveloped(envelope) => json(envelope.into_json(id)),
             Content::File(body) => (body, FILE),
         };
@@ -180,13 +238,16 @@ impl Reply {
         if !kind.is_empty() {
             headers.insert(header::CONTENT_TYPE, set(kind));
         }
+        if let Some(location) = self.location {
+            headers.insert(header::LOCATION, location);
+        }
         response.extensions_mut().insert(self.code);
         response
     }
 }
 
 impl Envelope {
-    fn into_json(self, id: Option<RequestId>) -> Value {
+    fn into_json(self, id: Option<RequestId>) -> Vec<u8> {
         let (lease_id, renewable, seconds) = self.lease.unwrap_or_default();
         let warnings = match self.warnings.is_empty() {
             true => Value::Null,
@@ -201,12 +262,21 @@ impl Envelope {
             ("lease_id".to_owned(), lease_id.into()),
             ("renewable".to_owned(), renewable.into()),
             ("lease_duration".to_owned(), seconds.into()),
-            ("data".to_owned(), self.data),
             ("wrap_info".to_owned(), Value::Null),
             ("warnings".to_owned(), warnings),
             ("auth".to_owned(), self.auth),
         ]);
-        fields.into()
+        fields.remove("data");
+        let mut text = Value::from(fields).to_string().into_bytes();
+        // Its closing brace comes after the data, which may be text already.
+        text.pop();
+        text.extend_from_slice(b",\"data\":");
+        match &self.data {
+            Data::Value(value) => text.extend_from_slice(value.to_string().as_bytes()),
+            Data::Text(data) => text.extend_from_slice(data),
+        }
+        text.push(b'}');
+        text
     }
 }
 
@@ -250,6 +320,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn data_goes_out_as_it_came_in() {
+        let data = br#"{"n":12345678901234567890,"x":1e400,"n":0.10}"#;
+        let response = Reply::text(data.to_vec(), 60, Vec::new()).into_response(None);
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(text.contains(std::str::from_utf8(data).unwrap()), "{text}");
+        let (status, missing) = body(Reply::text(Vec::new(), 0, Vec::new()).not_found()).await;
+        assert_eq!(
+            (status, missing.unwrap()["data"].clone()),
+            (StatusCode::NOT_FOUND, Value::Null)
+        );
+        let beside = Map::from_iter([("data".to_owned(), json!(1)), ("a".to_owned(), json!(2))]);
+        let (_, both) = body(Reply::data_and_fields(beside)).await;
+        let both = both.unwrap();
+        assert_eq!((&both["data"]["data"], &both["a"]), (&json!(1), &json!(2)));
+    }
+
+    #[tokio::test]
     async fn nothing_is_204_and_an_empty_list_is_404_without_a_word() {
         assert_eq!(body(Reply::done()).await, (StatusCode::NO_CONTENT, None));
         let empty = body(Reply::list([])).await;
@@ -260,6 +348,13 @@ mod tests {
         let (status, full) = body(Reply::list(["b".into(), "a".into(), "b".into()])).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(full.unwrap()["data"], json!({ "keys": ["a", "b"] }));
+        let mut done = Reply::done();
+        done.warn("late".into());
+        let (status, warned) = body(done).await;
+        assert_eq!(
+            (status, warned.unwrap()["warnings"].clone()),
+            (StatusCode::OK, json!(["late"]))
+        );
         let (status, warned) = body(Reply::done_with(vec!["careful".into()])).await;
         assert_eq!(
             (status, warned.unwrap()["warnings"].clone()),

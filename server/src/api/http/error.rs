@@ -16,9 +16,13 @@ use super::envelope::Reply;
 /// | a token to look up that is unknown | 403 |
 /// | a lease to revoke that isn't there: it is as the caller wants it | 204 |
 /// | any other token, accessor, lease or member that is unknown | 400 |
+/// | a mount that isn't there: to whom it is shown by any right in it, to its manager | 403, 400 |
+/// | a path under no mount, or that its engine doesn't have; nothing at it | 404 |
 /// | an option of a new token that the caller has no right to | 400 |
 /// | a mistake in the request, or not in this state | 400 |
+/// | an operation that the path doesn't offer | 405 |
 /// | too large | 413 |
+/// | a PATCH of another content type | 415 |
 /// | sealed, not initialised, no active node, overloaded | 503 |
 /// | known and not offered | 501 |
 fn status_of(code: Code, reason: &str, pattern: &str) -> StatusCode {
@@ -29,6 +33,12 @@ fn status_of(code: Code, reason: &str, pattern: &str) -> StatusCode {
             StatusCode::NO_CONTENT
         }
         (_, "TOKEN_NOT_FOUND" | "LEASE_NOT_FOUND" | "NO_SUCH_MEMBER") => StatusCode::BAD_REQUEST,
+        (_, "MOUNT_NOT_FOUND") if pattern.starts_with("/v1/sys/internal/ui/mounts") => {
+            StatusCode::FORBIDDEN
+        }
+        (_, "MOUNT_NOT_FOUND") if pattern.starts_with("/v1/sys/") => StatusCode::BAD_REQUEST,
+        (_, "RESERVED_PATH") => StatusCode::NOT_FOUND,
+        (_, "UNSUPPORTED_MEDIA_TYPE") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         (_, "POLICIES_NOT_SUBSET") => StatusCode::BAD_REQUEST,
         (_, "ROOT_REQUIRED" | "SUDO_REQUIRED") if creates => StatusCode::BAD_REQUEST,
         (_, "MESSAGE_TOO_LARGE" | "TOO_LARGE") => StatusCode::PAYLOAD_TOO_LARGE,
@@ -54,6 +64,12 @@ fn status_of(code: Code, reason: &str, pattern: &str) -> StatusCode {
     }
 }
 
+/// Whether a refusal means that another node has to be asked.
+pub fn is_elsewhere(refusal: &Status) -> bool {
+    let info = refusal.get_details_error_info();
+    info.is_some_and(|info| info.reason == "NOT_PASSED_ON")
+}
+
 /// What the refused see: `{"errors": [...]}`.
 pub fn refused(refusal: &Status, pattern: &str) -> Reply {
     let info = refusal.get_details_error_info();
@@ -66,6 +82,15 @@ pub fn refused(refusal: &Status, pattern: &str) -> Reply {
         // The peers' command lines look for these words, to show the status of a sealed node.
         _ if reason == "SEALED" => "Vault is sealed",
         _ if reason == "NOT_INITIALIZED" => "Vault is sealed: this node is not initialized",
+        // Nothing is there, and nothing more is said of it.
+        _ if reason == "SECRET_NOT_FOUND" => "",
+        _ if reason == "NOT_A_VERSIONED_PATH" => {
+            let warnings = vec![refusal.message().to_owned()];
+            return Reply::text(Vec::new(), 0, warnings).not_found();
+        }
+        StatusCode::NOT_FOUND if matches!(reason, "MOUNT_NOT_FOUND" | "RESERVED_PATH") => {
+            "no handler for route: nothing is mounted at this path"
+        }
         _ => refusal.message(),
     };
     Reply::error(status, refusal.code(), message)
@@ -112,6 +137,37 @@ mod tests {
                 204,
             ),
             (Error::new(Code::NotFound, "NO_ROUTE", "x"), "", 404),
+            (
+                Error::new(Code::NotFound, "MOUNT_NOT_FOUND", "x"),
+                "/v1/{path...}",
+                404,
+            ),
+            (
+                Error::new(Code::NotFound, "MOUNT_NOT_FOUND", "x"),
+                "/v1/sys/internal/ui/mounts/{path...}",
+                403,
+            ),
+            (
+                Error::new(Code::NotFound, "MOUNT_NOT_FOUND", "x"),
+                "/v1/sys/remount",
+                400,
+            ),
+            (
+                Error::new(Code::NotFound, "NOT_A_VERSIONED_PATH", "x"),
+                "",
+                404,
+            ),
+            (Error::new(Code::NotFound, "SECRET_NOT_FOUND", ""), "", 404),
+            (
+                Error::new(Code::Unimplemented, "RESERVED_PATH", "x"),
+                "",
+                404,
+            ),
+            (
+                Error::new(Code::InvalidArgument, "UNSUPPORTED_MEDIA_TYPE", "x"),
+                "",
+                415,
+            ),
             (
                 Error::new(Code::PermissionDenied, "ROOT_REQUIRED", "x"),
                 "/v1/auth/token/create",

@@ -125,20 +125,6 @@ impl HttpCall for v1::ListLeasesRequest {
         let ids = answer.leases.iter().map(|lease| lease.lease_id.as_str());
         Reply::list(ids.filter_map(|id| child(prefix, id)))
     }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.leases.extend(page.leases);
-        answer.next_page_token = page.next_page_token;
-        answer.leases.len()
-    }
 }
 
 /// What lies directly under a prefix on the way to `id`; folders end in a slash.
@@ -170,21 +156,6 @@ impl HttpCall for v1::CountLeasesRequest {
 
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         Reply::data(json!({ "lease_count": answer.count }))
-    }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.count += page.count;
-        answer.next_page_token = page.next_page_token;
-        // A count is one row, however much it counts.
-        1
     }
 }
 

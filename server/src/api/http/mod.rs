@@ -8,6 +8,7 @@ mod envelope;
 mod error;
 mod json;
 mod leases;
+mod logical;
 mod mounts;
 mod policies;
 mod refused;
@@ -18,7 +19,10 @@ mod token;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE,
+    uri::PathAndQuery,
+};
 use tenure_proto::v1;
 use tonic::{Code, Extensions, Status, body::Body, metadata::MetadataMap};
 
@@ -36,15 +40,16 @@ pub use self::{
 use super::{calls::calls, grpc::Services};
 use crate::{
     error::Error,
-    limits::{HTTP_LIST_ROWS_MAX, HTTP_PAGES_MAX},
     listen::RequestId,
-    pipeline::{Call, Context},
+    pipeline::{Call, Context, Manner},
 };
 
 /// How a call is spoken over HTTP. A call without routes is not offered there.
 pub trait HttpCall: Call {
     /// The operations that are this call.
     const ROUTES: &'static [Route] = &[];
+    /// Whether it takes the body as it is, and not field by field.
+    const TAKES_BYTES: bool = false;
 
     /// Makes the call of a request. Only reads: what it means, and whether it may be, is decided
     /// in the pipeline.
@@ -59,16 +64,6 @@ pub trait HttpCall: Call {
     fn to_reply(_answer: Self::Answer, _input: &Input) -> Reply {
         Reply::done()
     }
-
-    /// The call for the next page, if its answer is one of several.
-    fn next_page(&self, _answer: &Self::Answer) -> Option<Self> {
-        None
-    }
-
-    /// Adds a page to the answer, and says how many rows it has now.
-    fn append(_answer: &mut Self::Answer, _page: Self::Answer) -> usize {
-        0
-    }
 }
 
 /// A reply to come.
@@ -78,6 +73,8 @@ pub type Replying = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
 pub enum Handler {
     /// A call of the pipeline.
     Call(fn(Arc<Services>, Caller, Input) -> Replying),
+    /// A call of the pipeline that takes the body as it is.
+    CallWithBytes(fn(Arc<Services>, Caller, Input) -> Replying),
     /// What needs no token.
     Open(fn(Arc<Services>, Caller, Input) -> Replying),
     /// What reads or answers with a file.
@@ -92,6 +89,15 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// How its calls are served: over HTTP a list can't be asked for in pages.
+    fn manner(&self) -> Manner {
+        let stays = self.metadata.get("x-vault-no-request-forwarding");
+        Manner {
+            whole: true,
+            stays: stays.is_some_and(|value| !value.is_empty()),
+        }
+    }
+
     /// The call as the pipeline takes it.
     fn request<C>(&self, call: C) -> tonic::Request<C> {
         tonic::Request::from_parts(self.metadata.clone(), self.extensions.clone(), call)
@@ -104,7 +110,10 @@ macro_rules! routes_of_calls {
         fn routes() -> Vec<Entry> {
             let mut entries = Vec::new();
             $(for route in <$call as HttpCall>::ROUTES {
-                let handler = Handler::Call(serve_boxed::<$call>);
+                let handler = match <$call as HttpCall>::TAKES_BYTES {
+                    false => Handler::Call(serve_boxed::<$call>),
+                    true => Handler::CallWithBytes(serve_boxed::<$call>),
+                };
                 entries.push(Entry { route: *route, handler });
             })*
             for (route, handler) in sys::OPEN {
@@ -124,7 +133,7 @@ fn serve_boxed<C: HttpCall>(services: Arc<Services>, caller: Caller, input: Inpu
     Box::pin(serve::<C>(services, caller, input))
 }
 
-/// Serves one call, with all its pages.
+/// Serves one call.
 async fn serve<C: HttpCall>(
     services: Arc<Services>,
     caller: Caller,
@@ -134,23 +143,10 @@ async fn serve<C: HttpCall>(
         Ok(call) => call,
         Err(error) => return refuse(&services, &caller, Refused::with(&error)).await,
     };
-    let mut next = call.clone();
-    let first = services.pipeline.call(caller.request(call)).await?;
-    let mut answer = first.into_inner();
-    let mut pages = 1;
-    while let Some(call) = next.next_page(&answer) {
-        next = call.clone();
-        let page = services.pipeline.call(caller.request(call)).await?;
-        let rows = C::append(&mut answer, page.into_inner());
-        pages += 1;
-        if rows > HTTP_LIST_ROWS_MAX || pages > HTTP_PAGES_MAX {
-            let message = format!(
-                "more than {HTTP_LIST_ROWS_MAX} rows can't be listed at once: name a longer prefix, or \
-                 list in pages over gRPC"
-            );
-            return Err(Error::new(Code::FailedPrecondition, "TOO_MANY_ROWS", message).into());
-        }
-    }
+    let answer = services
+        .pipeline
+        .call_in(caller.request(call), caller.manner());
+    let answer = answer.await?.into_inner();
     let mut reply = C::to_reply(answer, &input);
     if let Some(warning) = input.fields.left() {
         reply.warn(warning);
@@ -164,23 +160,31 @@ async fn refuse(services: &Services, caller: &Caller, call: Refused) -> Result<R
     Err(Error::internal("a refused request succeeded").into())
 }
 
-/// Where requests for paths of mounts will go: a logical read, write, list or delete through the
-/// pipeline. Until there are mounts, nothing is there.
-async fn logical(services: &Services, caller: &Caller) -> Result<Reply, Status> {
-    refuse(services, caller, Refused::no_route()).await
-}
-
 /// Answers one request.
 pub async fn answer(services: Arc<Services>, request: Request<Body>) -> Response<Body> {
     let id = request.extensions().get::<RequestId>().copied();
     let is_head = request.method() == Method::HEAD;
     let pattern = pattern_of(request.uri().path());
-    let reply = match dispatch(services, request, pattern).await {
+    let uri = request.uri().clone();
+    let reply = match dispatch(Arc::clone(&services), request, pattern).await {
         Ok(reply) => reply,
-        Err(status) => refused(&status, pattern),
+        Err(status) => match error::is_elsewhere(&status).then(|| elsewhere(&services, &uri)) {
+            Some(Some(reply)) => reply,
+            _ => refused(&status, pattern),
+        },
     };
     let reply = if is_head { reply.without_body() } else { reply };
     reply.into_response(id)
+}
+
+/// The same request at the active node, if one is known: for whom a standby doesn't pass it on.
+fn elsewhere(services: &Services, uri: &Uri) -> Option<Reply> {
+    let members = services.pipeline.node.status()?.members;
+    let active = members.into_iter().find(|known| known.leader)?;
+    let base = active.member.api_address;
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let location = [base.trim_end_matches('/'), path].concat();
+    HeaderValue::from_str(&location).ok().map(Reply::elsewhere)
 }
 
 async fn dispatch(
@@ -226,25 +230,35 @@ async fn dispatch(
         Found::OtherOperations => {
             return refuse(&services, &caller, Refused::unsupported_operation()).await;
         }
-        Found::Logical => return logical(&services, &caller).await,
+        Found::Nothing => return refuse(&services, &caller, Refused::no_route()).await,
     };
-    let fields = Fields::of_body(&parts.headers, &bytes);
+    let content_type = parts.headers.get(CONTENT_TYPE).cloned();
+    let fields = match entry.handler {
+        Handler::CallWithBytes(_) => Ok(Fields::default()),
+        _ => Fields::of_body(content_type.as_ref(), &bytes),
+    };
     let input = |fields| Input {
         pattern,
         captures,
         query,
         fields,
+        bytes,
+        content_type,
         own_token: own_token(&caller),
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,
-        (Handler::Call(handler), Ok(fields)) => match wrapped(&parts.headers) {
-            Ok(()) => handler(services, caller.clone(), input(fields)).await,
-            Err(error) => refuse(&services, &caller, Refused::with(&error)).await,
-        },
-        (Handler::Call(_), Err(error)) => refuse(&services, &caller, Refused::with(&error)).await,
+        (Handler::Call(handler) | Handler::CallWithBytes(handler), Ok(fields)) => {
+            match wrapped(&parts.headers) {
+                Ok(()) => handler(services, caller.clone(), input(fields)).await,
+                Err(error) => refuse(&services, &caller, Refused::with(&error)).await,
+            }
+        }
         // Served above: its body is no message.
-        (Handler::Streamed(_), _) => logical(&services, &caller).await,
+        (Handler::Streamed(_), Ok(_)) => {
+            refuse(&services, &caller, Refused::unsupported_operation()).await
+        }
+        (_, Err(error)) => refuse(&services, &caller, Refused::with(&error)).await,
     }
 }
 
@@ -278,7 +292,7 @@ fn wrapped(headers: &HeaderMap) -> Result<(), Error> {
 
 /// The token that the headers show, as the pipeline reads it.
 fn own_token(caller: &Caller) -> Option<String> {
-    let context = Context::of(&caller.request(())).ok()?;
+    let context = Context::of(&caller.request(()), Manner::default()).ok()?;
     Some(context.token().ok()?.expose().to_owned())
 }
 

@@ -88,20 +88,6 @@ impl HttpCall for v1::ListPoliciesRequest {
             ("policies".to_owned(), names),
         ]))
     }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.names.extend(page.names);
-        answer.next_page_token = page.next_page_token;
-        answer.names.len()
-    }
 }
 
 impl HttpCall for v1::GetCapabilitiesRequest {

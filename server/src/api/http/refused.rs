@@ -11,11 +11,13 @@ use crate::{
 use tonic::Code;
 
 /// Reasons that it can have: a standby passes it on by name.
-const REASONS: [&str; 4] = [
+const REASONS: [&str; 6] = [
     "INVALID_ARGUMENT",
     "NO_ROUTE",
     "UNSUPPORTED_OPERATION",
     "NOT_OFFERED",
+    "SECRET_NOT_FOUND",
+    "UNSUPPORTED_MEDIA_TYPE",
 ];
 
 /// The request, with what its caller is told once it is known who that is.

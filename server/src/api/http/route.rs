@@ -1,7 +1,7 @@
 //! Routes: verb and path of a request → the call that it is. A path is decoded once and must be
 //! canonical, so that no spelling of one path reaches another. Decides nothing about rights.
 
-use std::sync::OnceLock;
+use std::{cmp::Reverse, sync::OnceLock};
 
 use http::Method;
 
@@ -30,8 +30,9 @@ pub enum Operation {
 pub struct Route {
     /// What is done.
     pub operation: Operation,
-    /// The path, such as `/v1/sys/leases/renew/{id...}`: `{x}` is one segment, `{x...}` at the end
-    /// is one or more. It is the name of the request in metrics and logs.
+    /// The path, such as `/v1/sys/leases/renew/{id...}`: `{x}` is one segment, `{x...}` is one or
+    /// more, at the end or before one that is written. It is the name of the request in metrics
+    /// and logs.
     pub pattern: &'static str,
 }
 
@@ -67,8 +68,17 @@ pub const fn delete(pattern: &'static str) -> Route {
     }
 }
 
-/// The name in metrics and logs of what no route knows.
-pub const NO_ROUTE: &str = "/v1/{path...}";
+/// PATCH.
+pub const fn patch(pattern: &'static str) -> Route {
+    Route {
+        operation: Operation::Patch,
+        pattern,
+    }
+}
+
+/// The paths of mounts: what no other route knows. It is the name of all of them in metrics and
+/// logs.
+pub const LOGICAL: &str = "/v1/{path...}";
 
 /// What a request came to.
 pub enum Found {
@@ -76,8 +86,8 @@ pub enum Found {
     Route(&'static Entry, Vec<String>),
     /// The path is known, and offers other operations.
     OtherOperations,
-    /// The path is none of ours: that of a mount, once there are any.
-    Logical,
+    /// The path is nobody's.
+    Nothing,
 }
 
 /// A route and what serves it.
@@ -88,20 +98,24 @@ pub struct Entry {
     pub handler: Handler,
 }
 
-/// All routes, those without a capture first: they are the more specific ones.
+/// All routes, the more specific ones first: those without a capture, those with an end, the longer
+/// ones.
 fn table() -> &'static [Entry] {
     static TABLE: OnceLock<Vec<Entry>> = OnceLock::new();
     TABLE.get_or_init(|| {
         let mut entries = routes();
-        entries.sort_by_key(|entry| entry.route.pattern.contains('{'));
+        entries.sort_by_key(|entry| {
+            let pattern = entry.route.pattern;
+            let is_open = pattern.ends_with("...}");
+            (pattern.contains('{'), is_open, Reverse(pattern.len()))
+        });
         entries
     })
 }
 
 /// Every name that a request can have.
 pub fn patterns() -> impl Iterator<Item = &'static str> {
-    let known = table().iter().map(|entry| entry.route.pattern);
-    known.chain([NO_ROUTE])
+    table().iter().map(|entry| entry.route.pattern)
 }
 
 /// The name of a raw path: one of [`patterns`], or empty outside of `/v1`.
@@ -110,13 +124,13 @@ pub fn pattern_of(raw: &str) -> &'static str {
         return "";
     }
     let Ok(path) = canonical(raw) else {
-        return NO_ROUTE;
+        return LOGICAL;
     };
     let path = path.strip_suffix('/').unwrap_or(&path);
     let found = table()
         .iter()
         .find(|entry| captures(entry.route.pattern, path).is_some());
-    found.map_or(NO_ROUTE, |entry| entry.route.pattern)
+    found.map_or(LOGICAL, |entry| entry.route.pattern)
 }
 
 /// Whether a raw path lies under `/v1/`.
@@ -131,32 +145,38 @@ pub fn find(operation: Operation, path: &str) -> Found {
         Operation::List => path.strip_suffix('/').unwrap_or(path),
         _ => path,
     };
-    let mut known = false;
-    for entry in table() {
-        if let Some(captured) = captures(entry.route.pattern, path) {
-            if entry.route.operation == operation {
-                return Found::Route(entry, captured);
-            }
-            known = true;
-        }
-    }
-    if known {
-        Found::OtherOperations
-    } else {
-        Found::Logical
+    // The most specific pattern decides, whatever it offers.
+    let mut patterns = table().iter().map(|entry| entry.route.pattern);
+    let found = patterns.find_map(|pattern| Some((pattern, captures(pattern, path)?)));
+    let Some((pattern, captured)) = found else {
+        return Found::Nothing;
+    };
+    let mut entries = table().iter();
+    let entry = entries.find(|entry| {
+        let route = entry.route;
+        route.pattern == pattern && route.operation == operation
+    });
+    match entry {
+        Some(entry) => Found::Route(entry, captured),
+        None => Found::OtherOperations,
     }
 }
 
 fn captures(pattern: &str, path: &str) -> Option<Vec<String>> {
     let mut captured = Vec::new();
     let mut rest = Some(path);
-    for part in pattern.split('/') {
+    for (at, part) in pattern.split('/').enumerate() {
         let left = rest?;
         if part.ends_with("...}") {
-            return (!left.is_empty()).then(|| {
-                captured.push(left.to_owned());
-                captured
-            });
+            let end = pattern.split('/').nth(at + 1);
+            let taken = match end {
+                None => Some(left),
+                Some(end) => left
+                    .strip_suffix(end)
+                    .and_then(|left| left.strip_suffix('/')),
+            };
+            captured.push(taken.filter(|taken| !taken.is_empty())?.to_owned());
+            return Some(captured);
         }
         let (segment, after) = match left.split_once('/') {
             Some((segment, after)) => (segment, Some(after)),
@@ -279,6 +299,10 @@ mod tests {
         assert_eq!(of("/v1/a/{x...}", "/v1/a/b/c").as_deref(), Some("b/c"));
         assert_eq!(of("/v1/a/{x...}", "/v1/a/"), None);
         assert_eq!(of("/v1/a/{x...}", "/v1/a"), None);
+        assert_eq!(of("/v1/a/{x...}/t", "/v1/a/b/c/t").as_deref(), Some("b/c"));
+        for path in ["/v1/a/t", "/v1/a//t", "/v1/a/b/c", "/v1/a/bt", "/v1/a/b/t/"] {
+            assert_eq!(of("/v1/a/{x...}/t", path), None, "{path}");
+        }
     }
 
     #[test]
@@ -301,7 +325,7 @@ mod tests {
         let found = |operation, path| match find(operation, path) {
             Found::Route(entry, _) => entry.route.pattern,
             Found::OtherOperations => "other",
-            Found::Logical => "logical",
+            Found::Nothing => "nothing",
         };
         let lookup = "/v1/sys/leases/lookup";
         assert_eq!(found(Operation::Write, lookup), lookup);
@@ -309,10 +333,20 @@ mod tests {
         assert_eq!(found(Operation::List, "/v1/sys/leases/lookup/"), lookup);
         let prefix = "/v1/sys/leases/lookup/{prefix...}";
         assert_eq!(found(Operation::List, "/v1/sys/leases/lookup/a/b/"), prefix);
-        assert_eq!(found(Operation::Read, "/v1/secret/data/a"), "logical");
-        assert_eq!(found(Operation::Read, "/v1/v1/sys/health"), "logical");
+        for path in ["/v1/secret/data/a", "/v1/v1/sys/health", "/v1/SYS/health"] {
+            for operation in [Operation::Read, Operation::Write, Operation::Patch] {
+                assert_eq!(found(operation, path), LOGICAL);
+            }
+            assert_eq!(found(Operation::Head, path), "other");
+        }
         assert_eq!(found(Operation::Delete, "/v1/sys/seal"), "other");
-        assert_eq!(found(Operation::Read, "/v1/SYS/health"), "logical");
+        assert_eq!(found(Operation::Read, "/v1/"), "nothing");
+        // A mount is never taken for the tuning of the one above, nor the other way.
+        let tune = "/v1/sys/mounts/{path...}/tune";
+        assert_eq!(found(Operation::Write, "/v1/sys/mounts/a/b/tune"), tune);
+        assert_eq!(found(Operation::Delete, "/v1/sys/mounts/a/tune"), "other");
+        let mount = "/v1/sys/mounts/{path...}";
+        assert_eq!(found(Operation::Delete, "/v1/sys/mounts/a/b"), mount);
     }
 
     #[test]

@@ -36,7 +36,9 @@ fn read_as<C: HttpCall>(pattern: &'static str, body: &str) -> Result<C, Error> {
         pattern,
         captures: Vec::new(),
         query: Pairs::default(),
-        fields: Fields::of_body(&HeaderMap::new(), body.as_bytes())?,
+        fields: Fields::of_body(None, body.as_bytes())?,
+        bytes: Bytes::new(),
+        content_type: None,
         own_token: Some("own".to_owned()),
     })
 }

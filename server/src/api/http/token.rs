@@ -278,18 +278,4 @@ impl HttpCall for v1::ListAccessorsRequest {
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
         Reply::list(answer.tokens.into_iter().map(|token| token.accessor))
     }
-
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.tokens.extend(page.tokens);
-        answer.next_page_token = page.next_page_token;
-        answer.tokens.len()
-    }
 }

@@ -32,7 +32,7 @@ fn bad_paths_are_refused() {
         assert_eq!(reason(world.read(path)), "MOUNT_NOT_FOUND", "{path}");
     }
     for path in ["sys/mounts", "auth/token/create", "sys"] {
-        assert_eq!(reason(world.read(path)), "NOT_OFFERED", "{path}");
+        assert_eq!(reason(world.read(path)), "RESERVED_PATH", "{path}");
     }
 }
 

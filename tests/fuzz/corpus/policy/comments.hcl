@@ -1,0 +1,5 @@
+/* a comment */ path "x" { // another
+ capabilities = [
+ "read", # and one more
+ ]
+}

@@ -1,0 +1,2 @@
+path "a" { policy = "write" }
+path "identity/{{identity.entity.id}}/*" { capabilities = ["deny", "sudo"] }
