@@ -177,7 +177,7 @@ impl Restore {
     }
 
     async fn stage(&mut self) -> Result<(), RestoreError> {
-        if self.pieces % PIECES_A_LOOK == 0 {
+        if self.pieces.is_multiple_of(PIECES_A_LOOK) {
             self.check_room().await?;
         }
         let piece = Bytes::from(std::mem::take(&mut self.rest));
