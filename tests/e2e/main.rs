@@ -31,6 +31,7 @@ mod secrecy;
 mod secrets;
 mod snapshot;
 mod sweep;
+mod timing;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -7,6 +7,8 @@ mod targets;
 
 use std::{fs, path::Path};
 
+use tenure_tests::Random;
+
 /// Changed inputs for each seed.
 const CHANGES: usize = 2_000;
 /// Longest input.
@@ -24,30 +26,31 @@ fn seeds_and_what_becomes_of_them() {
         seeds.sort();
         assert!(seeds.len() >= 3, "{name} has {} seeds", seeds.len());
         let seeds: Vec<_> = seeds.iter().map(|seed| fs::read(seed).unwrap()).collect();
-        let mut sequence = Sequence(0x7e6e_7572_6500_0001);
+        // The same inputs at every run.
+        let mut random = Random::new(1);
         for seed in &seeds {
             target(seed);
             for _ in 0..CHANGES {
-                target(&changed(seed, &seeds, &mut sequence));
+                target(&changed(seed, &seeds, &mut random));
             }
         }
     }
 }
 
-fn changed(seed: &[u8], seeds: &[Vec<u8>], sequence: &mut Sequence) -> Vec<u8> {
+fn changed(seed: &[u8], seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut bytes = seed.to_vec();
-    for _ in 0..=sequence.below(4) {
-        let at = sequence.below(bytes.len() + 1);
-        match sequence.below(6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << sequence.below(8),
-            1 if at < bytes.len() => bytes[at] = u8::try_from(sequence.below(256)).unwrap(),
+    for _ in 0..=below(random, 4) {
+        let at = below(random, bytes.len() + 1);
+        match below(random, 6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << below(random, 8),
+            1 if at < bytes.len() => bytes[at] = u8::try_from(below(random, 256)).unwrap(),
             2 => bytes.truncate(at),
-            3 => bytes.insert(at, b" /.{}\"\\\n*+0-\x00\xff"[sequence.below(14)]),
+            3 => bytes.insert(at, b" /.{}\"\\\n*+0-\x00\xff"[below(random, 14)]),
             4 => bytes.extend_from_within(..at),
             _ => {
-                let other = &seeds[sequence.below(seeds.len())];
+                let other = &seeds[below(random, seeds.len())];
                 bytes.truncate(at);
-                bytes.extend_from_slice(&other[sequence.below(other.len() + 1)..]);
+                bytes.extend_from_slice(&other[below(random, other.len() + 1)..]);
             }
         }
         bytes.truncate(BYTES_MAX);
@@ -55,19 +58,6 @@ fn changed(seed: &[u8], seeds: &[Vec<u8>], sequence: &mut Sequence) -> Vec<u8> {
     bytes
 }
 
-/// splitmix64: the same inputs at every run.
-struct Sequence(u64);
-
-impl Sequence {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
-    }
+fn below(random: &mut Random, bound: usize) -> usize {
+    usize::try_from(random.below(bound as u64)).unwrap()
 }

@@ -16,7 +16,7 @@ use tenure_core::{
     policy::{Operation, Parameters},
     random::Random,
     state::{Engine, KvEngine, MountRecord},
-    token::{self, Caller, Plan, authorize},
+    token::{self, Caller, Plan, TokenError, authorize},
     types::{Path, Ttl},
 };
 use zeroize::Zeroizing;
@@ -104,7 +104,7 @@ pub fn plan(
         Err(error) => (Parameters::default(), Some(error)),
     };
     let action = UseSecrets {
-        operation: operation(context, caller, &path, ask),
+        operation: operation(context, caller, &path, ask)?,
         path: path.clone(),
         parameters,
     };
@@ -160,17 +160,41 @@ pub fn may_write(
 
 /// What a call does, in the words of policies. Where it leads nowhere that shows only once it is
 /// allowed.
-fn operation(context: token::Context<'_>, caller: &Caller, path: &Path, ask: Ask<'_>) -> Operation {
-    match ask {
+fn operation(
+    context: token::Context<'_>,
+    caller: &Caller,
+    path: &Path,
+    ask: Ask<'_>,
+) -> Result<Operation, EngineError> {
+    Ok(match ask {
         Ask::Read(_) => Operation::Read,
         Ask::Patch(_) => Operation::Patch,
         Ask::List(..) => Operation::List,
         Ask::Delete => Operation::Delete,
+        // Who may neither create nor update is refused without a look at what is there: the time
+        // that it takes would tell.
+        Ask::Write(_) if !may_change(context, caller, path)? => Operation::Update,
         Ask::Write(_) => match exists(context, caller, path) {
             Ok(false) => Operation::Create,
             Ok(true) | Err(_) => Operation::Update,
         },
-    }
+    })
+}
+
+/// Whether some rule lets the caller create or update the path, whatever it says of parameters.
+fn may_change(
+    context: token::Context<'_>,
+    caller: &Caller,
+    path: &Path,
+) -> Result<bool, EngineError> {
+    let acl = (context.acls)
+        .of(context.view, caller.policies())
+        .map_err(TokenError::from)?;
+    let granted = |operation| {
+        let decision = acl.decide(path.as_str(), operation, None);
+        decision.into_permit().is_ok()
+    };
+    Ok(granted(Operation::Create) || granted(Operation::Update))
 }
 
 /// Whether a write to a path changes something that is there, or acts, rather than makes
