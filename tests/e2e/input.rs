@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 14] = [
+const WITHOUT_INPUT: [&str; 15] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -25,6 +25,7 @@ const WITHOUT_INPUT: [&str; 14] = [
     "ListAccessors",
     "ListPolicies",
     "ListMounts",
+    "SaveSnapshot",
     "GetSealStatus",
     "Seal",
     "GetClusterStatus",
