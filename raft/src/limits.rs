@@ -88,8 +88,8 @@ pub const BACKUP_FRAME_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + BACKUP_FRAME_B
 pub const BACKUP_FRAMES_QUEUED: usize = 2;
 /// A backup whose receiver takes nothing for so long is given up: it pins old versions.
 pub const BACKUP_IDLE_MS: u64 = 60_000;
-/// Bytes of a backup that are read ahead from the disk.
-pub const BACKUP_READ_AHEAD_BYTES: usize = 512 << 10;
+/// Bytes of each table file that are read ahead for a backup.
+pub const BACKUP_READ_AHEAD_BYTES: usize = 128 << 10;
 /// Bytes of one staged piece of a backup: each is a transaction of its own.
 pub const RESTORE_PIECE_BYTES: usize = 1 << 20;
 /// Most bytes of a backup that is restored.

@@ -38,8 +38,6 @@ fn put(cluster: &mut Cluster, key: &str, value: &str) {
     });
 }
 
-/// Planted bugs: the generation is named before it is written; the swap is done without naming
-/// it. Caught: a node came back with nothing, and with the state before.
 #[test]
 fn killed_at_each_step_of_a_restore() {
     let scenario = Scenario::new("killed_at_each_step_of_a_restore");

@@ -92,7 +92,6 @@ fn every_flipped_bit_is_found() {
     }
 }
 
-/// Planted bug: the end's checksum is not compared. Caught here by the frame that is left out.
 #[test]
 fn what_is_not_whole_is_refused() {
     let frames = frames(9, 2);

@@ -11,7 +11,6 @@ use tenure_tests::server_cluster::{Outcome, SOON, until};
 use super::{keep, records, restore, save, state};
 use crate::{ensure, run, text, three};
 
-/// Planted bug: the end of a file isn't asked for. Caught: a file that was cut off was restored.
 #[test]
 fn what_is_not_a_whole_snapshot_changes_nothing() {
     run(

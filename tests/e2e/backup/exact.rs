@@ -46,11 +46,6 @@ async fn write_ledger(cluster: &ServerCluster) -> Outcome<Ledger> {
 /// A standby saves; much is changed; one node is killed; the other standby restores. The state
 /// is the saved one on every node, also on the one that was away; members, their ids and time
 /// are the cluster's own.
-///
-/// Planted bugs: a swap that doesn't count the epoch (the active node went on with the keys,
-/// policies and revocations of the old state); a swap without the membership of the old state
-/// (no node knew another one any more); records restored with the revisions of the restore.
-/// All caught.
 #[test]
 fn a_restore_is_exact_on_every_node() {
     run(
@@ -146,8 +141,6 @@ async fn is_the_saved_one(
 
 /// Another cluster's snapshot is refused; by force it seals the nodes, and they open with the
 /// shares of the cluster that it was made of, also after a restart.
-///
-/// Planted bug: nodes keep their keys. Caught: they weren't sealed.
 #[test]
 fn a_snapshot_under_other_keys_seals_by_force_alone() {
     run(

@@ -21,8 +21,6 @@ fn rows(state: &std::collections::BTreeMap<Vec<u8>, Record>, table: [u8; 2]) -> 
 
 /// A lease and a token end between save and restore. They come back as records and are refused;
 /// they stay, over a change of leader too, until expiration is resumed.
-///
-/// Planted bug: the manager doesn't look at the hold. Caught: the lease's record was gone.
 #[test]
 fn what_has_ended_stays_until_it_is_resumed() {
     run(

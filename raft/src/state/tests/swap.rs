@@ -93,8 +93,6 @@ async fn changed_since(
     (rows, file)
 }
 
-/// Planted bugs: the epoch isn't counted; the old generation isn't ended; the membership isn't
-/// taken along. All caught.
 #[tokio::test]
 async fn a_swap_is_exact_and_keeps_what_belongs_to_the_cluster() {
     let dir = TempDir::new().unwrap();
@@ -197,8 +195,6 @@ async fn a_crash_before_the_swap_replays_it() {
 }
 
 /// A node whose disk lost a piece stops; it never serves a part.
-///
-/// Planted bug: a missing piece ends the file. Caught.
 #[tokio::test]
 async fn a_missing_or_changed_piece_is_an_error_and_changes_nothing() {
     for change in [0, 1, 2] {
