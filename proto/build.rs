@@ -8,6 +8,7 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/token.proto",
     "tenure/v1/lease.proto",
     "tenure/v1/policy.proto",
+    "tenure/v1/quota.proto",
     "tenure/v1/secrets.proto",
     "tenure/v1/mount.proto",
     "tenure/v1/seal.proto",

@@ -33,6 +33,7 @@ mod leases;
 mod limits;
 mod mounts;
 mod policies;
+mod quotas;
 mod retry;
 mod seal;
 mod secret;

@@ -28,6 +28,10 @@ pub(crate) fn may_repeat(effect: Effect, error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Connect => true,
         ErrorKind::Transport | ErrorKind::Deadline => effect == Effect::Repeatable,
+        // More calls don't make room.
+        ErrorKind::Server if matches!(error.reason(), Some("QUOTA_EXCEEDED" | "RATE_LIMITED")) => {
+            false
+        }
         ErrorKind::Server => match error.code() {
             // Aborted: other changes kept coming in between.
             Code::Unavailable | Code::ResourceExhausted | Code::Aborted => safe,
@@ -52,7 +56,10 @@ pub(crate) fn backoff(round: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use tonic::Status;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
 
@@ -66,6 +73,22 @@ mod tests {
         let late = Error::deadline(Duration::from_secs(1), "a");
         assert!(may_repeat(Effect::Repeatable, &late));
         assert!(!may_repeat(Effect::Once, &late));
+    }
+
+    #[test]
+    fn what_a_quota_refuses_is_not_asked_again() {
+        let refused = |reason: &str| {
+            let details = ErrorDetails::with_error_info(reason, "tenure", HashMap::new());
+            let status = Status::with_error_details(Code::ResourceExhausted, "full", details);
+            Error::from_status(&status, "a")
+        };
+        for reason in ["QUOTA_EXCEEDED", "RATE_LIMITED"] {
+            assert!(
+                !may_repeat(Effect::Repeatable, &refused(reason)),
+                "{reason}"
+            );
+        }
+        assert!(may_repeat(Effect::Repeatable, &refused("OVERLOADED")));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod mount;
 pub mod names;
 pub mod policy;
+pub mod quota;
 pub mod random;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]

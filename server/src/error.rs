@@ -2,12 +2,15 @@
 //! that programs can match on (`google.rpc.ErrorInfo`, domain `tenure`), and whether the
 //! call may have been applied. Messages never hold a secret.
 
+use std::time::Duration;
+
 use tenure_core::{
     barrier::BarrierError,
     dedupe::DedupeError,
     lease::LeaseError,
     mount::MountError,
     policy::ManageError,
+    quota::{CountError, QuotaError},
     state,
     token::{ErrorKind, TokenError},
 };
@@ -16,7 +19,7 @@ use tonic::{Code, Status};
 
 use crate::{
     engines::EngineError,
-    listen::{Applied, refusal},
+    listen::{Applied, refusal_until},
 };
 
 /// A refusal, ready for the wire.
@@ -30,6 +33,8 @@ pub struct Error {
     pub message: String,
     /// Whether the call changed anything.
     pub applied: Applied,
+    /// When it may be made again, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -40,6 +45,7 @@ impl Error {
             reason,
             message: message.into(),
             applied: Applied::No,
+            retry_after: None,
         }
     }
 
@@ -117,6 +123,15 @@ impl Error {
         }
     }
 
+    /// The client has made too many calls.
+    pub fn rate_limited(after: Duration) -> Self {
+        let message = "too many requests: a rate limit is exceeded";
+        Self {
+            retry_after: Some(after),
+            ..Self::new(Code::ResourceExhausted, "RATE_LIMITED", message)
+        }
+    }
+
     /// A fault of ours. The message says what failed, never with which data.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, "INTERNAL", message)
@@ -125,7 +140,14 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        refusal(error.code, error.reason, &error.message, error.applied)
+        let Error {
+            code,
+            reason,
+            message,
+            applied,
+            retry_after,
+        } = error;
+        refusal_until(code, reason, &message, applied, retry_after)
     }
 }
 
@@ -153,6 +175,18 @@ impl From<EngineError> for Error {
     }
 }
 
+impl From<QuotaError> for Error {
+    fn from(error: QuotaError) -> Self {
+        refused(error.kind(), error.reason(), &error)
+    }
+}
+
+impl From<CountError> for Error {
+    fn from(error: CountError) -> Self {
+        TokenError::from(error).into()
+    }
+}
+
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
         refused(error.kind(), error.reason(), &error)
@@ -169,6 +203,7 @@ fn refused(kind: ErrorKind, reason: &'static str, error: &dyn std::error::Error)
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
         ErrorKind::Unimplemented => Code::Unimplemented,
     };
     Error::new(code, reason, error.to_string())

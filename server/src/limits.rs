@@ -121,6 +121,14 @@ pub const RESTORE_IDLE_MS: u64 = 30_000;
 /// Longest wait for the last entry of a restore, which writes the whole state.
 pub const RESTORE_SWAP_MS_MAX: u64 = 3_600_000;
 
+/// Clients that a node keeps the rate of, each apart; 48 bytes each, all of them allocated when
+/// there is a rate limit.
+pub const RATE_CLIENTS_SLOTS: usize = 65_536;
+/// Locks over them.
+pub const RATE_CLIENTS_SHARDS: usize = 64;
+/// Windows that further clients share, for each rate limit and lock.
+pub const RATE_SHARED_WINDOWS: usize = 16;
+
 /// Most connections of the health-only listener: an orchestrator needs a handful.
 pub const HEALTH_CONNECTIONS_MAX: usize = 64;
 /// Most streams of one connection of the health-only listener.

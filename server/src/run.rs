@@ -45,7 +45,7 @@ use crate::{
         BodyBudget, ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients,
         serve_health,
     },
-    pipeline::{Observer, Pipeline, Revoked, StateView},
+    pipeline::{Observer, Pipeline, RateGate, Revoked, StateView},
     process,
     seal::{Keys, Sealer},
     telemetry::{
@@ -205,6 +205,7 @@ async fn run_logged(
     let keys = Arc::new(Keys::default());
     let revoked = Arc::new(Revoked::default());
     let due = Arc::new(DueHead::default());
+    let rates = Arc::new(RateGate::default());
     // The peer port is served before there is a pipeline to forward to.
     let slot: Arc<OnceLock<Arc<Pipeline>>> = Arc::default();
     let receiver = Receiver(Arc::clone(&slot)).service();
@@ -215,6 +216,7 @@ async fn run_logged(
             due: Arc::clone(&due),
             keys: Arc::clone(&keys),
             restores: AtomicU64::new(0),
+            rates: Arc::clone(&rates),
         }),
         Arc::clone(&keys) as Arc<_>,
         tonic::service::Routes::new(receiver),
@@ -229,6 +231,7 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        rates,
         ttl,
         saves: Saves::default(),
         cluster_name: cluster_name.clone(),

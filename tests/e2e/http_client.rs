@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tenure_tests::server_cluster::{Outcome, ServerCluster};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::text;
 
@@ -65,6 +65,28 @@ impl Http {
     /// Connects to a node over TLS, as clients of HTTP/1.1 do.
     pub async fn to(cluster: &ServerCluster, index: usize, token: &str) -> Outcome<Self> {
         let address = cluster.node(index)?.api;
+        let tcp = TcpStream::connect(address).await.map_err(text)?;
+        Self::over_tls(cluster, tcp, token).await
+    }
+
+    /// The same from another address of this machine.
+    pub async fn from(
+        cluster: &ServerCluster,
+        from: [u8; 4],
+        index: usize,
+        token: &str,
+    ) -> Outcome<Self> {
+        let socket = TcpSocket::new_v4().map_err(text)?;
+        socket.bind((from, 0).into()).map_err(text)?;
+        let tcp = socket
+            .connect(cluster.node(index)?.api)
+            .await
+            .map_err(text)?;
+        Self::over_tls(cluster, tcp, token).await
+    }
+
+    async fn over_tls(cluster: &ServerCluster, tcp: TcpStream, token: &str) -> Outcome<Self> {
+        let address = tcp.peer_addr().map_err(text)?;
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_slice(cluster.authority.pem().as_bytes());
         roots.add(ca.map_err(text)?).map_err(text)?;
@@ -75,7 +97,6 @@ impl Http {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tcp = TcpStream::connect(address).await.map_err(text)?;
         let name = ServerName::IpAddress(address.ip().into());
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let tls = connector.connect(name, tcp).await.map_err(text)?;

@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 15] = [
+const WITHOUT_INPUT: [&str; 19] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -24,6 +24,10 @@ const WITHOUT_INPUT: [&str; 15] = [
     "RevokeSelf",
     "ListAccessors",
     "ListPolicies",
+    "ListRateLimits",
+    "ListLeaseCounts",
+    "ReadQuotaConfig",
+    "WriteQuotaConfig",
     "ListMounts",
     "SaveSnapshot",
     "GetSealStatus",

@@ -21,6 +21,7 @@ mod membership;
 mod partition;
 mod policies;
 mod program;
+mod quotas;
 mod races;
 mod raw;
 mod reflection;

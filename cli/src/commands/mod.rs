@@ -6,6 +6,7 @@ mod lease;
 mod list;
 mod operator;
 mod policy;
+mod quota;
 mod read;
 mod secrets;
 mod server;
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     /// Write, show, list, delete and format policies
     #[command(subcommand, arg_required_else_help = true)]
     Policy(policy::PolicyCommand),
+    /// Set, show, list and remove quotas: rate limits and lease counts
+    #[command(subcommand, arg_required_else_help = true)]
+    Quota(quota::QuotaCommand),
     /// Initialise, unseal, seal and change the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Operator(operator::OperatorCommand),
@@ -107,6 +111,7 @@ pub(crate) fn run(command: Command, env: &Env, console: &mut Console) -> Result<
         Command::Token(command) => interruptible(token::run(command, &mut context)),
         Command::Lease(command) => interruptible(lease::run(command, &mut context)),
         Command::Policy(command) => interruptible(policy::run(command, &mut context)),
+        Command::Quota(command) => interruptible(quota::run(command, &mut context)),
         Command::Read(args) => interruptible(read::run(args, &mut context)),
         Command::Write(args) => interruptible(write::run(args, &mut context)),
         Command::List(args) => interruptible(list::run(args, &mut context)),

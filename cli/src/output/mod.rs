@@ -4,6 +4,7 @@ mod auth;
 mod envelope;
 mod lease;
 mod policy;
+mod quota;
 mod secret;
 mod table;
 mod token;
@@ -18,6 +19,7 @@ pub(crate) use self::{
     envelope::Envelope,
     lease::{granted_report, lease_count_report, lease_report, leases_report},
     policy::{capabilities_report, names_report, policy_report},
+    quota::{lease_quotas_report, quota_config_report, rate_limits_report},
     secret::{data_report, keys_report, kv_report, mounts_report},
     table::{columns, key_values},
     token::token_report,

@@ -5,8 +5,8 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{
-        Due, DueKind, LeaseRecord, Leases, LeasesByToken, PrefixTombstones, ReadError, TimeIndex,
-        Txn, View, key_of, range_of, successor,
+        Due, DueKind, Leases, LeasesByToken, PrefixTombstones, ReadError, Row, TimeIndex, Txn,
+        View, key_of, range_of, successor,
     },
     token::{Context, Plan},
     types::limits::CLEANUP_ROWS_MAX,
@@ -66,7 +66,7 @@ pub fn clean_up_prefix(
         .peek::<Leases>((start, end), CLEANUP_ROWS_MAX)?;
     let last = rows.last().map(|row| row.key.clone());
     for row in rows.iter().filter(|row| row.create_revision <= tombstone) {
-        remove(&mut txn, &row.key, &row.value);
+        remove(&mut txn, row);
         cursor.found = true;
     }
     let response = match (last, cursor.found) {
@@ -100,7 +100,7 @@ pub(crate) fn clear_owned(
     for row in rows.iter().filter(|row| row.create_revision <= until) {
         let (_, key) = &row.key;
         match view.get::<Leases>(key)? {
-            Some(lease) => remove(txn, key, &lease.value),
+            Some(lease) => remove(txn, &lease),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
         gone += 1;
@@ -109,7 +109,9 @@ pub(crate) fn clear_owned(
 }
 
 /// Deletes all rows of a lease.
-pub(crate) fn remove(txn: &mut Txn, key: &NameChain, record: &LeaseRecord) {
+pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>) {
+    let (key, record) = (&lease.key, &lease.value);
+    txn.tally.lease_gone(key, lease.create_revision);
     txn.delete::<Leases>(key);
     txn.delete::<LeasesByToken>(&(record.token, key.clone()));
     txn.delete::<TimeIndex>(&Due {

@@ -2,6 +2,7 @@
 
 use crate::{
     barrier::BarrierError,
+    quota::CountError,
     state::ReadError,
     token::{ErrorKind, TokenError},
     types::limits::LEASES_REVOKED_AT_ONCE_MAX,
@@ -90,6 +91,12 @@ impl From<ReadError> for LeaseError {
 
 impl From<BarrierError> for LeaseError {
     fn from(error: BarrierError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+impl From<CountError> for LeaseError {
+    fn from(error: CountError) -> Self {
         Self::Token(error.into())
     }
 }

@@ -5,6 +5,7 @@ use super::{
     entry::{Living, note_prefixes},
 };
 use crate::{
+    quota,
     random::Random,
     state::{Due, DueKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
     token::{self, Permit, Plan, Terms},
@@ -72,6 +73,7 @@ pub fn grant(
         return Err(LeaseError::argument("path", "try again"));
     }
     let mut txn = Txn::default();
+    quota::admit_lease(view, &mut txn, &key)?;
     txn.insert::<Leases>(barrier, &key, &record, random)?;
     txn.insert::<LeasesByToken>(barrier, &(record.token, key.clone()), &(), random)?;
     let due = Due {

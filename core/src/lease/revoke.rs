@@ -16,7 +16,7 @@ use crate::{
 pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> {
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
-    remove(&mut txn, &lease.row.key, &lease.row.value);
+    remove(&mut txn, &lease.row);
     Ok(Plan { txn, response: () })
 }
 
@@ -63,7 +63,7 @@ fn revoke_own(
     for row in rows {
         let (_, key) = row.key;
         if let Some(lease) = view.get::<Leases>(&key)? {
-            remove(txn, &key, &lease.value);
+            remove(txn, &lease);
         }
     }
     Ok(())

@@ -28,6 +28,10 @@
 //! | 45 | [`KvConfigs`] | mount id | until the unmount |
 //! | 46 | [`Cubbyholes`] | token hash | as its token |
 //! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
+//! | 66 | [`RateLimits`] | fixed | from the first rate limit on |
+//! | 67 | [`LeaseQuotas`] | fixed | from the first lease-count quota on |
+//! | 68 | [`LeaseQuotasMade`] | number of the quota | as the quota |
+//! | 69 | [`LeaseQuotasEnded`] | number of the quota | as the quota |
 //!
 //! Tables 41 to 45 end with the unmount at the latest.
 
@@ -41,10 +45,14 @@ mod kv_metadata;
 mod kv_version;
 mod lease;
 mod lease_by_token;
+mod lease_quota_ended;
+mod lease_quota_made;
+mod lease_quotas;
 mod mount;
 mod orphan_marker;
 mod policy;
 mod prefix_tombstone;
+mod rate_limits;
 mod root_key;
 mod seal_config;
 mod secret;
@@ -68,15 +76,20 @@ pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};
 pub use kv_version::{KvVersionKey, KvVersions};
 pub use lease::{LeaseRecord, Leases};
 pub use lease_by_token::LeasesByToken;
+pub use lease_quota_ended::{LeaseQuotaEndedRecord, LeaseQuotasEnded, Search};
+pub use lease_quota_made::LeaseQuotasMade;
+pub use lease_quotas::{LeaseQuotaRecord, LeaseQuotas, LeaseQuotasRecord};
 pub use mount::{Engine, KvEngine, MountRecord, Mounts};
 pub use orphan_marker::OrphanMarkers;
 pub use policy::{Policies, PolicyRecord};
 pub use prefix_tombstone::PrefixTombstones;
+pub use rate_limits::{RateLimitRecord, RateLimits, RateLimitsRecord};
 pub use root_key::RootKeys;
 pub use seal_config::{SealConfig, SealConfigs};
 pub use secret::{SecretKey, SecretRecord, Secrets};
 pub use secret_name::{SecretNameKey, SecretNameRecord, SecretNames};
 pub use store::{Store, StoreError, Stored};
+pub(crate) use table::strip;
 pub use table::{Row, TAG, Table, key_of, range_of};
 pub use time_index::{Due, DueCursor, DueKind, TimeIndex};
 pub use token::{TokenRecord, Tokens};

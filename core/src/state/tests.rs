@@ -1,5 +1,6 @@
 //! Every table's round trip, and what must not pass: swapped values, other formats.
 
+mod quotas;
 mod secrets;
 
 use std::{fmt::Debug, num::NonZeroU32};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::{Row, Table, key_of};
 use crate::{
     barrier::{Barrier, BarrierError},
+    quota::Tally,
     random::Random,
 };
 
@@ -31,6 +32,8 @@ pub enum Op {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
     ops: Vec<Op>,
+    /// What it makes and removes, for quotas to count: see [`quota::settle`](crate::quota::settle).
+    pub(crate) tally: Tally,
 }
 
 impl Txn {
@@ -121,6 +124,7 @@ impl Txn {
     /// Adds the writes of another transaction behind these.
     pub fn append(&mut self, other: Self) {
         self.ops.extend(other.ops);
+        self.tally.append(other.tally);
     }
 
     /// The writes.

@@ -94,6 +94,15 @@ impl<'a> View<'a> {
         row
     }
 
+    /// One row, which doesn't count as read: for what may be old without harm.
+    pub fn glance<T: Table>(&self, key: &T::Key) -> Result<Option<Row<T>>, ReadError> {
+        let raw = key_of::<T>(key);
+        let stored = self.store.get(&raw)?;
+        stored
+            .map(|stored| self.row(key.clone(), &raw, &stored))
+            .transpose()
+    }
+
     /// Revision that wrote a row last; `None` if there is none. Reads no value: for what is
     /// known from memory by its revision.
     pub fn mod_revision<T: Table>(&self, key: &T::Key) -> Result<Option<u64>, ReadError> {
@@ -106,6 +115,11 @@ impl<'a> View<'a> {
     /// Notes a row as read without reading it: for what is known from memory.
     pub fn note<T: Table>(&self, key: &T::Key) {
         self.reads.borrow_mut().keys.insert(key_of::<T>(key));
+    }
+
+    /// The same for a storage key.
+    pub(crate) fn note_key(&self, key: Bytes) {
+        self.reads.borrow_mut().keys.insert(key);
     }
 
     /// The first `limit` rows from `start` (inclusive) to `end` (exclusive). If there are

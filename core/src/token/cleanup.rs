@@ -81,7 +81,7 @@ pub fn clean_up(
                     let above = context.revocations.uncut(&row.value.ancestors, created);
                     // Since it was pushed it may have become another one, under a chosen id.
                     if context.revocations.kill(&node, above, created) {
-                        remove(view.barrier(), &mut txn, &node, &row.value);
+                        remove(view.barrier(), &mut txn, &node, &row.value, created);
                     }
                 }
                 cursor.found = true;
@@ -120,7 +120,8 @@ pub fn clean_up(
     {
         // Its tombstone goes one transaction later: whoever still sees the record must find
         // the tombstone, too.
-        remove(view.barrier(), &mut txn, top, &row.value);
+        let created = row.create_revision;
+        remove(view.barrier(), &mut txn, top, &row.value, created);
         return Ok(Plan {
             txn,
             response: Progress::More(Cursor::default()),

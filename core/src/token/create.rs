@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     barrier::TokenHash,
-    policy,
+    policy, quota,
     random::Random,
     state::{
         AccessorRecord, Accessors, Due, DueKind, TimeIndex, TokenChildren, TokenRecord, Tokens, Txn,
@@ -263,6 +263,7 @@ fn plan(
         return Err(TokenError::argument("id", "a token with this id exists"));
     }
     let mut txn = Txn::default();
+    quota::admit_token(view, &mut txn, &record.path)?;
     txn.insert::<Tokens>(barrier, &hash, &record, random)?;
     let accessor = AccessorRecord {
         accessor: record.accessor.clone(),

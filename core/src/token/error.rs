@@ -1,7 +1,12 @@
 //! Why an operation on tokens was refused. No text here holds a token id, an accessor or
 //! anything else that a caller didn't know.
 
-use crate::{barrier::BarrierError, state::ReadError, types::limits::TOKEN_ANCESTORS_MAX};
+use crate::{
+    barrier::BarrierError,
+    quota::{CountError, Exceeded},
+    state::ReadError,
+    types::limits::TOKEN_ANCESTORS_MAX,
+};
 
 /// Why an operation on tokens failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +34,9 @@ pub enum TokenError {
     /// Known, and not built yet.
     #[error("{0} are not offered yet")]
     Unimplemented(&'static str),
+    /// A quota has no room for what is asked for.
+    #[error(transparent)]
+    QuotaExceeded(#[from] Exceeded),
     /// The state can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -92,6 +100,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// Not in this state.
     FailedPrecondition,
+    /// Nothing left to give.
+    ResourceExhausted,
     /// Not built.
     Unimplemented,
     /// Reading or sealing failed.
@@ -115,6 +125,7 @@ impl TokenError {
             Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
             Self::FailedPrecondition(_) => ErrorKind::FailedPrecondition,
             Self::Unimplemented(_) => ErrorKind::Unimplemented,
+            Self::QuotaExceeded(_) => ErrorKind::ResourceExhausted,
             Self::Read(_) | Self::Seal(_) => ErrorKind::Storage,
         }
     }
@@ -138,7 +149,18 @@ impl TokenError {
                 Precondition::LastUse => "LAST_USE",
             },
             Self::Unimplemented(_) => "NOT_OFFERED",
+            Self::QuotaExceeded(_) => "QUOTA_EXCEEDED",
             Self::Read(_) | Self::Seal(_) => "STORAGE",
+        }
+    }
+}
+
+impl From<CountError> for TokenError {
+    fn from(error: CountError) -> Self {
+        match error {
+            CountError::Exceeded(exceeded) => exceeded.into(),
+            CountError::Read(error) => error.into(),
+            CountError::Seal(error) => error.into(),
         }
     }
 }

@@ -71,7 +71,8 @@ pub fn expire(
         let done = match &due.kind {
             DueKind::Token(hash) => match context.view.get::<Tokens>(hash)? {
                 Some(row) if row.value.expiry == Expiry::At(due.at) => {
-                    end_tree(context, &mut txn, hash, &row.value, random)?;
+                    let created = row.create_revision;
+                    end_tree(context, &mut txn, hash, &row.value, created, random)?;
                     &mut expired.tokens
                 }
                 _ => &mut expired.stale,
@@ -85,7 +86,7 @@ pub fn expire(
             },
             DueKind::Lease(key) => match context.view.get::<Leases>(key)? {
                 Some(row) if row.value.expires == due.at => {
-                    lease::remove(&mut txn, key, &row.value);
+                    lease::remove(&mut txn, &row);
                     &mut expired.leases
                 }
                 _ => &mut expired.stale,

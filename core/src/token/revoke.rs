@@ -4,7 +4,7 @@
 use super::{Context, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve};
 use crate::{
     barrier::{Barrier, TokenHash},
-    lease,
+    lease, quota,
     random::Random,
     state::{
         Accessors, Cubbyholes, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError,
@@ -38,7 +38,8 @@ pub fn revoke(
         // At its last use it is gone already.
         Some((entry, _)) if permit.caller.spent && entry.hash == permit.caller.entry.hash => true,
         Some((entry, _)) => {
-            end_tree(context, &mut txn, &entry.hash, &entry.record, random)?;
+            let (record, created) = (&entry.record, entry.created);
+            end_tree(context, &mut txn, &entry.hash, record, created, random)?;
             true
         }
         None => false,
@@ -67,7 +68,7 @@ pub fn revoke_orphan(
     if has_children(context.view, &entry.hash)? || has_leases(context.view, &entry.hash)? {
         txn.insert::<OrphanMarkers>(barrier, &entry.hash, &context.now, random)?;
     }
-    remove(barrier, &mut txn, &entry.hash, &entry.record);
+    remove(barrier, &mut txn, &entry.hash, &entry.record, entry.created);
     Ok(Plan {
         txn,
         response: Revoked {
@@ -77,18 +78,19 @@ pub fn revoke_orphan(
     })
 }
 
-/// Ends a token, its tree and their leases: a leaf without leases is deleted, anything else
+/// Ends a token that was made at the revision `created`, its tree and their leases: a leaf without leases is deleted, anything else
 /// gets a tombstone.
 pub(super) fn end_tree(
     context: Context<'_>,
     txn: &mut Txn,
     hash: &TokenHash,
     record: &TokenRecord,
+    created: u64,
     random: &mut dyn Random,
 ) -> Result<(), TokenError> {
     let view = context.view;
     if !has_children(view, hash)? && end_few_leases(view, txn, hash)? {
-        remove(view.barrier(), txn, hash, record);
+        remove(view.barrier(), txn, hash, record, created);
     } else {
         txn.insert::<Tombstones>(view.barrier(), hash, &context.now, random)?;
     }
@@ -106,7 +108,7 @@ fn end_few_leases(view: &View<'_>, txn: &mut Txn, hash: &TokenHash) -> Result<bo
     }
     for row in &rows {
         match view.get::<Leases>(&row.key.1)? {
-            Some(lease) => lease::remove(txn, &row.key.1, &lease.value),
+            Some(lease) => lease::remove(txn, &lease),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
     }
@@ -127,8 +129,15 @@ pub(super) fn has_leases(view: &View<'_>, hash: &TokenHash) -> Result<bool, Read
     Ok(!first.is_empty())
 }
 
-/// Deletes all rows of a token itself.
-pub(super) fn remove(barrier: &Barrier, txn: &mut Txn, hash: &TokenHash, record: &TokenRecord) {
+/// Deletes all rows of a token itself, which was made at the revision `created`.
+pub(super) fn remove(
+    barrier: &Barrier,
+    txn: &mut Txn,
+    hash: &TokenHash,
+    record: &TokenRecord,
+    created: u64,
+) {
+    quota::tally_token(txn, hash, &record.path, created);
     txn.delete::<Tokens>(hash);
     // Blindly: a write to it that is under way rests on the token's record.
     txn.delete::<Cubbyholes>(hash);

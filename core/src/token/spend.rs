@@ -39,7 +39,8 @@ pub fn spend_use(
             false
         }
         None => {
-            end_tree(context, &mut txn, &entry.hash, &entry.record, random)?;
+            let (record, created) = (&entry.record, entry.created);
+            end_tree(context, &mut txn, &entry.hash, record, created, random)?;
             true
         }
     };

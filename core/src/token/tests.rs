@@ -88,7 +88,8 @@ impl World {
             ttl,
             now,
         };
-        let Plan { txn, response } = operation(context, &mut self.random)?;
+        let Plan { mut txn, response } = operation(context, &mut self.random)?;
+        crate::quota::settle(&view, &mut txn, &mut self.random).unwrap();
         if !txn.is_empty() {
             self.apply(txn);
         }

@@ -88,6 +88,16 @@ pub const CUBBYHOLE_SECRETS_MAX: usize = 256;
 /// Most bytes in the cubbyhole of a token, paths included.
 pub const CUBBYHOLE_BYTES_MAX: usize = SECRET_DATA_BYTES_MAX;
 
+/// Most rate limits: all of them are one record, which every node keeps in memory.
+pub const RATE_LIMITS_MAX: usize = 256;
+/// Longest interval of a rate limit, and longest block of a client that exceeds it: state of a
+/// client is kept for so long.
+pub const RATE_INTERVAL_SECONDS_MAX: u64 = 24 * 3600;
+/// Most paths that are exempt from rate limits.
+pub const RATE_EXEMPT_PATHS_MAX: usize = 64;
+/// Most lease-count quotas: all of them are one record, which every grant reads.
+pub const LEASE_QUOTAS_MAX: usize = 64;
+
 /// Most rows on one page of a listing.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Rows on a page when the caller names no number.

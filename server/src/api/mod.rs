@@ -5,5 +5,7 @@ mod calls;
 mod doors;
 pub mod grpc;
 pub mod http;
+mod paths;
 
 pub use doors::Doors;
+pub use paths::Logical;

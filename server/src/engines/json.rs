@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 use serde_json::{Value, value::RawValue};
-use tenure_core::{
-    policy::{self, Parameters},
-    types::{
-        Ttl, UnixMillis,
-        limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, SECRET_DATA_BYTES_MAX},
-    },
+use tenure_core::types::{
+    Ttl, UnixMillis,
+    limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, KV_VERSIONS_MAX, SECRET_DATA_BYTES_MAX},
 };
 use zeroize::Zeroizing;
 
@@ -123,33 +120,36 @@ pub(super) fn object_field<'a>(
     }
 }
 
-fn value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or(Value::Null)
+/// The content of a string; `None` if it is something else. (Values are never read as the JSON
+/// library's own `Value`: one name in an object makes that read the text beside it as JSON, beyond
+/// all bounds.)
+pub(super) fn string(text: &str) -> Option<String> {
+    serde_json::from_str(text).ok()
 }
 
 /// A whole number, also written as text.
 pub(super) fn number(all: &Fields<'_>, name: &'static str) -> Result<Option<u64>, EngineError> {
-    field(all, name)
-        .map(|text| whole(name, &value(text)))
-        .transpose()
+    let text = field(all, name);
+    text.map(|text| whole(name, text)).transpose()
 }
 
-fn whole(name: &'static str, value: &Value) -> Result<u64, EngineError> {
-    let number = match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
+fn whole(name: &'static str, text: &str) -> Result<u64, EngineError> {
+    let number = match string(text) {
+        Some(text) => text.trim().parse(),
+        None => text.parse(),
     };
-    number.ok_or_else(|| EngineError::argument(name, "not a whole number from 0 on"))
+    number.map_err(|_| EngineError::argument(name, "not a whole number from 0 on"))
 }
 
 /// A yes or no, also written as text.
 pub(super) fn flag(all: &Fields<'_>, name: &'static str) -> Result<Option<bool>, EngineError> {
-    match field(all, name).map(value) {
-        None => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(flag)),
-        Some(Value::String(text)) if text == "true" || text == "false" => Ok(Some(text == "true")),
-        Some(_) => Err(EngineError::argument(name, "neither true nor false")),
+    let Some(text) = field(all, name) else {
+        return Ok(None);
+    };
+    match string(text).as_deref().unwrap_or(text) {
+        "true" => Ok(Some(true)),
+        "false" => Ok(Some(false)),
+        _ => Err(EngineError::argument(name, "neither true nor false")),
     }
 }
 
@@ -158,69 +158,44 @@ pub(super) fn duration(all: &Fields<'_>, name: &'static str) -> Result<Option<Tt
     let Some(text) = field(all, name) else {
         return Ok(None);
     };
-    let parsed = match value(text) {
-        Value::String(text) => text.parse(),
-        Value::Number(number) => number.to_string().parse(),
-        _ => return Err(EngineError::argument(name, "not a duration")),
+    let parsed = match string(text) {
+        Some(text) => text.parse(),
+        None if is_number(text) => text.parse(),
+        None => return Err(EngineError::argument(name, "not a duration")),
     };
     parsed
         .map(Some)
         .map_err(|error: tenure_core::types::TtlError| EngineError::argument(name, error))
 }
 
-/// Numbers of versions: a list of numbers or texts, or one text with commas.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// Numbers of versions, each once: a list of numbers or texts, or one text with commas.
 pub(super) fn versions(all: &Fields<'_>) -> Result<Vec<u64>, EngineError> {
     const NAME: &str = "versions";
-    let found = match field(all, NAME).map(value) {
-        Some(Value::Array(items)) => items.iter().map(|item| whole(NAME, item)).collect(),
-        Some(Value::String(text)) => text
-            .split(',')
-            .map(|item| whole(NAME, &Value::String(item.to_owned())))
-            .collect(),
-        Some(number @ Value::Number(_)) => whole(NAME, &number).map(|number| vec![number]),
-        Some(_) => Err(EngineError::argument(NAME, "not a list of numbers")),
+    let wrong = |problem| EngineError::argument(NAME, problem);
+    let found: Result<Vec<_>, _> = match field(all, NAME) {
         None => Ok(Vec::new()),
-    }?;
-    if found.is_empty() {
-        return Err(EngineError::argument(NAME, "name at least one version"));
-    }
-    Ok(found)
-}
-
-/// What policies see of the data of a call.
-///
-/// # Errors
-/// Data that can't be wholly read so: it must not be acted on, whoever asks. (A number or a string
-/// that one reader takes and another refuses would be hidden from the rules.)
-pub(super) fn parameters(data: &[u8]) -> Result<Parameters<'static>, EngineError> {
-    let text = object(data)?;
-    let unread = |_| EngineError::argument("data", "a number or a string that can't be read");
-    let fields: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(unread)?;
-    let mut parameters = Parameters::default();
-    for (name, value) in fields {
-        parameters.push(name, seen(value));
-    }
-    Ok(parameters)
-}
-
-fn seen(value: Value) -> policy::Value<'static> {
-    match value {
-        Value::Null => policy::Value::Null,
-        Value::Bool(truth) => policy::Value::Bool(truth),
-        Value::Number(number) => match policy::Number::parse(&number.to_string()) {
-            Some(number) => policy::Value::Number(number),
-            None => policy::Value::Text(number.to_string().into()),
-        },
-        Value::String(text) => policy::Value::Text(text.into()),
-        Value::Array(items) => policy::Value::List(items.into_iter().map(seen).collect()),
-        Value::Object(fields) => {
-            let fields = fields.into_iter();
-            policy::Value::Map(
-                fields
-                    .map(|(name, value)| (name.into(), seen(value)))
-                    .collect(),
-            )
+        Some(text) if text.starts_with('[') => {
+            let items = serde_json::from_str::<Vec<&RawValue>>(text);
+            let items = items.map_err(|_| wrong("not a list of numbers"))?;
+            items.iter().map(|item| whole(NAME, item.get())).collect()
         }
+        Some(text) if is_number(text) => whole(NAME, text).map(|number| vec![number]),
+        Some(text) => match string(text) {
+            Some(text) => text.split(',').map(|item| whole(NAME, item)).collect(),
+            None => Err(wrong("not a list of numbers")),
+        },
+    };
+    let mut found = found?;
+    found.sort_unstable();
+    found.dedup();
+    match found.len() {
+        0 => Err(wrong("name at least one version")),
+        many if many > KV_VERSIONS_MAX as usize => Err(wrong("too many versions")),
+        _ => Ok(found),
     }
 }
 

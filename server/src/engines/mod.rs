@@ -7,13 +7,14 @@ mod error;
 mod json;
 mod kv1;
 mod kv2;
+mod seen;
 
 #[cfg(test)]
 mod tests;
 
 use tenure_core::{
     mount::{Route, UseSecrets, route},
-    policy::{Operation, Parameters},
+    policy::{Operation, Parameters, Refusal},
     random::Random,
     state::{Engine, KvEngine, MountRecord},
     token::{self, Caller, Plan, TokenError, authorize},
@@ -99,7 +100,7 @@ pub fn plan(
     random: &mut dyn Random,
 ) -> Result<Plan<Reply>, EngineError> {
     let path = parse(path, matches!(ask, Ask::List(..)))?;
-    let (parameters, unread) = match json::parameters(ask.data()) {
+    let (parameters, unread) = match seen::parameters(ask.data()) {
         Ok(parameters) => (parameters, None),
         Err(error) => (Parameters::default(), Some(error)),
     };
@@ -149,7 +150,7 @@ pub fn may_write(
         let action = UseSecrets {
             operation,
             path: path.clone(),
-            parameters: json::parameters(data)?,
+            parameters: seen::parameters(data)?,
         };
         authorize(context, caller, action)
             .map(drop)
@@ -192,7 +193,7 @@ fn may_change(
         .map_err(TokenError::from)?;
     let granted = |operation| {
         let decision = acl.decide(path.as_str(), operation, None);
-        decision.into_permit().is_ok()
+        matches!(decision.refusal(), None | Some(Refusal::Parameters))
     };
     Ok(granted(Operation::Create) || granted(Operation::Update))
 }

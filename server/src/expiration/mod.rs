@@ -14,8 +14,8 @@ mod rounds;
 use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
-    lease,
-    state::{ExpirationHolds, Reads, Store, Txn, View, read_plain},
+    lease, quota,
+    state::{ExpirationHolds, LeaseQuotas, Reads, Store, Txn, View, read_plain},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -180,6 +180,7 @@ impl Manager<'_> {
                 }
             }
             Kind::Markers => self.sweep(context)?,
+            Kind::Quotas => self.count(&view)?,
             Kind::Trim => match self.rounds.trim_to() {
                 None => None,
                 Some(end) => {
@@ -188,7 +189,11 @@ impl Manager<'_> {
                 }
             },
         };
-        Ok(planned.map(|(txn, done)| Step {
+        let Some((mut txn, done)) = planned else {
+            return Ok(None);
+        };
+        quota::settle(&view, &mut txn, &mut SystemRandom)?;
+        Ok(Some(Step {
             reads: view.into_reads(),
             txn,
             done,
@@ -210,6 +215,18 @@ impl Manager<'_> {
             "clearing away what has ended"
         );
         Ok(Some((plan.txn, Done::Expired(last, due.len()))))
+    }
+
+    fn count(&mut self, view: &View<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let revision = view.mod_revision::<LeaseQuotas>(&())?;
+        if revision.is_none() || revision == self.rounds.counted {
+            return Ok(None);
+        }
+        let plan = quota::search(view, &mut SystemRandom)?;
+        if !plan.response {
+            self.rounds.counted = revision;
+        }
+        Ok(plan.response.then_some((plan.txn, Done::Counted)))
     }
 
     fn sweep(&mut self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {

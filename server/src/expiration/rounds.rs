@@ -28,10 +28,12 @@ pub(super) enum Kind {
     Markers,
     /// The head of the time index.
     Trim,
+    /// What was there before a lease-count quota.
+    Quotas,
 }
 
 /// One round.
-const ROUND: [Kind; 8] = [
+const ROUND: [Kind; 10] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -40,6 +42,8 @@ const ROUND: [Kind; 8] = [
     Kind::Markers,
     Kind::Expiry,
     Kind::Trim,
+    Kind::Expiry,
+    Kind::Quotas,
 ];
 
 /// A step that was committed.
@@ -49,6 +53,7 @@ pub(super) enum Done {
     Cleaned(TokenHash, Progress),
     CleanedPrefix(NameChain, PrefixProgress),
     Swept,
+    Counted,
     /// Up to here.
     Trimmed(UnixMillis),
 }
@@ -70,6 +75,8 @@ pub(super) struct Rounds {
     pub(super) prefix: Option<NameChain>,
     /// The orphan marker that was looked at last.
     pub(super) marker: Option<TokenHash>,
+    /// The revision of the lease-count quotas at which none was counting.
+    pub(super) counted: Option<u64>,
 }
 
 impl Rounds {
@@ -120,7 +127,7 @@ impl Rounds {
                 };
                 self.prefix = Some(prefix);
             }
-            Done::Swept => {}
+            Done::Swept | Done::Counted => {}
             Done::Trimmed(end) => {
                 self.trimmed = DueCursor::at(end);
                 self.deleted = 0;

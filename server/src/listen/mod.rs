@@ -25,7 +25,7 @@ pub use conn::ConnInfo;
 pub use door::Door;
 pub use layers::{BodyBudget, Deadline, RequestId};
 pub use methods::{MethodName, Methods};
-pub use refusal::{APPLIED_KEY, Applied, ERROR_DOMAIN, refusal};
+pub use refusal::{APPLIED_KEY, Applied, ERROR_DOMAIN, refusal, refusal_until};
 pub use tls::{TlsError, TlsReload};
 
 use crate::config::{ListenerConfig, ListenerTls};

@@ -1,7 +1,7 @@
 //! The errors of the edge: a gRPC status with `google.rpc.ErrorInfo`, so that a client knows what
 //! happened and whether its write may have been applied. Never quotes what the client sent.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -32,10 +32,21 @@ impl Applied {
 
 /// Makes a status with its `ErrorInfo`.
 pub fn refusal(code: Code, reason: &'static str, message: &str, applied: Applied) -> Status {
+    refusal_until(code, reason, message, applied, None)
+}
+
+/// The same with `RetryInfo`, if it is known when the call may be made again.
+pub fn refusal_until(
+    code: Code,
+    reason: &'static str,
+    message: &str,
+    applied: Applied,
+    after: Option<Duration>,
+) -> Status {
     let metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
-    Status::with_error_details(
-        code,
-        message,
-        ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata),
-    )
+    let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
+    if let Some(after) = after {
+        details.set_retry_info(Some(after));
+    }
+    Status::with_error_details(code, message, details)
 }

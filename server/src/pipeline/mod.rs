@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod rate;
 mod revoked;
 mod store;
 mod whole;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use prost::Message;
 use tenure_core::{
     dedupe::RequestKey,
+    quota,
     state::{Reads, Txn, View},
     token::{self, Caller, Revocations, TtlConfig},
     types::{Secret, UnixMillis},
@@ -29,13 +31,18 @@ use tenure_raft::{
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Response, Status};
 
-use self::backoff::Backoff;
+use self::{
+    backoff::Backoff,
+    rate::{Limited, Told},
+};
 pub use self::{
     context::{Context, Manner},
+    rate::{RateGate, Ready},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
 };
 use crate::{
+    api::Logical,
     backup::Saves,
     error::Error,
     expiration::DueHead,
@@ -60,7 +67,7 @@ pub enum Access {
 }
 
 /// A call: a message that can be planned. All of them stand in one list (`api::calls`).
-pub trait Call: Message + Default + Clone + 'static {
+pub trait Call: Message + Default + Clone + Logical + 'static {
     /// Full name, "/tenure.v1.TokenService/CreateToken".
     const METHOD: &'static str;
     /// Where it is executed.
@@ -173,6 +180,8 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// How often clients may call.
+    pub rates: Arc<RateGate>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
     /// Snapshots that are streamed now.
@@ -199,9 +208,47 @@ impl Pipeline {
         request: Request<C>,
         manner: Manner,
     ) -> Result<Response<C::Answer>, Status> {
+        let told = match self.rate(&request) {
+            Ok(told) => told,
+            Err(limited) => {
+                let mut status = Status::from(limited.error());
+                limited.tell(status.metadata_mut());
+                return Err(status);
+            }
+        };
         let context = Context::of(&request, manner)?;
-        let answer = self.serve(request.into_inner(), &context).await?;
-        Ok(Response::new(answer))
+        let mut answer = match self.serve(request.into_inner(), &context).await {
+            Ok(answer) => Response::new(answer),
+            Err(mut status) => {
+                told.tell(status.metadata_mut());
+                return Err(status);
+            }
+        };
+        told.tell(answer.metadata_mut());
+        Ok(answer)
+    }
+
+    /// Counts a call whose bodies are files, like any other, against the rate limit of its path.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(crate) fn admit<C: Call>(&self, request: &Request<C>) -> Result<(), Status> {
+        let admitted = self.rate(request);
+        admitted.map(drop).map_err(|limited| {
+            let mut status = Status::from(limited.error());
+            limited.tell(status.metadata_mut());
+            status
+        })
+    }
+
+    /// Counts the request against the rate limit of its path. A sealed node knows of none, and
+    /// refuses anyway.
+    fn rate<C: Call>(&self, request: &Request<C>) -> Result<Told, Limited> {
+        let Some(keys) = self.keys.get() else {
+            return Ok(Told::default());
+        };
+        let (path, client) = (request.get_ref().path(), request.remote_addr());
+        self.rates.take(&keys, &self.node, &path, client)
     }
 
     /// Serves a call that a standby passed on, by its encoded form.
@@ -341,7 +388,12 @@ impl Pipeline {
             Err(error) => return Ok(Step::Done(Err(error.into()))),
         };
         if !caller.is_use_limited() {
-            let planned = self.plan(call, judged_by, &caller, context);
+            let planned = self
+                .plan(call, judged_by, &caller, context)
+                .and_then(|mut planned| {
+                    quota::settle(&view, &mut planned.txn, &mut SystemRandom)?;
+                    Ok(planned)
+                });
             return Ok(match planned {
                 Ok(planned) if !planned.txn.is_empty() => {
                     Step::Commit(view.into_reads(), planned.txn, Ok(planned.answer))
@@ -361,6 +413,7 @@ impl Pipeline {
             txn.append(planned.txn);
             planned.answer
         });
+        quota::settle(&view, &mut txn, &mut SystemRandom)?;
         Ok(Step::Commit(view.into_reads(), txn, answer))
     }
 

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
-use super::store::StateView;
+use super::{rate::RateGate, store::StateView};
 use crate::{
     expiration::DueHead,
     seal::{self, Keys},
@@ -38,10 +38,13 @@ pub struct Observer {
     pub keys: Arc<Keys>,
     /// The restore epoch that was seen last.
     pub restores: AtomicU64,
+    /// Whether rate limits have changed.
+    pub rates: Arc<RateGate>,
 }
 
 impl ApplyObserver for Observer {
     fn applied(&self, applied: AppliedBatch<'_>) {
+        self.rates.applied(applied.changes, applied.revision);
         let earliest = applied.changes.iter().filter_map(|change| match change {
             Change::Put { key, .. } => TimeIndex::time_of(key),
             _ => None,
@@ -78,6 +81,7 @@ impl ApplyObserver for Observer {
                 if self.restores.swap(restores, Ordering::SeqCst) != restores {
                     seal::follow(&self.keys, &state);
                 }
+                self.rates.reset(state.0.revision());
                 Revocations::load(&state).map_err(|error| error.to_string())
             });
         match loaded {

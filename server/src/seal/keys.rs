@@ -16,7 +16,7 @@ use tenure_core::{
 use tenure_raft::node::{ChallengeSolver, JoinGate};
 use tokio::sync::Notify;
 
-use crate::random::SystemRandom;
+use crate::{pipeline::Ready, random::SystemRandom};
 
 /// What an unsealed node knows.
 pub struct Unsealed {
@@ -24,6 +24,8 @@ pub struct Unsealed {
     pub barrier: Barrier,
     /// Policies that were compiled since.
     pub acls: AclMemo,
+    /// Rate limits that were made ready.
+    pub rates: Ready,
     join: JoinKey,
     shares: u8,
     threshold: u8,
@@ -54,6 +56,7 @@ impl Unsealed {
         Ok(Self {
             barrier: Barrier::new(keyring)?,
             acls: AclMemo::default(),
+            rates: Ready::default(),
             join: JoinKey::derive(root)?,
             shares,
             threshold,

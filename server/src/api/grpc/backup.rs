@@ -29,6 +29,7 @@ impl v1::backup_service_server::BackupService for Services {
         &self,
         request: Request<v1::SaveSnapshotRequest>,
     ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
+        self.pipeline.admit(&request)?;
         let context = Context::of(&request, Manner::default())?;
         let frames = backup::save(&self.pipeline, &context).await?;
         let answers = frames.map(|frame| frame.map(|data| v1::SaveSnapshotResponse { data }));
@@ -40,7 +41,7 @@ impl v1::backup_service_server::BackupService for Services {
         request: Request<Streaming<v1::RestoreSnapshotRequest>>,
     ) -> Result<Response<v1::RestoreSnapshotResponse>, Status> {
         let context = Context::of(&request, Manner::default())?;
-        let mut parts = request.into_inner();
+        let (metadata, extensions, mut parts) = request.into_parts();
         let idle = Duration::from_millis(RESTORE_IDLE_MS);
         let first = timeout(idle, parts.message()).await;
         let first = first.map_err(|_| Error::deadline(crate::listen::Applied::No))??;
@@ -53,6 +54,8 @@ impl v1::backup_service_server::BackupService for Services {
                 (v1::RestoreOptions::default(), file)
             }
         };
+        let call = Request::from_parts(metadata, extensions, options);
+        self.pipeline.admit(&call)?;
         let restored = backup::restore(&self.pipeline, options, &context, file).await?;
         Ok(Response::new(restored))
     }

@@ -23,6 +23,7 @@ pub use convert::timestamp;
 mod lease;
 mod mount;
 mod policy;
+mod quota;
 mod seal;
 mod secrets;
 mod token;
@@ -63,8 +64,8 @@ impl Services {
         use v1::{
             cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
             mount_service_server::MountServiceServer, policy_service_server::PolicyServiceServer,
-            seal_service_server::SealServiceServer, secrets_service_server::SecretsServiceServer,
-            token_service_server::TokenServiceServer,
+            quota_service_server::QuotaServiceServer, seal_service_server::SealServiceServer,
+            secrets_service_server::SecretsServiceServer, token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
@@ -72,6 +73,8 @@ impl Services {
             LeaseServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let policies =
             PolicyServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let quotas =
+            QuotaServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let secrets = SecretsServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         let mounts =
@@ -85,6 +88,7 @@ impl Services {
         Ok(Routes::new(tokens)
             .add_service(leases)
             .add_service(policies)
+            .add_service(quotas)
             .add_service(secrets)
             .add_service(mounts)
             .add_service(seal)

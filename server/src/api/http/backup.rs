@@ -44,7 +44,9 @@ pub const STREAMED: [(Route, Streamed); 3] = [
 ];
 
 async fn save(services: Arc<Services>, caller: Caller) -> Result<Reply, Status> {
-    let context = Context::of(&caller.request(()), caller.manner())?;
+    let request = caller.request(v1::SaveSnapshotRequest {});
+    services.pipeline.admit(&request)?;
+    let context = Context::of(&request, caller.manner())?;
     let frames = backup::save(&services.pipeline, &context).await?;
     let body = StreamBody::new(frames.map(|frame| frame.map(Frame::data)));
     Ok(Reply::file(Body::new(body)))
@@ -56,7 +58,10 @@ async fn restore(
     body: Body,
     force: bool,
 ) -> Result<Reply, Status> {
-    let context = Context::of(&caller.request(()), caller.manner())?;
+    let options = v1::RestoreOptions { force };
+    let request = caller.request(options);
+    services.pipeline.admit(&request)?;
+    let context = Context::of(&request, caller.manner())?;
     let frames = BodyStream::new(body.map_err(|error| match error.details() {
         [] => Error::invalid_argument("the snapshot could not be read").into(),
         _ => error,
@@ -68,7 +73,6 @@ async fn restore(
         }
     });
     let file: File = Box::pin(data);
-    let options = v1::RestoreOptions { force };
     backup::restore(&services.pipeline, options, &context, file).await?;
     Ok(Reply::done())
 }

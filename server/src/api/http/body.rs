@@ -203,6 +203,12 @@ impl Fields {
         (!matches!(value, Json::Null)).then_some(value)
     }
 
+    /// Whether a field is there, and not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.is_some_and(|(_, value)| !matches!(value, Json::Null))
+    }
+
     /// Takes a field if it is this text, and says whether.
     pub fn take_text(&mut self, name: &str, text: &str) -> bool {
         let is_it = |(key, value): &(String, Json)| {

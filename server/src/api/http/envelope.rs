@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
-use tonic::{Code, body::Body};
+use tonic::{Code, body::Body, metadata::MetadataMap};
 use zeroize::Zeroizing;
 
 use crate::listen::RequestId;
@@ -17,8 +17,13 @@ pub struct Reply {
     status: StatusCode,
     code: Code,
     content: Content,
+    /// What it tells of a rate limit.
+    told: Vec<(&'static str, HeaderValue)>,
     location: Option<HeaderValue>,
 }
+
+/// Headers of an answer of the pipeline that HTTP shows, too.
+const TOLD: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "retry-after"];
 
 enum Content {
     /// No body at all.
@@ -60,6 +65,7 @@ impl Reply {
             status: StatusCode::OK,
             code: Code::Ok,
             content: Content::Enveloped(Box::new(envelope)),
+            told: Vec::new(),
             location: None,
         }
     }
@@ -70,6 +76,7 @@ impl Reply {
             status: StatusCode::NO_CONTENT,
             code: Code::Ok,
             content: Content::Nothing,
+            told: Vec::new(),
             location: None,
         }
     }
@@ -173,6 +180,7 @@ impl Reply {
             status,
             code: Code::Ok,
             content: Content::Bare(body),
+            told: Vec::new(),
             location: None,
         }
     }
@@ -184,6 +192,7 @@ impl Reply {
             code: Code::Ok,
             content: Content::File(body),
             location: None,
+            told: Vec::new(),
         }
     }
 
@@ -207,6 +216,15 @@ impl Reply {
             Content::Nothing => *self = Self::done_with(vec![warning]),
             Content::Bare(_) | Content::File(_) => {}
         }
+    }
+
+    /// Shows what an answer of the pipeline tells of a rate limit.
+    pub fn tell(&mut self, headers: &MetadataMap) {
+        let told = TOLD.iter().filter_map(|name| {
+            let value = headers.get(*name)?.to_str().ok()?;
+            Some((*name, HeaderValue::from_str(value).ok()?))
+        });
+        self.told = told.collect();
     }
 
     /// Takes the body away, for HEAD.
@@ -235,6 +253,9 @@ impl Reply {
         let headers = response.headers_mut();
         let set = HeaderValue::from_static;
         headers.insert(header::CACHE_CONTROL, set("no-store"));
+        for (name, value) in self.told {
+            headers.insert(name, value);
+        }
         if !kind.is_empty() {
             headers.insert(header::CONTENT_TYPE, set(kind));
         }

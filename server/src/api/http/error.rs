@@ -93,7 +93,9 @@ pub fn refused(refusal: &Status, pattern: &str) -> Reply {
         }
         _ => refusal.message(),
     };
-    Reply::error(status, refusal.code(), message)
+    let mut reply = Reply::error(status, refusal.code(), message);
+    reply.tell(refusal.metadata());
+    reply
 }
 
 /// The same as a response.

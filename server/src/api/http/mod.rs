@@ -11,6 +11,7 @@ mod leases;
 mod logical;
 mod mounts;
 mod policies;
+mod quotas;
 mod refused;
 mod route;
 mod sys;
@@ -86,6 +87,8 @@ pub enum Handler {
 pub struct Caller {
     metadata: MetadataMap,
     extensions: Extensions,
+    /// The path of its request, under `/v1/`.
+    path: String,
 }
 
 impl Caller {
@@ -146,8 +149,9 @@ async fn serve<C: HttpCall>(
     let answer = services
         .pipeline
         .call_in(caller.request(call), caller.manner());
-    let answer = answer.await?.into_inner();
+    let (headers, answer, _) = answer.await?.into_parts();
     let mut reply = C::to_reply(answer, &input);
+    reply.tell(&headers);
     if let Some(warning) = input.fields.left() {
         reply.warn(warning);
     }
@@ -156,6 +160,10 @@ async fn serve<C: HttpCall>(
 
 /// Refuses in the name of the pipeline: who asks is found out first.
 async fn refuse(services: &Services, caller: &Caller, call: Refused) -> Result<Reply, Status> {
+    let call = Refused {
+        path: caller.path.clone(),
+        ..call
+    };
     services.pipeline.call(caller.request(call)).await?;
     Err(Error::internal("a refused request succeeded").into())
 }
@@ -207,6 +215,7 @@ async fn dispatch(
     let caller = Caller {
         metadata: MetadataMap::from_headers(parts.headers.clone()),
         extensions: parts.extensions,
+        path: path.strip_prefix("/v1/").unwrap_or(&path).to_owned(),
     };
     if let Found::Route(entry, _) = route::find(operation, &path)
         && let Handler::Streamed(handler) = entry.handler

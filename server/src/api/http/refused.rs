@@ -3,8 +3,11 @@
 //! a sealed node says that it is sealed, a stranger learns nothing but that it is one, and a
 //! use-limited token pays for it. It changes nothing and never succeeds.
 
+use std::borrow::Cow;
+
 use super::HttpCall;
 use crate::{
+    api::Logical,
     error::Error,
     pipeline::{Access, Call, Planned, Scope},
 };
@@ -32,6 +35,15 @@ pub struct Refused {
     /// For people.
     #[prost(string, tag = "3")]
     pub message: String,
+    /// Its path, as far as it has one.
+    #[prost(string, tag = "4")]
+    pub path: String,
+}
+
+impl Logical for Refused {
+    fn path(&self) -> Cow<'_, str> {
+        self.path.as_str().into()
+    }
 }
 
 impl Refused {
@@ -41,6 +53,7 @@ impl Refused {
             code: error.code.into(),
             reason: error.reason.to_owned(),
             message: error.message.clone(),
+            path: String::new(),
         }
     }
 

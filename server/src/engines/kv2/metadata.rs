@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tenure_core::types::{Meta, limits::KV_VERSIONS_MAX};
 
 use super::{
@@ -43,8 +43,8 @@ impl Call<'_, '_> {
                     let old = old.map(|(key, value)| (key.to_owned(), value.to_owned()));
                     let mut merged: BTreeMap<_, _> = old.collect();
                     for (key, value) in entries(custom)? {
-                        match value {
-                            Value::Null => drop(merged.remove(&key)),
+                        match value.get() {
+                            "null" => drop(merged.remove(&key)),
                             value => drop(merged.insert(key, text(value)?)),
                         }
                     }
@@ -107,22 +107,24 @@ pub(super) fn max_versions(fields: &json::Fields<'_>) -> Result<Option<Option<u3
     }
 }
 
-fn entries(text: &str) -> Result<Map<String, Value>, EngineError> {
-    serde_json::from_str(text)
-        .map_err(|_| EngineError::argument("custom_metadata", "not a JSON object"))
-}
-
-fn text(value: Value) -> Result<String, EngineError> {
-    match value {
-        Value::String(text) => Ok(text),
-        _ => Err(EngineError::argument("custom_metadata", "values are texts")),
+fn entries(text: &str) -> Result<json::Fields<'_>, EngineError> {
+    match text.starts_with('{') {
+        true => json::fields(text),
+        false => Err(EngineError::argument(
+            "custom_metadata",
+            "not a JSON object",
+        )),
     }
 }
 
-fn meta(entries: Map<String, Value>) -> Result<Meta, EngineError> {
+fn text(value: &str) -> Result<String, EngineError> {
+    json::string(value).ok_or_else(|| EngineError::argument("custom_metadata", "values are texts"))
+}
+
+fn meta(entries: json::Fields<'_>) -> Result<Meta, EngineError> {
     let texts = entries
         .into_iter()
-        .map(|(key, value)| Ok((key, text(value)?)));
+        .map(|(key, value)| Ok((key, text(value.get())?)));
     Meta::new(texts.collect::<Result<Vec<_>, EngineError>>()?).map_err(bad_custom)
 }
 

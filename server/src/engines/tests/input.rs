@@ -136,3 +136,126 @@ fn data_that_policies_can_not_read_is_refused() {
     assert_eq!(reason(asked), "INVALID_ARGUMENT");
     assert!(!world.exists("kv/a"));
 }
+
+/// Who may only create has to pass the rule's parameters too, and passes with them: what a write
+/// is called is found out whatever the rule says of parameters.
+#[test]
+fn a_new_secret_with_the_required_parameters_is_created() {
+    let mut world = World::with_kv(7, KvEngine::V1);
+    world.write_policy(
+        "maker",
+        r#"path "kv/new/*" { capabilities = ["create"] required_parameters = ["owner"] }"#,
+    );
+    let token = world.child();
+    let mut write = |path, text: &[u8]| reason(world.ask_as(&token, path, Ask::Write(text)));
+    assert_eq!(write("kv/new/a", br#"{"x":1}"#), "PERMISSION_DENIED");
+    assert_eq!(write("kv/new/a", br#"{"owner":"x"}"#), "OK");
+    assert_eq!(write("kv/new/a", br#"{"owner":"y"}"#), "PERMISSION_DENIED");
+    assert_eq!(write("kv/b", br#"{"owner":"x"}"#), "PERMISSION_DENIED");
+}
+
+/// A name that the JSON library gives a meaning of its own has none here: policies and bounds see
+/// what is stored. Of equal names each value is judged, and whole numbers digit by digit.
+#[test]
+fn policies_see_what_is_stored() {
+    let mut world = World::with_kv(8, KvEngine::V1);
+    world.write_policy(
+        "maker",
+        r#"path "kv/*" {
+            capabilities = ["create", "update"]
+            allowed_parameters = { "role" = ["user", ["user"], 18446744073709551616] "*" = [] }
+            denied_parameters = { "n" = [18446744073709551616] }
+        }"#,
+    );
+    let token = world.child();
+    for (text, expected) in [
+        (r#"{"role":"user"}"#, "OK"),
+        (r#"{"role":["us\u0065r"],"x":{"role":"admin"}}"#, "OK"),
+        (r#"{"role":18446744073709551616}"#, "OK"),
+        (r#"{"role":"admin"}"#, "PERMISSION_DENIED"),
+        (r#"{"role":18446744073709551617}"#, "PERMISSION_DENIED"),
+        (r#"{"n":18446744073709551616}"#, "PERMISSION_DENIED"),
+        (r#"{"role":"admin","role":"user"}"#, "PERMISSION_DENIED"),
+        (
+            r#"{"role":{"$serde_json::private::RawValue":"\"user\""}}"#,
+            "PERMISSION_DENIED",
+        ),
+        (
+            r#"{"role":{"$serde_json::private::Number":"18446744073709551616"}}"#,
+            "PERMISSION_DENIED",
+        ),
+        (
+            r#"{"$serde_json::private::RawValue":"{\"role\":\"user\"}","role":"admin"}"#,
+            "PERMISSION_DENIED",
+        ),
+    ] {
+        let asked = world.ask_as(&token, "kv/a", Ask::Write(text.as_bytes()));
+        assert_eq!(reason(asked), expected, "{text}");
+    }
+    let admitted = br#"{"$serde_json::private::RawValue":"no JSON"}"#;
+    assert_eq!(reason(world.ask("kv/a", Ask::Write(admitted))), "OK");
+}
+
+/// Texts within texts are read by nobody: neither a bomb nor an endless nesting.
+#[test]
+fn texts_within_texts_are_not_read() {
+    let mut world = World::with_kv(9, KvEngine::V2);
+    let inner = format!("[{}0]", "0,".repeat(200_000));
+    let mut nested = format!("{}{}", "[".repeat(60), "]".repeat(60));
+    for _ in 0..8 {
+        let text = Value::from(nested).to_string();
+        nested = format!(r#"{{"$serde_json::private::RawValue":{text}}}"#);
+    }
+    for text in [
+        Value::from(inner).to_string(),
+        Value::from(nested).to_string(),
+    ] {
+        let trick = format!(r#"{{"$serde_json::private::RawValue":{text}}}"#);
+        let stored = format!(r#"{{"data":{{"k":{trick}}}}}"#);
+        let asked = world.ask("kv/data/a", Ask::Write(stored.as_bytes()));
+        assert_eq!(reason(asked), "OK");
+        for field in ["max_versions", "cas_required", "delete_version_after"] {
+            let set = format!(r#"{{"{field}":{trick}}}"#);
+            for path in ["kv/config", "kv/metadata/a"] {
+                let asked = world.ask(path, Ask::Write(set.as_bytes()));
+                assert_eq!(reason(asked), "INVALID_ARGUMENT", "{field}");
+            }
+        }
+        for value in [&trick, &format!(r#"{{"k":{trick}}}"#)] {
+            let set = format!(r#"{{"custom_metadata":{value}}}"#);
+            for ask in [Ask::Write(set.as_bytes()), Ask::Patch(set.as_bytes())] {
+                let asked = reason(world.ask("kv/metadata/a", ask));
+                assert_eq!(asked, "INVALID_ARGUMENT");
+            }
+        }
+        let named = format!(r#"{{"versions":{trick}}}"#);
+        let asked = world.ask("kv/destroy/a", Ask::Write(named.as_bytes()));
+        assert_eq!(reason(asked), "INVALID_ARGUMENT");
+    }
+}
+
+/// However they are written, versions are as many as a secret may have.
+#[test]
+fn versions_are_bounded() {
+    let mut world = World::with_kv(10, KvEngine::V2);
+    world.write("kv/data/a", json!({"data": {}})).unwrap();
+    let numbers = |n: usize| (1..=n).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    for (text, expected) in [
+        (format!(r#"{{"versions":"{}"}}"#, numbers(1_000)), "OK"),
+        (
+            format!(r#"{{"versions":[{}]}}"#, numbers(1_001)),
+            "INVALID_ARGUMENT",
+        ),
+        (
+            format!(r#"{{"versions":"{}"}}"#, numbers(1_001)),
+            "INVALID_ARGUMENT",
+        ),
+        (
+            format!(r#"{{"versions":"{}1"}}"#, "1,".repeat(200_000)),
+            "OK",
+        ),
+    ] {
+        let asked = world.ask("kv/undelete/a", Ask::Write(text.as_bytes()));
+        assert_eq!(reason(asked), expected, "{:.40}", text);
+    }
+}

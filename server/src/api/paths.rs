@@ -1,0 +1,100 @@
+//! The logical path of every call, before anything is known of its caller: rate limits go by it.
+//! It is the path that policies are asked about, as far as the message tells it; one that can't be
+//! is of no harm, since its call is refused.
+
+use std::borrow::Cow;
+
+use tenure_proto::v1;
+
+/// A call that has a logical path.
+pub trait Logical {
+    /// The path, without a leading slash.
+    fn path(&self) -> Cow<'_, str>;
+}
+
+/// The table: a path for each call, or how it is made of the call.
+macro_rules! paths {
+    ($($call:ident $(($of:ident))? => $path:expr,)*) => {$(
+        impl Logical for v1::$call {
+            fn path(&self) -> Cow<'_, str> {
+                $(let $of = self;)?
+                Cow::from($path)
+            }
+        }
+    )*};
+}
+
+fn below(folder: &str, rest: &str) -> String {
+    format!("{folder}/{rest}")
+}
+
+paths! {
+    CreateTokenRequest => "auth/token/create",
+    LookupTokenRequest => "auth/token/lookup",
+    LookupSelfRequest => "auth/token/lookup-self",
+    LookupAccessorRequest => "auth/token/lookup-accessor",
+    RenewTokenRequest => "auth/token/renew",
+    RenewSelfRequest => "auth/token/renew-self",
+    RenewAccessorRequest => "auth/token/renew-accessor",
+    RevokeTokenRequest => "auth/token/revoke",
+    RevokeSelfRequest => "auth/token/revoke-self",
+    RevokeOrphanRequest => "auth/token/revoke-orphan",
+    RevokeAccessorRequest => "auth/token/revoke-accessor",
+    ListAccessorsRequest => "auth/token/accessors",
+    GrantLeaseRequest(call) => below("sys/leases/grant", &call.path),
+    LookupLeaseRequest => "sys/leases/lookup",
+    RenewLeaseRequest => "sys/leases/renew",
+    RevokeLeaseRequest => "sys/leases/revoke",
+    RevokePrefixRequest(call) => below("sys/leases/revoke-prefix", &call.prefix),
+    ListLeasesRequest(call) => below("sys/leases/lookup", &call.prefix),
+    CountLeasesRequest(call) => below("sys/leases/lookup", &call.prefix),
+    WritePolicyRequest(call) => below("sys/policies/acl", &call.name),
+    ReadPolicyRequest(call) => below("sys/policies/acl", &call.name),
+    ListPoliciesRequest => "sys/policies/acl",
+    DeletePolicyRequest(call) => below("sys/policies/acl", &call.name),
+    GetCapabilitiesRequest => "sys/capabilities",
+    WriteRateLimitRequest(call) => below("sys/quotas/rate-limit", limit_name(call)),
+    ReadRateLimitRequest(call) => below("sys/quotas/rate-limit", &call.name),
+    ListRateLimitsRequest => "sys/quotas/rate-limit",
+    DeleteRateLimitRequest(call) => below("sys/quotas/rate-limit", &call.name),
+    WriteQuotaConfigRequest => "sys/quotas/config",
+    ReadQuotaConfigRequest => "sys/quotas/config",
+    WriteLeaseCountRequest(call) => below("sys/quotas/lease-count", quota_name(call)),
+    ReadLeaseCountRequest(call) => below("sys/quotas/lease-count", &call.name),
+    ListLeaseCountsRequest => "sys/quotas/lease-count",
+    DeleteLeaseCountRequest(call) => below("sys/quotas/lease-count", &call.name),
+    ReadRequest(call) => call.path.as_str(),
+    WriteRequest(call) => call.path.as_str(),
+    PatchRequest(call) => call.path.as_str(),
+    ListRequest(call) => call.path.as_str(),
+    DeleteRequest(call) => call.path.as_str(),
+    MountRequest(call) => below("sys/mounts", &call.path),
+    UnmountRequest(call) => below("sys/mounts", &call.path),
+    TuneMountRequest(call) => format!("sys/mounts/{}/tune", call.path),
+    RemountRequest => "sys/remount",
+    ListMountsRequest => "sys/mounts",
+    GetMountRequest(call) => below("sys/internal/ui/mounts", &call.path),
+    GetClusterStatusRequest => "sys/storage/raft/configuration",
+    CreateJoinTokenRequest => "sys/storage/raft/join-token",
+    RemovePeerRequest => "sys/storage/raft/remove-peer",
+    StepDownRequest => "sys/step-down",
+    SealRequest => "sys/seal",
+    SaveSnapshotRequest => "sys/storage/raft/snapshot",
+    RestoreOptions(call) => snapshot_path(call.force),
+    ResumeExpirationRequest => "sys/expiration/resume",
+}
+
+fn snapshot_path(force: bool) -> &'static str {
+    match force {
+        false => "sys/storage/raft/snapshot",
+        true => "sys/storage/raft/snapshot-force",
+    }
+}
+
+fn limit_name(call: &v1::WriteRateLimitRequest) -> &str {
+    call.limit.as_ref().map_or("", |limit| &limit.name)
+}
+
+fn quota_name(call: &v1::WriteLeaseCountRequest) -> &str {
+    call.quota.as_ref().map_or("", |quota| &quota.name)
+}
