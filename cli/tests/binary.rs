@@ -510,6 +510,7 @@ async fn an_operator_changes_the_cluster() {
         &["operator", "raft", "remove-peer", "node-2"][..],
         &["operator", "raft", "remove-peer", "-node-id=7"],
         &["operator", "step-down"],
+        &["operator", "metrics"],
     ] {
         let output = setup.run(args).await;
         assert_eq!(code(&output), 0, "{}", err(&output));

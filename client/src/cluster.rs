@@ -36,7 +36,7 @@ pub struct JoinToken {
 impl Client {
     /// Shows the members.
     pub async fn cluster_status(&self) -> Result<v1::GetClusterStatusResponse, Error> {
-        let request = v1::GetClusterStatusRequest {};
+        let request = v1::GetClusterStatusRequest::default();
         self.call(
             Scope::Cluster,
             Effect::Repeatable,
@@ -84,6 +84,7 @@ impl Client {
         let request = v1::JoinRequest {
             peer_addresses: peer_addresses.to_vec(),
             join_token: join_token.map_or("", Secret::expose).to_owned(),
+            ..v1::JoinRequest::default()
         };
         let answer = self
             .call(
@@ -118,6 +119,23 @@ impl Client {
         )
         .await?;
         Ok(())
+    }
+
+    /// The metrics of the first node of the client's addresses, in the text format of OpenMetrics.
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let answer = self
+            .call(
+                Scope::FirstNode,
+                Effect::Repeatable,
+                v1::GetMetricsRequest {},
+                |channel: Channel, request| async move {
+                    ClusterServiceClient::new(channel)
+                        .get_metrics(request)
+                        .await
+                },
+            )
+            .await?;
+        Ok(answer.text)
     }
 
     /// Makes the active node hand over to another one.

@@ -305,6 +305,7 @@ async fn every_call_reaches_its_method() {
     root.remove_peer(Peer::Id(7)).await.unwrap();
     root.remove_peer(Peer::Name("node-2".into())).await.unwrap();
     root.step_down().await.unwrap();
+    assert!(root.metrics().await.unwrap().contains("tenure_unsealed 1"));
 
     root.seal().await.unwrap();
     assert!(root.seal_status().await.unwrap().sealed);

@@ -235,6 +235,7 @@ async fn run_logged(
         ttl,
         saves: Saves::default(),
         cluster_name: cluster_name.clone(),
+        metrics: Arc::clone(&metrics),
     });
     let _ = slot.set(Arc::clone(&pipeline));
     let sealer = Arc::new(Sealer::new(

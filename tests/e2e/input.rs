@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 19] = [
+const WITHOUT_INPUT: [&str; 20] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -35,6 +35,7 @@ const WITHOUT_INPUT: [&str; 19] = [
     "GetClusterStatus",
     "CreateJoinToken",
     "StepDown",
+    "GetMetrics",
 ];
 
 /// It found, before it was ever green: messages that don't decode were answered as INTERNAL
@@ -560,6 +561,7 @@ async fn messages(
         let join = JoinRequest {
             peer_addresses: vec![token.clone()],
             join_token: token.clone(),
+            ..JoinRequest::default()
         };
         let answer = call(
             "/tenure.v1.ClusterService/Join".into(),

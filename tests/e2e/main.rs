@@ -11,6 +11,7 @@ mod failover;
 mod health;
 mod http;
 mod http_client;
+mod http_cluster;
 mod http_mounts;
 mod http_rows;
 mod http_secrets;

@@ -226,6 +226,7 @@ impl Fake {
             cluster_id: "an-id".into(),
             storage_type: "raft".into(),
             ha: Some(v1::HaStatus {
+                active_since: None,
                 active: !state.sealed,
                 leader_address: "http://127.0.0.1:8200".into(),
                 leader_cluster_address: "127.0.0.1:8201".into(),
@@ -595,6 +596,17 @@ impl v1::cluster_service_server::ClusterService for Fake {
         self.caller(&request)?;
         self.state().removed.extend(request.into_inner().peer);
         Ok(Response::new(v1::RemovePeerResponse {}))
+    }
+
+    async fn get_metrics(
+        &self,
+        request: Request<v1::GetMetricsRequest>,
+    ) -> Result<Response<v1::GetMetricsResponse>, Status> {
+        self.enter("get_metrics").await?;
+        self.caller(&request)?;
+        Ok(Response::new(v1::GetMetricsResponse {
+            text: "tenure_unsealed 1\n# EOF\n".to_owned(),
+        }))
     }
 
     async fn step_down(

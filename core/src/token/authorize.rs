@@ -124,6 +124,14 @@ pub enum Administer {
     StepDown,
     /// See the members.
     ShowMembers,
+    /// See the members as nodes that serve clients.
+    ShowHa,
+    /// See the health of the members.
+    ShowHealth,
+    /// See how the members are watched.
+    ShowWatch,
+    /// See the metrics of a node.
+    ShowMetrics,
     /// Mint a token with which a node may join.
     MintJoinToken,
     /// Remove a member.
@@ -206,6 +214,12 @@ impl Action for Administer {
             Self::Seal => Ask::new(Operation::Update, "sys/seal").root_protected(),
             Self::StepDown => Ask::new(Operation::Update, "sys/step-down").root_protected(),
             Self::ShowMembers => Ask::new(Operation::Read, "sys/storage/raft/configuration"),
+            Self::ShowHa => Ask::new(Operation::Read, "sys/ha-status"),
+            Self::ShowHealth => Ask::new(Operation::Read, "sys/storage/raft/autopilot/state"),
+            Self::ShowWatch => {
+                Ask::new(Operation::Read, "sys/storage/raft/autopilot/configuration")
+            }
+            Self::ShowMetrics => Ask::new(Operation::Read, "sys/metrics"),
             Self::MintJoinToken => {
                 Ask::new(Operation::Update, "sys/storage/raft/join-token").root_protected()
             }

@@ -29,6 +29,8 @@ const OPENING_RETRY: Duration = Duration::from_millis(2);
 /// One activation of this node.
 pub(crate) struct Active {
     pub(super) term: u64,
+    /// Cluster time at which it began.
+    pub(super) since_ms: u64,
     pub(super) sequencer: Sequencer,
 }
 
@@ -113,6 +115,7 @@ impl Node {
         *last = Some(sequencer.clone());
         self.shared.active.store(Some(Arc::new(Active {
             term: leader.term,
+            since_ms: core.clock.now_ms(),
             sequencer,
         })));
         self.clear_staging();

@@ -36,7 +36,7 @@ pub use self::{
     hand_over::HandOverError,
     join::{ChallengeSolver, JoinCredential, JoinError, JoinGate, TokensOnly},
     restore::{Restore, RestoreError, Verified},
-    status::{MemberStatus, NodeStatus},
+    status::{MemberStatus, NodeStatus, SAMPLE_AGE_MAX},
 };
 use crate::{
     batch::{Proposed, Sequencer},

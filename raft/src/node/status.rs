@@ -51,6 +51,8 @@ pub struct NodeStatus {
     pub leader: Option<NodeId>,
     /// Whether this node is active.
     pub active: bool,
+    /// Since when it is, milliseconds of cluster time since the epoch; `None` if it isn't.
+    pub active_since_ms: Option<u64>,
     /// Last index in the log.
     pub last_log_index: u64,
     /// Last index known to be committed.
@@ -76,7 +78,7 @@ pub struct NodeStatus {
 }
 
 /// A peer that was silent for longer is unknown.
-const SAMPLE_AGE_MAX: Duration = Duration::from_secs(3);
+pub const SAMPLE_AGE_MAX: Duration = Duration::from_secs(3);
 
 impl Node {
     /// Facts about this node and its cluster; `None` until it belongs to one.
@@ -115,11 +117,15 @@ impl Node {
                 }
             })
             .collect();
+        let active = self.is_active();
+        let since = self.shared.active.load();
+        let since = since.as_deref().map(|active| active.since_ms);
         Some(NodeStatus {
             id: core.identity.node_id,
             term: metrics.current_term,
             leader: metrics.current_leader,
-            active: self.is_active(),
+            active,
+            active_since_ms: since.filter(|_| active),
             last_log_index: metrics.last_log_index.unwrap_or(0),
             committed_index: metrics.cluster_committed.map_or(0, |id| id.index()),
             applied_index: applied.index,

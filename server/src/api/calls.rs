@@ -54,6 +54,7 @@ macro_rules! calls {
             v1::CreateJoinTokenRequest,
             v1::RemovePeerRequest,
             v1::StepDownRequest,
+            v1::GetMetricsRequest,
             v1::SealRequest,
             v1::SaveSnapshotRequest,
             v1::ResumeExpirationRequest,

@@ -72,9 +72,19 @@ paths! {
     UnmountRequest(call) => below("sys/mounts", &call.path),
     TuneMountRequest(call) => format!("sys/mounts/{}/tune", call.path),
     RemountRequest => "sys/remount",
-    ListMountsRequest => "sys/mounts",
-    GetMountRequest(call) => below("sys/internal/ui/mounts", &call.path),
-    GetClusterStatusRequest => "sys/storage/raft/configuration",
+    ListMountsRequest(call) => match call.listing() {
+        v1::MountListing::Auth => "sys/auth",
+        v1::MountListing::Visible => "sys/internal/ui/mounts",
+        v1::MountListing::Unspecified => "sys/mounts",
+    },
+    GetMountRequest(call) => mount_looked_at(call),
+    GetClusterStatusRequest(call) => match call.look() {
+        v1::ClusterLook::Ha => "sys/ha-status",
+        v1::ClusterLook::Health => "sys/storage/raft/autopilot/state",
+        v1::ClusterLook::Watch => "sys/storage/raft/autopilot/configuration",
+        v1::ClusterLook::Unspecified => "sys/storage/raft/configuration",
+    },
+    GetMetricsRequest => "sys/metrics",
     CreateJoinTokenRequest => "sys/storage/raft/join-token",
     RemovePeerRequest => "sys/storage/raft/remove-peer",
     StepDownRequest => "sys/step-down",
@@ -88,6 +98,20 @@ fn snapshot_path(force: bool) -> &'static str {
     match force {
         false => "sys/storage/raft/snapshot",
         true => "sys/storage/raft/snapshot-force",
+    }
+}
+
+fn mount_looked_at(call: &v1::GetMountRequest) -> String {
+    if !call.uuid.is_empty() {
+        return format!("sys/remount/status/{}", call.uuid);
+    }
+    let path = call.path.as_str();
+    match (call.look(), path.strip_prefix("auth/")) {
+        (v1::MountLook::Unspecified, _) => format!("sys/internal/ui/mounts/{path}"),
+        (v1::MountLook::Mount, None) => format!("sys/mounts/{path}"),
+        (v1::MountLook::Mount, Some(method)) => format!("sys/auth/{method}"),
+        (v1::MountLook::Tuning, None) => format!("sys/mounts/{path}/tune"),
+        (v1::MountLook::Tuning, Some(method)) => format!("sys/auth/{method}/tune"),
     }
 }
 

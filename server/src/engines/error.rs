@@ -43,7 +43,7 @@ pub enum EngineError {
     )]
     CubbyholeFull,
     /// Another version is current.
-    #[error("the check-and-set parameter is not the current version")]
+    #[error("check-and-set parameter did not match the current version")]
     CasMismatch,
     /// The write names no version.
     #[error("this secret is written with the check-and-set parameter only")]

@@ -50,6 +50,7 @@ use crate::{
     listen::Applied,
     random::SystemRandom,
     seal::{Keys, Unsealed},
+    telemetry::Metrics,
 };
 
 /// How long a read waits before it asks again for a leader.
@@ -188,6 +189,8 @@ pub struct Pipeline {
     pub saves: Saves,
     /// For people.
     pub cluster_name: String,
+    /// What this node counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Pipeline {

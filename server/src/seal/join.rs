@@ -3,15 +3,23 @@
 
 use std::{sync::PoisonError, time::Duration};
 
+use tenure_proto::v1::{self, seal_service_client::SealServiceClient};
 use tenure_raft::node::{JoinCredential, JoinError};
 use tokio::time::sleep;
+use tonic::transport::Endpoint;
 use zeroize::Zeroizing;
 
 use super::{Candidate, Sealer, keys::split_challenge};
-use crate::{api::grpc::join_error, error::Error};
+use crate::{
+    api::grpc::join_error,
+    config::{ApiUrl, HostPort, defaults::CLUSTER_PORT},
+    error::Error,
+};
 
 /// How soon the addresses are tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a member may take to tell its peer address.
+const ASK_WAIT: Duration = Duration::from_secs(10);
 /// Largest join token file, bytes.
 const JOIN_TOKEN_BYTES_MAX: u64 = 64 << 10;
 
@@ -88,6 +96,40 @@ impl Sealer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(candidate);
         Ok(())
+    }
+}
+
+/// The peer address of the cluster that a client address (URL) leads to. A node without TLS is
+/// asked for it; of another one, the peer port is the one after its port, as in `retry_join`.
+///
+/// # Errors
+/// It is no address, or no member answers there.
+pub async fn peer_address_of(api_address: &str) -> Result<String, Error> {
+    let wrong = |problem: &dyn std::fmt::Display| {
+        Error::invalid_argument(format!("leader_api_address: {problem}"))
+    };
+    let api = ApiUrl::parse(api_address).map_err(|error| wrong(&error))?;
+    let at = api.host_port();
+    if api.is_tls() {
+        let port = at.port().checked_add(1).unwrap_or(CLUSTER_PORT);
+        let peer = HostPort::new(at.host(), port).map_err(|error| wrong(&error))?;
+        return Ok(peer.to_string());
+    }
+    let unreachable = |why: String| join_error(&JoinError::Unreachable(why));
+    let endpoint = Endpoint::from_shared(format!("http://{at}"));
+    let endpoint = endpoint.map_err(|error| wrong(&error))?.timeout(ASK_WAIT);
+    let channel = endpoint.connect_timeout(ASK_WAIT).connect().await;
+    let channel = channel.map_err(|_| unreachable(format!("{at}: no connection")))?;
+    let mut client = SealServiceClient::new(channel);
+    let asked = client.get_seal_status(v1::GetSealStatusRequest {});
+    let status = asked
+        .await
+        .map_err(|_| unreachable(format!("{at}: no answer")))?;
+    let ha = status.into_inner().status.and_then(|status| status.ha);
+    let peer = ha.map_or_else(String::new, |ha| ha.leader_cluster_address);
+    match peer.is_empty() {
+        true => Err(unreachable(format!("{at}: it knows no leader"))),
+        false => Ok(peer),
     }
 }
 

@@ -22,6 +22,7 @@ use tenure_core::{
     },
     random::{self},
     state::{Keyrings, SealConfig, SealConfigs, read_plain},
+    types::UnixMillis,
 };
 use tenure_raft::{
     node::{JoinCredential, JoinError, Node},
@@ -36,6 +37,7 @@ use tonic::Code;
 pub use self::{
     follow::{ReopenError, follow, reopen},
     init::InitKeys,
+    join::peer_address_of,
     keys::{Keys, Solver, Unsealed, split_challenge},
 };
 use crate::{
@@ -114,6 +116,8 @@ pub struct Status {
 pub struct HaStatus {
     /// Whether this node is active.
     pub active: bool,
+    /// Since when it is, if it is.
+    pub active_since: Option<UnixMillis>,
     /// Client address of the leader.
     pub leader_address: String,
     /// Peer address of the leader.
@@ -194,6 +198,7 @@ impl Sealer {
             let leader = status.members.iter().find(|member| member.leader);
             HaStatus {
                 active: status.active,
+                active_since: status.active_since_ms.map(UnixMillis::new),
                 leader_address: leader
                     .map_or_else(String::new, |leader| leader.member.api_address.clone()),
                 leader_cluster_address: leader

@@ -10,5 +10,5 @@ mod store;
 pub use logs::{LogHandle, LogTarget, install_panic_hook, start_logs};
 pub use metrics::{ConnectionGuard, InflightGuard, ListenerMetrics, Metrics};
 pub use proposed::ProposedMetrics;
-pub use scrape::{MetricsListener, serve_metrics};
+pub use scrape::{MetricsListener, OPEN_METRICS, serve_metrics};
 pub use store::StoreMetrics;

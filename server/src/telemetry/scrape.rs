@@ -20,7 +20,7 @@ use super::Metrics;
 use crate::limits::{ACCEPT_BACKOFF_MS, METRICS_CONNECTIONS_MAX, METRICS_REQUEST_MS_MAX};
 
 /// The media type of what the registry writes.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A metrics listener that is bound and not yet served.
 #[derive(Debug)]

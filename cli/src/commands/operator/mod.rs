@@ -1,6 +1,7 @@
 //! `tenure operator …`.
 
 mod init;
+mod metrics;
 mod raft;
 mod seal;
 mod snapshot;
@@ -23,6 +24,8 @@ pub(crate) enum OperatorCommand {
     Seal(seal::SealArgs),
     /// Make the active node hand over to another one
     StepDown(step_down::StepDownArgs),
+    /// Show the metrics of a server, as Prometheus reads them
+    Metrics(metrics::MetricsArgs),
     /// Show and change the members of the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Raft(raft::RaftCommand),
@@ -40,6 +43,7 @@ pub(crate) async fn run(
         OperatorCommand::Unseal(args) => unseal::run(args, context).await,
         OperatorCommand::Seal(args) => seal::run(args, context).await,
         OperatorCommand::StepDown(args) => step_down::run(args, context).await,
+        OperatorCommand::Metrics(args) => metrics::run(args, context).await,
         OperatorCommand::Raft(command) => raft::run(command, context).await,
         OperatorCommand::Expiration(command) => snapshot::expiration(command, context).await,
     }

@@ -21,6 +21,7 @@ use crate::{
     expiration::hold_of,
     listen::Applied,
     pipeline::{Access, Call, Pipeline, Planned, Scope, StateView},
+    seal,
 };
 
 /// Lifetime of a join token for which none was asked.
@@ -51,7 +52,13 @@ impl v1::cluster_service_server::ClusterService for Services {
         request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
         let call = request.into_inner();
-        let addresses = call.peer_addresses;
+        let addresses = match call.leader_api_address.as_str() {
+            "" => call.peer_addresses,
+            _ if self.pipeline.node.is_initialized() => {
+                return Err(join_error(&JoinError::Initialized).into());
+            }
+            leader => vec![seal::peer_address_of(leader).await?],
+        };
         let fits = (1..=JOIN_ADDRESSES_MAX).contains(&addresses.len())
             && addresses.iter().all(|a| (3..=255).contains(&a.len()));
         if !fits {
@@ -82,6 +89,34 @@ impl v1::cluster_service_server::ClusterService for Services {
     ) -> Result<Response<v1::StepDownResponse>, Status> {
         self.pipeline.call(request).await
     }
+
+    async fn get_metrics(
+        &self,
+        request: Request<v1::GetMetricsRequest>,
+    ) -> Result<Response<v1::GetMetricsResponse>, Status> {
+        self.pipeline.call(request).await
+    }
+}
+
+impl Call for v1::GetMetricsRequest {
+    const METHOD: &'static str = "/tenure.v1.ClusterService/GetMetrics";
+    const ACCESS: Access = Access::Here;
+    type Answer = v1::GetMetricsResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        administer(scope, Administer::ShowMetrics)
+    }
+
+    async fn act(
+        &self,
+        pipeline: &Pipeline,
+        _deadline: Instant,
+        _answer: Self::Answer,
+    ) -> Result<Self::Answer, Error> {
+        let text = pipeline.metrics.encode();
+        let text = text.map_err(|_| Error::internal("the metrics can't be written"))?;
+        Ok(v1::GetMetricsResponse { text })
+    }
 }
 
 /// What a failed join says to its caller.
@@ -109,7 +144,14 @@ impl Call for v1::GetClusterStatusRequest {
     type Answer = v1::GetClusterStatusResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        administer(scope, Administer::ShowMembers)
+        let look = match v1::ClusterLook::try_from(self.look) {
+            Ok(v1::ClusterLook::Unspecified) => Administer::ShowMembers,
+            Ok(v1::ClusterLook::Ha) => Administer::ShowHa,
+            Ok(v1::ClusterLook::Health) => Administer::ShowHealth,
+            Ok(v1::ClusterLook::Watch) => Administer::ShowWatch,
+            Err(_) => return Err(Error::invalid_argument("look: unknown")),
+        };
+        administer(scope, look)
     }
 
     async fn act(

@@ -8,7 +8,7 @@ use tenure_proto::v1;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 
-use super::Services;
+use super::{Services, convert::timestamp};
 use crate::{
     error::Error,
     pipeline::{Access, Call, Pipeline, Planned, Scope},
@@ -134,6 +134,7 @@ fn wire(status: seal::Status) -> v1::SealStatus {
         storage_type: "raft".to_owned(),
         ha: status.ha.map(|ha| v1::HaStatus {
             active: ha.active,
+            active_since: ha.active_since.map(timestamp),
             leader_address: ha.leader_address,
             leader_cluster_address: ha.leader_cluster_address,
             committed_index: ha.committed_index,

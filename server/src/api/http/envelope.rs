@@ -34,6 +34,8 @@ enum Content {
     Bare(Value),
     /// A file, as it comes.
     File(Body),
+    /// What isn't JSON, with its media type.
+    Plain(String, &'static str),
 }
 
 /// What an envelope holds.
@@ -196,6 +198,14 @@ impl Reply {
         }
     }
 
+    /// 200 with a text of this media type.
+    pub fn plain(text: String, kind: &'static str) -> Self {
+        Self {
+            content: Content::Plain(text, kind),
+            ..Self::bare(StatusCode::OK, Value::Null)
+        }
+    }
+
     /// A refusal.
     pub fn error(status: StatusCode, code: Code, message: &str) -> Self {
         let body = match message {
@@ -214,7 +224,7 @@ impl Reply {
         match &mut self.content {
             Content::Enveloped(envelope) => envelope.warnings.push(warning),
             Content::Nothing => *self = Self::done_with(vec![warning]),
-            Content::Bare(_) | Content::File(_) => {}
+            Content::Bare(_) | Content::Plain(..) | Content::File(_) => {}
         }
     }
 
@@ -235,17 +245,18 @@ impl Reply {
 
     /// The answer as it goes out. `id` names the request.
     pub fn into_response(self, id: Option<RequestId>) -> Response<Body> {
-        let json = |mut text: Vec<u8>| {
-            text.push(b'\n');
-            (
-                Body::new(http_body_util::Full::new(Bytes::from(text))),
-                JSON,
-            )
+        let text = |mut text: Vec<u8>, kind| {
+            if !text.ends_with(b"\n") {
+                text.push(b'\n');
+            }
+            let whole = http_body_util::Full::new(Bytes::from(text));
+            (Body::new(whole), kind)
         };
         let (body, kind) = match self.content {
             Content::Nothing => (Body::empty(), ""),
-            Content::Bare(value) => json(value.to_string().into_bytes()),
-            Content::Enveloped(envelope) => json(envelope.into_json(id)),
+            Content::Plain(plain, kind) => text(plain.into_bytes(), kind),
+            Content::Bare(value) => text(value.to_string().into_bytes(), JSON),
+            Content::Enveloped(envelope) => text(envelope.into_json(id), JSON),
             Content::File(body) => (body, FILE),
         };
         let mut response = Response::new(body);

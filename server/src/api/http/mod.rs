@@ -9,6 +9,7 @@ mod error;
 mod json;
 mod leases;
 mod logical;
+mod metrics;
 mod mounts;
 mod policies;
 mod quotas;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use serde_json::{Value, json};
-use tenure_proto::v1::{self, seal_service_server::SealService};
+use tenure_proto::v1::{
+    self, cluster_service_server::ClusterService, seal_service_server::SealService,
+};
 use tonic::{Request, Status};
 
 use super::{
@@ -18,10 +20,13 @@ use super::{
 };
 use crate::{api::grpc::Services, error::Error};
 
+/// When a node was active that never was: what the peers say.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
 type Open = fn(Arc<Services>, Caller, Input) -> Replying;
 
 /// The routes that need no token.
-pub const OPEN: [(Route, Open); 7] = [
+pub const OPEN: [(Route, Open); 8] = [
     (read("/v1/sys/health"), |services, _, input| {
         Box::pin(health(services, input))
     }),
@@ -46,6 +51,9 @@ pub const OPEN: [(Route, Open); 7] = [
     }),
     (write("/v1/sys/unseal"), |services, _, input| {
         Box::pin(unseal(services, input))
+    }),
+    (write("/v1/sys/storage/raft/join"), |services, _, input| {
+        Box::pin(join(services, input))
     }),
 ];
 
@@ -168,6 +176,7 @@ async fn leader(services: Arc<Services>) -> Result<Reply, Status> {
         "is_self": ha.active,
         "leader_address": ha.leader_address,
         "leader_cluster_address": url(&ha.leader_cluster_address),
+        "active_time": ha.active_since.map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
         "performance_standby": false,
         "performance_standby_last_remote_wal": 0,
         "raft_committed_index": ha.committed_index,
@@ -248,6 +257,43 @@ async fn unseal(services: Arc<Services>, mut input: Input) -> Result<Reply, Stat
     let call = unseal_request(&mut input)?;
     let answer = services.unseal(Request::new(call)).await?.into_inner();
     Ok(seal_status_of(&answer.status.unwrap_or_default()))
+}
+
+/// What clients send along to join that has no meaning here: peers know each other by their keys, and
+/// both sides prove the quorum.
+const OF_JOIN_WITHOUT_MEANING: [&str; 3] =
+    ["leader_ca_cert", "leader_client_cert", "leader_client_key"];
+
+fn join_request(input: &mut Input) -> Result<v1::JoinRequest, Error> {
+    let fields = &mut input.fields;
+    for field in ["auto_join", "auto_join_scheme"] {
+        if !fields.text(field)?.is_empty() {
+            return Err(not_offered("addresses that are found by a cloud's tags"));
+        }
+    }
+    if fields.flag("non_voter")?.unwrap_or(false) {
+        return Err(not_offered("members that never vote"));
+    }
+    // Who is told that it failed asks again.
+    fields.flag("retry")?;
+    for field in OF_JOIN_WITHOUT_MEANING {
+        fields.text(field)?;
+    }
+    let call = v1::JoinRequest {
+        peer_addresses: Vec::new(),
+        join_token: fields.text("join_token")?,
+        leader_api_address: fields.text("leader_api_addr")?,
+    };
+    if call.leader_api_address.is_empty() {
+        return Err(Error::invalid_argument("leader_api_addr: missing"));
+    }
+    Ok(call)
+}
+
+async fn join(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
+    let call = join_request(&mut input)?;
+    ClusterService::join(&*services, Request::new(call)).await?;
+    Ok(Reply::bare(StatusCode::OK, json!({ "joined": true })))
 }
 
 #[cfg(test)]
