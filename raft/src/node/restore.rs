@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tenure_proto::internal as wire;
 use tokio::{
     sync::OwnedMutexGuard,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::Node;
@@ -26,6 +26,8 @@ use crate::{
 
 /// How long one piece may take to reach a quorum.
 const PIECE_WAIT: Duration = Duration::from_secs(30);
+/// How long a restore waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(2);
 /// How soon a piece is tried again that found the queue full.
 const PIECE_AGAIN: Duration = Duration::from_millis(50);
 /// Free space is looked at once in so many pieces.
@@ -106,7 +108,8 @@ impl Node {
         if !self.is_active() {
             return Err(RestoreError::NotActive);
         }
-        let alone = Arc::clone(&self.shared.restoring).try_lock_owned();
+        // The one before may still be clearing what it staged.
+        let alone = timeout(TURN_WAIT, Arc::clone(&self.shared.restoring).lock_owned()).await;
         let mut id = RestoreId::default();
         aws_lc_rs::rand::fill(&mut id)
             .map_err(|_| RestoreError::Failed("no randomness".to_owned()))?;
