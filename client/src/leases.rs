@@ -1,6 +1,6 @@
 //! The calls of `LeaseService`.
 
-use std::time::Duration;
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use tenure_proto::v1::{self, lease_service_client::LeaseServiceClient};
 use tonic::transport::Channel;
@@ -96,6 +96,7 @@ impl Client {
     pub async fn revoke_prefix(&self, prefix: &str) -> Result<(), Error> {
         let request = v1::RevokePrefixRequest {
             prefix: prefix.to_owned(),
+            force: false,
         };
         // A second one would end what was granted in between.
         self.call(
@@ -121,6 +122,7 @@ impl Client {
             prefix: prefix.to_owned(),
             page_size,
             page_token: page_token.to_owned(),
+            irrevocable: false,
         };
         self.call(
             Scope::Cluster,
@@ -131,14 +133,46 @@ impl Client {
         .await
     }
 
+    /// Ends the leases under a prefix, whatever the system says that made what is on lease: for
+    /// tokens with sudo.
+    pub async fn revoke_force(&self, prefix: &str) -> Result<(), Error> {
+        let request = v1::RevokePrefixRequest {
+            prefix: prefix.to_owned(),
+            force: true,
+        };
+        self.call(
+            Scope::Cluster,
+            Effect::Once,
+            request,
+            |channel, request| async move { service(channel).revoke_prefix(request).await },
+        )
+        .await?;
+        Ok(())
+    }
+
     /// How many leases there are under a prefix (empty: all), counted part by part. Each
     /// part is a call with a deadline of its own.
     pub async fn count_leases(&self, prefix: &str) -> Result<u64, Error> {
+        let (count, _) = self
+            .count_leases_by(prefix, v1::CountLeasesBy::Unspecified)
+            .await?;
+        Ok(count)
+    }
+
+    /// The same, and how many there are by token or by path, those with the most first.
+    pub async fn count_leases_by(
+        &self,
+        prefix: &str,
+        by: v1::CountLeasesBy,
+    ) -> Result<(u64, Vec<v1::LeaseGroup>), Error> {
         let (mut count, mut page_token) = (0u64, String::new());
+        let mut groups = BTreeMap::<String, v1::LeaseGroup>::new();
         loop {
             let request = v1::CountLeasesRequest {
                 prefix: prefix.to_owned(),
                 page_token,
+                by: by.into(),
+                irrevocable: false,
             };
             let part = self
                 .call(
@@ -149,8 +183,18 @@ impl Client {
                 )
                 .await?;
             count = count.saturating_add(part.count);
+            for group in part.groups {
+                let key = group.key.clone();
+                let known = groups.entry(key).or_insert_with(|| v1::LeaseGroup {
+                    count: 0,
+                    ..group.clone()
+                });
+                known.count = known.count.saturating_add(group.count);
+            }
             if part.next_page_token.is_empty() {
-                return Ok(count);
+                let mut groups: Vec<_> = groups.into_values().collect();
+                groups.sort_by_key(|group| Reverse(group.count));
+                return Ok((count, groups));
             }
             page_token = part.next_page_token;
         }

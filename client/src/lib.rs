@@ -29,6 +29,7 @@ mod call;
 mod cluster;
 mod error;
 mod health;
+mod keys;
 mod leases;
 mod limits;
 mod mounts;

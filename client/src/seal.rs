@@ -20,11 +20,17 @@ pub struct InitKeys {
     pub shares: Vec<Zeroizing<Vec<u8>>>,
     /// The first root token.
     pub root_token: Secret,
+    /// The shares of the recovery key, where a provider keeps the root key.
+    pub recovery_shares: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl fmt::Debug for InitKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InitKeys({} shares, [redacted])", self.shares.len())
+        let (shares, recovery) = (self.shares.len(), self.recovery_shares.len());
+        write!(
+            f,
+            "InitKeys({shares} shares, {recovery} recovery shares, [redacted])"
+        )
     }
 }
 
@@ -35,10 +41,16 @@ fn known(status: Option<v1::SealStatus>) -> Result<v1::SealStatus, Error> {
 impl Client {
     /// Makes a new cluster out of the node. Keep what it answers: it is shown once.
     pub async fn init(&self, shares: u32, threshold: u32) -> Result<InitKeys, Error> {
-        let request = v1::InitRequest {
+        self.init_with(v1::InitRequest {
             secret_shares: shares,
             secret_threshold: threshold,
-        };
+            ..v1::InitRequest::default()
+        })
+        .await
+    }
+
+    /// As [`Client::init`], for nodes that a provider opens, too: with recovery shares.
+    pub async fn init_with(&self, request: v1::InitRequest) -> Result<InitKeys, Error> {
         let answer = self
             .call(
                 Scope::FirstNode,
@@ -52,6 +64,11 @@ impl Client {
         Ok(InitKeys {
             shares: answer.shares.into_iter().map(Zeroizing::new).collect(),
             root_token: Secret::new(answer.root_token),
+            recovery_shares: answer
+                .recovery_shares
+                .into_iter()
+                .map(Zeroizing::new)
+                .collect(),
         })
     }
 

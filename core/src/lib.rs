@@ -15,6 +15,7 @@ pub mod names;
 pub mod policy;
 pub mod quota;
 pub mod random;
+pub mod seal;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -53,15 +53,24 @@ redacted_debug! {
     WriteResponse: (data) (warnings);
     PatchRequest: (data) (path, request_id);
     PatchResponse: (data) (warnings);
-    InitResponse: (shares, root_token) ();
+    InitResponse: (shares, root_token, recovery_shares) ();
     UnsealRequest: (share) (reset);
+    UpdateRekeyRequest: (share) (target, nonce);
+    UpdateRekeyResponse: (shares) (status, complete, in_doubt);
+    VerifyRekeyRequest: (share) (target, nonce);
+    StartGenerateRootRequest: (otp) ();
+    StartGenerateRootResponse: (otp) (status);
+    UpdateGenerateRootRequest: (share) (nonce);
+    UpdateGenerateRootResponse: (encoded_token) (status, complete);
     CreateJoinTokenResponse: (join_token) (expire_time);
     JoinRequest: (join_token) (peer_addresses);
 }
 
 redacted_debug! {
     internal;
-    ForwardRequest: (body, token) (format, method, remote_address, timeout_ms, trace_id);
+    ForwardRequest: (body, token) (
+        format, method, remote_address, timeout_ms, trace_id, whole, open_rekey, open_generate_root
+    );
     ForwardResponse: (body) ();
     JoinRequest: (proof) (
         format, name, peer_address, api_address, forwarded_public_key
@@ -83,6 +92,7 @@ mod tests {
         let init = v1::InitResponse {
             shares: vec![vec![77; 33]],
             root_token: "hvs.canary".into(),
+            recovery_shares: vec![vec![77; 33]],
         };
         let create = v1::CreateTokenRequest {
             id: Some("canary".into()),

@@ -11,6 +11,7 @@ use tenure_core::{
     mount::MountError,
     policy::ManageError,
     quota::{CountError, QuotaError},
+    seal::SealError,
     state,
     token::{ErrorKind, TokenError},
 };
@@ -46,6 +47,15 @@ impl Error {
             message: message.into(),
             applied: Applied::No,
             retry_after: None,
+        }
+    }
+
+    /// Too many key shares in a short time.
+    pub fn too_many_shares(retry_after: Duration) -> Self {
+        let message = "too many key shares were given: try again a little later";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Code::ResourceExhausted, "TOO_MANY_SHARES", message)
         }
     }
 
@@ -223,6 +233,21 @@ impl From<DedupeError> for Error {
 impl From<state::ReadError> for Error {
     fn from(error: state::ReadError) -> Self {
         storage(&error)
+    }
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        let (code, reason) = match &error {
+            SealError::WrongShares => (Code::InvalidArgument, "WRONG_SHARES"),
+            SealError::Stale => (Code::Aborted, "SHARES_CHANGED"),
+            SealError::NoSuchShares(_) => (Code::FailedPrecondition, "NO_SUCH_SHARES"),
+            SealError::Missing(_)
+            | SealError::Read(_)
+            | SealError::Barrier(_)
+            | SealError::Keyring(_) => return storage(&error),
+        };
+        Self::new(code, reason, error.to_string())
     }
 }
 

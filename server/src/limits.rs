@@ -109,6 +109,8 @@ pub const HTTP_JSON_STRINGS_MAX: usize = 10_000;
 pub const HTTP_JSON_NUMBER_BYTES_MAX: usize = 256;
 /// Most rows of a list that is asked for as a whole, as over HTTP, where it can't be paged.
 pub const LIST_ROWS_MAX: usize = 10_000;
+/// Most bytes of such a list while it is put together: rows can be large.
+pub const LIST_BYTES_MAX: usize = 16 << 20;
 
 /// Snapshots that a node streams at a time: each pins old versions of the state.
 pub const SAVES_MAX: usize = 2;
@@ -145,6 +147,35 @@ pub const HEALTH_WATCHES_MAX: usize = 256;
 pub const DISK_PROBE_MS_MAX: u64 = 2_000;
 /// The answer of a disk probe is used for so long, so that health checks can't load the disk.
 pub const DISK_PROBE_CACHE_MS: u64 = 1_000;
+
+/// Key shares that one address may give at once (to unseal, to rekey, to make a root token): all
+/// that a key can have.
+pub const SHARES_AT_ONCE_PER_ADDRESS: u32 = 256;
+/// Key shares that one address may give each second, beyond that.
+pub const SHARES_PER_SECOND_PER_ADDRESS: u32 = 4;
+/// Key shares that a node takes at once from all addresses together. What a share costs is small;
+/// this bounds what many addresses can make of it.
+pub const SHARES_AT_ONCE_PER_NODE: u32 = 1_024;
+/// Key shares that a node takes each second, beyond that.
+pub const SHARES_PER_SECOND_PER_NODE: u32 = 64;
+/// Most addresses whose shares are counted; beyond it, new ones share one count.
+pub const SHARE_ADDRESSES_MAX: usize = 4_096;
+/// An attempt to rekey or to make a root token that nobody advances ends after so long: key holders
+/// have to be called together, and what is abandoned must not stand in the way.
+pub const ATTEMPT_IDLE_MS_MAX: u64 = 3_600_000;
+/// Longest request to the server that keeps the root key, from the first byte to the last.
+pub const SEAL_REQUEST_MS_MAX: u64 = 10_000;
+/// Most bytes of its answer: a key and what is said around it.
+pub const SEAL_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// First wait before a provider that didn't open the node is asked again.
+pub const SEAL_RETRY_MS_MIN: u64 = 250;
+/// Longest wait before it is asked again.
+pub const SEAL_RETRY_MS_MAX: u64 = 15_000;
+/// A node that an operator sealed opens itself again after so long, as the peers' do.
+pub const SEAL_REOPEN_AFTER_MS: u64 = 3_000;
+/// Longest wait for a commit that puts new shares in force, whatever the caller's own deadline: its
+/// answer is shown once.
+pub const REKEY_COMMIT_MS_MAX: u64 = 30_000;
 
 /// Most connections of the metrics listener.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;

@@ -6,7 +6,7 @@ mod signals;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ use crate::{
     },
     pipeline::{Observer, Pipeline, RateGate, Revoked, StateView},
     process,
-    seal::{Keys, Sealer},
+    seal::{Keys, Sealer, provider_of},
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
     },
@@ -67,6 +67,9 @@ pub enum RunError {
     /// `default_lease_ttl` or `max_lease_ttl`.
     #[error("default_lease_ttl, max_lease_ttl: {0}")]
     Ttl(String),
+    /// The `seal` stanza isn't that of the cluster.
+    #[error("seal: {0}")]
+    Seal(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StartError),
@@ -212,10 +215,9 @@ async fn run_logged(
     let node = Node::start(
         node_config(&config),
         Arc::new(Observer {
+            keys: Arc::clone(&keys),
             revoked: Arc::clone(&revoked),
             due: Arc::clone(&due),
-            keys: Arc::clone(&keys),
-            restores: AtomicU64::new(0),
             rates: Arc::clone(&rates),
         }),
         Arc::clone(&keys) as Arc<_>,
@@ -231,6 +233,8 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        attempts: Arc::default(),
+        share_rate: Arc::default(),
         rates,
         ttl,
         saves: Saves::default(),
@@ -243,7 +247,9 @@ async fn run_logged(
         Arc::clone(&keys),
         cluster_name,
         config.storage.retry_join.clone(),
+        config.seal.as_ref().map(provider_of),
     ));
+    sealer.check_stanza().map_err(RunError::Seal)?;
     let services = Services {
         pipeline: Arc::clone(&pipeline),
         sealer: Arc::clone(&sealer),
@@ -259,15 +265,38 @@ async fn run_logged(
         Arc::clone(&keys),
         {
             let pipeline = Arc::clone(&pipeline);
-            move |end| expiration::start(&pipeline, end)
+            move |end| {
+                // What quorums began here ends when this node is active no more.
+                let (attempts, ended) = (Arc::clone(&pipeline.attempts), end.clone());
+                tokio::spawn(async move {
+                    ended.cancelled().await;
+                    attempts.clear();
+                });
+                expiration::start(&pipeline, end);
+            }
         },
         stop.clone(),
     ));
-    tasks.spawn(seal_with_lost_keys(
-        node.clone(),
-        Arc::clone(&keys),
-        stop.clone(),
-    ));
+    let (watched, of) = (Arc::clone(&keys), node.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        // The store goes on without the keys, as that of any sealed node.
+        let follow = async {
+            loop {
+                watched.lost().await;
+                // It may have been opened with other keys since.
+                if watched.is_sealed() {
+                    of.set_unsealed(false).await;
+                }
+            }
+        };
+        stopped.run_until_cancelled(follow).await;
+    });
+    let opener = Arc::clone(&sealer);
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        stopped.run_until_cancelled(opener.open_itself()).await;
+    });
     let joiner = Arc::clone(&sealer);
     let stopped = stop.clone();
     tasks.spawn(async move {
@@ -291,15 +320,6 @@ async fn run_logged(
     keys.close();
     node.shutdown().await;
     result
-}
-
-/// A node whose keys don't open a restored state is sealed: it stands for no election.
-async fn seal_with_lost_keys(node: Node, keys: Arc<Keys>, stop: CancellationToken) {
-    while stop.run_until_cancelled(keys.lost()).await.is_some() {
-        if keys.is_sealed() {
-            node.set_unsealed(false).await;
-        }
-    }
 }
 
 /// Opens the listeners and serves them until `stop`.
@@ -343,7 +363,7 @@ async fn listen(
             .routes()
             .map_err(|error| build(&error))?
             .add_service(health.clone().into_server());
-        let doors = Doors::new(grpc, services.clone());
+        let doors = Doors::new(grpc, services.clone(), listener.open_calls);
         let serving = serve_clients(bound, doors, edge.clone(), stop.clone());
         tasks.spawn(async move {
             let drained = serving.await;

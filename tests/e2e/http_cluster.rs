@@ -141,8 +141,6 @@ async fn rights(cluster: &ServerCluster, root: &str) -> Outcome<()> {
 }
 
 /// semantics: "forwarding": a client may ask to be sent on instead of having its call passed on.
-///
-/// Planted bug: the header is overlooked. Caught.
 async fn elsewhere(cluster: &mut ServerCluster, active: usize) -> Outcome<()> {
     let leader = cluster.node(active)?.url();
     let root = cluster.root();
@@ -171,8 +169,6 @@ async fn elsewhere(cluster: &mut ServerCluster, active: usize) -> Outcome<()> {
 
 /// semantics: "step-down", "join". The one that joins is told a client address alone, and is given
 /// the shares over HTTP.
-///
-/// Planted bug: the address of the client port is taken for that of the peer port. Caught.
 #[test]
 fn a_lone_node_and_one_that_joins_it() {
     run("http_cluster::a_lone_node", async |scenario| {

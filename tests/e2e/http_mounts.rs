@@ -227,8 +227,6 @@ async fn moves(rows: &mut Rows) -> tenure_tests::server_cluster::Outcome<()> {
 
 /// Clients ask what a mount is before they read a secret of it: a policy that speaks of secrets
 /// alone is enough, at both doors.
-///
-/// Planted bug: the mount is shown to any token. Caught.
 #[test]
 fn a_right_in_a_mount_shows_the_mount() {
     run("http_mounts::a_right_in_a_mount", async |scenario| {

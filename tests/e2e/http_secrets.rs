@@ -333,8 +333,6 @@ fn cubbyholes_and_paths_of_nobody() {
 
 /// A list is one call, however many pages it has: one use of the token, and one state. A count
 /// too.
-///
-/// Planted bug: the door asks for a list as for a page of one. Caught.
 #[test]
 fn a_list_is_one_use_and_one_state() {
     run("http_secrets::a_list_is_one_use", async |scenario| {

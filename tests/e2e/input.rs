@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 20] = [
+const WITHOUT_INPUT: [&str; 28] = [
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -35,6 +35,14 @@ const WITHOUT_INPUT: [&str; 20] = [
     "GetClusterStatus",
     "CreateJoinToken",
     "StepDown",
+    "Rotate",
+    "GetKeyStatus",
+    "GetRekey",
+    "CancelRekey",
+    "GetRekeyVerification",
+    "StartGenerateRoot",
+    "GetGenerateRoot",
+    "CancelGenerateRoot",
     "GetMetrics",
 ];
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
 
+mod auto_unseal;
 mod backup;
 mod clock;
 mod deploy;
@@ -16,6 +17,7 @@ mod http_mounts;
 mod http_rows;
 mod http_secrets;
 mod input;
+mod keys;
 mod lease;
 mod main_path;
 mod membership;

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use tenure_client::proto::{GrantLeaseRequest, RateLimit};
+use tenure_client::proto::{CountLeasesBy, GrantLeaseRequest, RateLimit};
 use tenure_client::{Client, Code};
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster, until};
 use tonic::Status;
 use tonic_types::StatusExt;
 
 use crate::http_client::Http;
+use crate::http_rows::Rows;
 use crate::{ALL, ensure, make, raw, run, seconds, text, three, wish};
 
 const LOOKUP: &str = "sys/policies/acl/default";
@@ -299,6 +300,86 @@ fn a_change_of_leader_loses_no_count() {
                 quota.count == listed && served <= listed && listed <= 60,
                 || format!("{served} served, {listed} listed: {quota:?}"),
             )
+        },
+    );
+}
+
+/// semantics.md 4: count and list of irrevocable leases, revoke-force, sync=false; and who holds the
+/// most leases.
+#[test]
+fn leases_are_counted_by_who_holds_them() {
+    run(
+        "quotas::leases_are_counted_by_who_holds_them",
+        async |scenario| {
+            let cluster = three(scenario).await?;
+            let root = cluster.client()?;
+            let (many, accessor) = make(&root, wish("many")).await?;
+            let (few, _) = make(&root, wish("few")).await?;
+            let of = |index: usize, token| cluster.node(index).map(|node| node.client_of(token));
+            grants(of(0, &many)?, "top/a/x", 5, false).await?;
+            grants(of(1, &few)?, "top/b", 2, false).await?;
+            grants(of(2, &few)?, "topper", 1, false).await?;
+            let standby = cluster.root_at(1)?;
+            let by = |prefix, by| standby.count_leases_by(prefix, by);
+            let (count, groups) = by("", CountLeasesBy::Token).await.map_err(text)?;
+            let first = groups.first().ok_or("no groups")?;
+            ensure(
+                (count, first.count) == (8, 5)
+                    && first.key == accessor
+                    && first.name == "token-many",
+                || format!("{count} {groups:?}"),
+            )?;
+            let (count, groups) = by("top", CountLeasesBy::Path).await.map_err(text)?;
+            let shown: Vec<_> = groups
+                .iter()
+                .map(|one| (one.key.as_str(), one.count))
+                .collect();
+            ensure(count == 7 && shown == [("top/a", 5), ("top/b", 2)], || {
+                format!("{count} {shown:?}")
+            })?;
+            let mut rows = Rows::of(&cluster, cluster.root().expose()).await?;
+            rows.all(&[
+                (
+                    "GET",
+                    "sys/leases/count?by=path",
+                    "",
+                    200,
+                    r#"{"data":{"lease_count":8,"counts":{"top":7,"topper":1}}}"#,
+                ),
+                ("GET", "sys/leases/count?by=colour", "", 400, ""),
+                (
+                    "GET",
+                    "sys/leases/count?type=irrevocable",
+                    "",
+                    200,
+                    r#"{"data":{"lease_count":0,"counts":{}}}"#,
+                ),
+                (
+                    "GET",
+                    "sys/leases?type=irrevocable&limit=none",
+                    "",
+                    200,
+                    r#"{"data":{"lease_count":0,"leases":[]}}"#,
+                ),
+                ("GET", "sys/leases?type=other", "", 400, ""),
+                ("GET", "sys/leases", "", 404, ""),
+                (
+                    "POST",
+                    "sys/leases/revoke-prefix/topper",
+                    r#"{"sync":false}"#,
+                    202,
+                    "",
+                ),
+                ("POST", "sys/leases/revoke-force/top/b", "", 204, ""),
+            ])
+            .await?;
+            let left = standby.count_leases("").await.map_err(text)?;
+            ensure(left == 5, || format!("{left} left"))?;
+            // Force needs sudo.
+            match of(2, &many)?.revoke_force("top").await {
+                Err(error) if error.code() == Code::PermissionDenied => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         },
     );
 }

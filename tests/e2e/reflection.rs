@@ -36,6 +36,7 @@ fn a_generic_client_uses_reflection() {
                 "LeaseService",
                 "SealService",
                 "ClusterService",
+                "KeyService",
             ] {
                 ensure(names.contains(&format!("tenure.v1.{name}")), || {
                     format!("{names:?}")

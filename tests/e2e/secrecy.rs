@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use tenure_client::Secret;
-use tenure_client::proto::{CreateTokenRequest, GrantLeaseRequest, MountRequest, WriteRequest};
+use tenure_client::proto::{
+    CreateTokenRequest, GrantLeaseRequest, MountRequest, RekeyTarget, StartRekeyRequest,
+    WriteRequest,
+};
 use tenure_tests::Scenario;
 use tenure_tests::server_cluster::{Outcome, ServerCluster, ServerOptions};
 
@@ -28,6 +31,7 @@ fn no_name_and_no_secret_on_disk_or_in_logs() {
             };
             let mut cluster = start(scenario, options).await?;
             let mut canaries = work(&mut cluster).await?;
+            quorum(&mut cluster, &mut canaries).await?;
             let keys = cluster.keys()?.clone();
             canaries.push(("the root token", keys.root.expose().as_bytes().to_vec()));
             for share in keys.shares {
@@ -207,6 +211,68 @@ async fn secrets(cluster: &ServerCluster, index: usize) -> Outcome<()> {
         ..WriteRequest::default()
     };
     root.write(own).await.map(drop).map_err(text)
+}
+
+/// What a quorum gives and is given: shares in force and wrong ones, new shares, the root key
+/// itself (as the only share), one-time passwords, a root token, encoded and not.
+async fn quorum(
+    cluster: &mut ServerCluster,
+    canaries: &mut Vec<(&'static str, Vec<u8>)>,
+) -> Outcome<()> {
+    let standby = cluster.standby().await?;
+    let root = cluster.root_at(standby)?;
+    let keys = cluster.keys()?.clone();
+    root.rotate().await.map_err(text)?;
+
+    let otp = "QZJXKotp012345678901234567VWPTGH";
+    let begun = root.start_generate_root(otp).await.map_err(text)?;
+    let nonce = begun.status.ok_or("no status")?.nonce;
+    let mut wrong = keys.shares[0].clone();
+    wrong[1] ^= 0x55;
+    for share in [&wrong, &keys.shares[1]] {
+        root.update_generate_root(&nonce, share)
+            .await
+            .map_err(text)?;
+    }
+    let refused = root.update_generate_root(&nonce, &keys.shares[2]).await;
+    ensure(refused.is_err(), || {
+        "a wrong share made a root token".into()
+    })?;
+    let mut encoded = String::new();
+    for share in keys.quorum() {
+        let given = root.update_generate_root(&nonce, share).await;
+        encoded = given.map_err(text)?.encoded_token;
+    }
+    let token = STANDARD_NO_PAD.decode(&encoded).map_err(text)?;
+    let token = token.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
+    canaries.push(("an encoded root token", encoded.into_bytes()));
+    canaries.push(("a generated root token", token));
+    canaries.push(("a wrong share", wrong));
+
+    // One share alone: that is the root key.
+    let request = StartRekeyRequest {
+        shares: 1,
+        threshold: 1,
+        require_verification: true,
+        ..StartRekeyRequest::default()
+    };
+    let target = RekeyTarget::Root;
+    let nonce = root.start_rekey(request).await.map_err(text)?.nonce;
+    let mut made = None;
+    for share in keys.quorum() {
+        made = Some(
+            root.update_rekey(target, &nonce, share)
+                .await
+                .map_err(text)?,
+        );
+    }
+    let made = made.ok_or("nothing was made")?;
+    let nonce = made.status.ok_or("no status")?.verification_nonce;
+    let share = made.shares.first().ok_or("no share")?;
+    let proven = root.verify_rekey(target, &nonce, share).await;
+    ensure(proven.map_err(text)?.complete, || "not proven".into())?;
+    canaries.push(("the root key", share.clone()));
+    Ok(())
 }
 
 /// Uses every field that holds text, through every node, well and badly.

@@ -78,7 +78,7 @@ pub(crate) fn seal_report(status: &SealStatus) -> Result<Report<StatusBody>, Fai
         nonce: status.nonce.clone(),
         version: status.version.clone(),
         migration: false,
-        recovery_seal: false,
+        recovery_seal: status.recovery_seal,
         storage_type: status.storage_type.clone(),
         cluster_name: status.cluster_name.clone(),
         cluster_id: status.cluster_id.clone(),
@@ -105,10 +105,15 @@ fn rows(status: &SealStatus, ha: &HaStatus) -> Vec<(String, String)> {
         ("Seal Type", known(&status.r#type)),
         ("Initialized", status.initialized.to_string()),
         ("Sealed", status.sealed.to_string()),
-        ("Total Shares", status.shares.to_string()),
-        ("Threshold", status.threshold.to_string()),
     ];
-    if status.sealed {
+    if status.recovery_seal {
+        rows.insert(1, ("Recovery Seal Type", "shamir".to_owned()));
+        rows.push(("Total Recovery Shares", status.shares.to_string()));
+    } else {
+        rows.push(("Total Shares", status.shares.to_string()));
+    }
+    rows.push(("Threshold", status.threshold.to_string()));
+    if status.sealed && !status.recovery_seal {
         let progress = format!("{}/{}", status.progress, status.threshold);
         rows.push(("Unseal Progress", progress));
         rows.push(("Unseal Nonce", known(&status.nonce)));

@@ -129,12 +129,30 @@ pub(crate) fn leases_report(leases: &[proto::LeaseSummary]) -> Report<Vec<LeaseR
 /// What `lease count` shows.
 pub(crate) fn lease_count_report(
     count: u64,
+    groups: &[proto::LeaseGroup],
     request_id: Option<String>,
 ) -> Report<Envelope<Map<String, Value>, ()>> {
     let mut data = Map::new();
     data.insert("lease_count".to_owned(), json!(count));
+    let mut table = key_values(&[("lease_count".to_owned(), count.to_string())]);
+    if !groups.is_empty() {
+        let row = |group: &proto::LeaseGroup| {
+            vec![
+                group.count.to_string(),
+                group.key.clone(),
+                group.name.clone(),
+            ]
+        };
+        let rows: Vec<_> = groups.iter().map(row).collect();
+        table.push('\n');
+        table.push_str(&columns(&["Leases", "Of", "Name"], &rows));
+        let groups = groups.iter().map(
+            |group| json!({ "key": group.key, "name": group.name, "lease_count": group.count }),
+        );
+        data.insert("groups".to_owned(), groups.collect());
+    }
     Report {
-        table: key_values(&[("lease_count".to_owned(), count.to_string())]),
+        table,
         document: Envelope::data(data.clone()).with_request_id(request_id),
         fields: data,
         warnings: Vec::new(),

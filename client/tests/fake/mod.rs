@@ -225,6 +225,7 @@ impl Fake {
             cluster_name: "fake".into(),
             cluster_id: "an-id".into(),
             storage_type: "raft".into(),
+            recovery_seal: false,
             ha: Some(v1::HaStatus {
                 active_since: None,
                 active: !state.sealed,
@@ -481,6 +482,7 @@ impl v1::seal_service_server::SealService for Fake {
         Ok(Response::new(v1::InitResponse {
             shares: vec![SHARE.to_vec(); request.secret_shares as usize],
             root_token: ROOT.into(),
+            recovery_shares: Vec::new(),
         }))
     }
 
@@ -737,6 +739,7 @@ impl v1::lease_service_server::LeaseService for Fake {
         Ok(Response::new(v1::CountLeasesResponse {
             count: page.len() as u64,
             next_page_token,
+            groups: Vec::new(),
         }))
     }
 }

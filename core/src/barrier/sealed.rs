@@ -117,16 +117,25 @@ impl Barrier {
         plaintext: &[u8],
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, BarrierError> {
+        self.seal_under(self.term, storage_key, plaintext, random)
+    }
+
+    /// The same with the key of a term of before: for what nodes that are behind must read.
+    pub fn seal_under(
+        &self,
+        term: u32,
+        storage_key: &[u8],
+        plaintext: &[u8],
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, BarrierError> {
         if plaintext.len() > SEALED_VALUE_BYTES_MAX {
             return Err(BarrierError::TooLarge);
         }
-        let key = self
-            .keys
-            .get(&self.term)
-            .ok_or(BarrierError::UnknownTerm(self.term))?;
+        let key = self.keys.get(&term);
+        let key = key.ok_or(BarrierError::UnknownTerm(term))?;
         let nonce: [u8; NONCE_BYTES] = array(random);
         let mut out = Layout {
-            term: self.term,
+            term,
             nonce: &nonce,
         }
         .start(plaintext.len());

@@ -18,6 +18,10 @@ pub struct RenewLease(pub LeaseId, pub TtlRequest);
 pub struct RevokeLease(pub LeaseId);
 /// Revoke all leases under a prefix.
 pub struct RevokePrefix(pub Path);
+/// The same, for an operator: whatever the system says that made what is on lease.
+pub struct RevokeForce(pub Path);
+/// See the leases that can't be revoked, or with `true` their number.
+pub struct ShowIrrevocable(pub bool);
 /// List or count the leases under a prefix; `None`: all.
 pub struct ListLeases(pub Option<Path>);
 
@@ -57,6 +61,24 @@ impl Action for RevokePrefix {
     fn ask(&self) -> Ask<'_> {
         let path = format!("sys/leases/revoke-prefix/{}", self.0.as_str());
         Ask::new(Operation::Update, path)
+    }
+}
+
+impl Action for RevokeForce {
+    fn ask(&self) -> Ask<'_> {
+        let path = format!("sys/leases/revoke-force/{}", self.0.as_str());
+        Ask::new(Operation::Update, path).root_protected()
+    }
+}
+
+impl Action for ShowIrrevocable {
+    fn ask(&self) -> Ask<'_> {
+        let path = if self.0 {
+            "sys/leases/count"
+        } else {
+            "sys/leases"
+        };
+        Ask::new(Operation::Read, path)
     }
 }
 

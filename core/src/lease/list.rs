@@ -30,8 +30,28 @@ pub struct Listing {
 pub struct Count {
     /// How many leases of this part live.
     pub count: u64,
+    /// The same by what was asked for: by accessor of the token or by path.
+    pub groups: BTreeMap<String, Group>,
     /// Where the next part begins; `None` after the last.
     pub next: Option<NameChain>,
+}
+
+/// Leases that belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Display name of the token; empty for a path.
+    pub name: String,
+    /// How many live.
+    pub count: u64,
+}
+
+/// What leases are also counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountBy {
+    /// The token that they belong to.
+    Token,
+    /// The path one segment below the prefix.
+    Path,
 }
 
 /// Lists the leases under the prefix that the caller may handle, a page at a time: the rows
@@ -54,16 +74,50 @@ pub fn list(
 pub fn count(
     permit: &Permit<'_, ListLeases>,
     after: Option<&NameChain>,
+    by: Option<CountBy>,
 ) -> Result<Count, LeaseError> {
     let (mut count, mut after) = (0, after.cloned());
+    let mut groups = BTreeMap::<String, Group>::new();
+    let depth = permit
+        .action
+        .0
+        .as_ref()
+        .map_or(0, |prefix| prefix.segments().count());
+    let mut visit = |lease: Living| {
+        count += 1;
+        if let Some((key, name)) = by.map(|by| group_of(&lease, by, depth)) {
+            let group = groups.entry(key).or_default();
+            (group.name, group.count) = (name, group.count + 1);
+        }
+    };
     // Pages, so that payloads aren't held in memory all at once.
     for _ in 0..COUNT_ROWS_MAX.div_ceil(PAGE_ROWS_MAX) {
-        after = walk(permit, after.as_ref(), PAGE_ROWS_MAX, |_| count += 1)?;
+        after = walk(permit, after.as_ref(), PAGE_ROWS_MAX, &mut visit)?;
         if after.is_none() {
             break;
         }
     }
-    Ok(Count { count, next: after })
+    Ok(Count {
+        count,
+        groups,
+        next: after,
+    })
+}
+
+/// Where a lease belongs, and how that is shown.
+fn group_of(lease: &Living, by: CountBy, depth: usize) -> (String, String) {
+    match by {
+        CountBy::Token => {
+            let owner = lease.owner.record();
+            let name = owner.display_name.as_str().to_owned();
+            (owner.accessor.as_str().to_owned(), name)
+        }
+        CountBy::Path => {
+            let path = lease.row.value.id.path();
+            let segments: Vec<_> = path.segments().take(depth + 1).collect();
+            (segments.join("/"), String::new())
+        }
+    }
 }
 
 /// Shows each living lease of one page to `visit`; says where the next page begins.

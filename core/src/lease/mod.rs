@@ -14,15 +14,18 @@ mod lookup;
 mod renew;
 mod revoke;
 
-pub use action::{GrantLease, ListLeases, LookupLease, RenewLease, RevokeLease, RevokePrefix};
+pub use action::{
+    GrantLease, ListLeases, LookupLease, RenewLease, RevokeForce, RevokeLease, RevokePrefix,
+    ShowIrrevocable,
+};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
 pub(crate) use cleanup::{clear_owned, remove};
 pub use error::{LeaseError, LeasePrecondition};
 pub use grant::{GrantRequest, Granted, grant};
-pub use list::{Count, Listing, count, list};
+pub use list::{Count, CountBy, Group, Listing, count, list};
 pub use lookup::{LeaseInfo, lookup};
 pub use renew::{Renewed, renew};
-pub use revoke::{revoke, revoke_prefix};
+pub use revoke::{revoke, revoke_force, revoke_prefix};
 
 #[cfg(test)]
 mod tests;

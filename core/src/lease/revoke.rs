@@ -2,14 +2,15 @@
 //! they are refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    LeaseError, LeasePrecondition, RevokeLease, RevokePrefix, cleanup::remove, entry::resolve,
+    LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix, cleanup::remove,
+    entry::resolve,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
     state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
-    token::{Permit, Plan},
-    types::limits::LEASES_REVOKED_AT_ONCE_MAX,
+    token::{Context, Permit, Plan},
+    types::{Path, limits::LEASES_REVOKED_AT_ONCE_MAX},
 };
 
 /// Revokes a lease.
@@ -27,21 +28,40 @@ pub fn revoke_prefix(
     permit: &Permit<'_, RevokePrefix>,
     random: &mut dyn Random,
 ) -> Result<Plan<()>, LeaseError> {
-    let context = permit.context;
-    let barrier = context.view.barrier();
-    let prefix = barrier.name_chain(permit.action.0.segments());
+    if permit.has_sudo() {
+        return mark(permit.context, &permit.action.0, random);
+    }
     let mut txn = Txn::default();
-    if !permit.has_sudo() {
-        revoke_own(permit, &mut txn, &prefix)?;
-    } else {
-        // Without a lease there is nothing to mark. One that is granted meanwhile sends the
-        // transaction back: the range counts as read.
-        let first = context
-            .view
-            .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
-        if !first.is_empty() {
-            txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
-        }
+    let barrier = permit.context.view.barrier();
+    let prefix = barrier.name_chain(permit.action.0.segments());
+    revoke_own(permit, &mut txn, &prefix)?;
+    Ok(Plan { txn, response: () })
+}
+
+/// Revokes all leases under a prefix, in one tombstone, for an operator. There are none yet whose
+/// end an outside system could refuse.
+pub fn revoke_force(
+    permit: &Permit<'_, RevokeForce>,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    mark(permit.context, &permit.action.0, random)
+}
+
+fn mark(
+    context: Context<'_>,
+    prefix: &Path,
+    random: &mut dyn Random,
+) -> Result<Plan<()>, LeaseError> {
+    let barrier = context.view.barrier();
+    let prefix = barrier.name_chain(prefix.segments());
+    let mut txn = Txn::default();
+    // Without a lease there is nothing to mark. One that is granted meanwhile sends the
+    // transaction back: the range counts as read.
+    let first = context
+        .view
+        .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
+    if !first.is_empty() {
+        txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
     }
     Ok(Plan { txn, response: () })
 }

@@ -104,7 +104,24 @@ impl World {
                 break;
             }
         }
-        let counted = self.permitted(caller, &prefix, |permit| count(permit, None));
+        let counted = self.permitted(caller, &prefix, |permit| count(permit, None, None));
+        for by in [CountBy::Token, CountBy::Path] {
+            let parts = self.permitted(caller, &prefix, |permit| count(permit, None, Some(by)));
+            let sum: u64 = parts.groups.values().map(|group| group.count).sum();
+            assert_eq!(sum, counted.count);
+            let depth = prefix.iter().flat_map(Path::segments).count();
+            let group_of = |id: &String| {
+                let (path, _) = id.rsplit_once('/').unwrap();
+                path.split('/')
+                    .take(depth + 1)
+                    .collect::<Vec<_>>()
+                    .join("/")
+            };
+            let is_right = |(key, group): (&String, &Group)| {
+                group.count == ids.iter().filter(|id| group_of(id) == *key).count() as u64
+            };
+            assert!(by == CountBy::Token || parts.groups.iter().all(is_right));
+        }
         assert_eq!((counted.count, counted.next), (ids.len() as u64, None));
         ids.sort();
         ids

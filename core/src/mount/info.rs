@@ -7,7 +7,7 @@ use super::{
 use crate::{
     barrier::{Barrier, NameHash},
     state::{Engine, KvEngine, MountRecord},
-    token::{Caller, Context, Permit, TokenError, TtlConfig, authorize},
+    token::{Caller, Context, Permit, TtlConfig, allowed, authorize},
     types::{MountId, Path, Ttl},
 };
 
@@ -125,27 +125,26 @@ pub fn list(permit: &Permit<'_, ManageMounts<'_>>) -> Result<Vec<MountInfo>, Mou
     all(permit.context)
 }
 
-/// Those mounts in which the caller has any right, sorted by path.
+/// Those mounts in which the caller has any right, sorted by path. Where they were before isn't told.
 pub fn visible(context: Context<'_>, caller: &Caller) -> Result<Vec<MountInfo>, MountError> {
-    let mut shown = Vec::new();
-    for found in all(context)? {
-        let Ok(path) = Path::parse(&found.path) else {
-            continue;
-        };
-        match authorize(
-            context,
-            caller,
-            ManageMounts::Show(path, Some(found.path.clone())),
-        ) {
-            Ok(_) => shown.push(found),
-            Err(TokenError::PermissionDenied(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(shown)
+    let all = all(context)?.into_iter();
+    let all = all.filter_map(|found| Some((Path::parse(&found.path).ok()?, found)));
+    let (paths, mounts): (Vec<_>, Vec<_>) = all.unzip();
+    let looks = paths.into_iter().zip(&mounts);
+    let looks = looks.map(|(path, found)| ManageMounts::Show(path, Some(found.path.clone())));
+    let allowed = allowed(context, caller, looks)?;
+    let shown = mounts.into_iter().zip(allowed);
+    let shown = shown.filter_map(|(found, allowed)| allowed.then_some(found));
+    Ok(shown
+        .map(|found| MountInfo {
+            moved_from: None,
+            ..found
+        })
+        .collect())
 }
 
-/// The mount that answers for a path. Whoever has no right in it isn't told whether it is there.
+/// The mount that answers for a path. Whoever has no right in it isn't told whether it is there, and
+/// nobody where it was before.
 pub fn answering(
     context: Context<'_>,
     caller: &Caller,
@@ -165,7 +164,9 @@ pub fn answering(
     };
     let mount = found.as_ref().map(|found| found.path.clone());
     authorize(context, caller, ManageMounts::Show(path.clone(), mount))?;
-    found.ok_or(MountError::NotFound)
+    let mut found = found.ok_or(MountError::NotFound)?;
+    found.moved_from = None;
+    Ok(found)
 }
 
 /// The mount at this very path.

@@ -378,6 +378,16 @@ fn a_mount_says_where_it_was_before() {
         (found.path.as_str(), found.moved_from.as_deref()),
         ("b", Some("a"))
     );
+    // Who asks by some right in it has perhaps none where it was.
+    let shown = world.read(|context| {
+        let caller = identify(context, &root)?;
+        let mut shown = visible(context, &caller)?;
+        shown.push(answering(context, &caller, &path("b/x"))?);
+        Ok::<_, MountError>(shown)
+    });
+    let shown = shown.unwrap();
+    assert_eq!(shown.iter().filter(|one| one.path == "b").count(), 2);
+    assert!(shown.iter().all(|one| one.moved_from.is_none()));
 }
 
 #[test]

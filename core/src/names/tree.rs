@@ -3,6 +3,8 @@
 //! Every change rests on what it read: two changes that touch the same folder's last name send
 //! one another back; those that find their folders in place don't.
 
+use std::fmt;
+
 use crate::{
     barrier::{Barrier, BarrierError, NameHash},
     random::Random,
@@ -13,21 +15,37 @@ use crate::{
     types::{MountId, limits::PAGE_ROWS_MAX},
 };
 
-/// A name in a mount: the mount itself, a folder or a secret.
-#[derive(Clone, Debug)]
+/// A name in a mount: the mount itself, a folder or a secret. `Debug` doesn't show it.
+#[derive(Clone)]
 pub struct Place<'a> {
     mount: MountId,
     /// The segments with their hashes, from the top.
     steps: Vec<(&'a str, NameHash)>,
 }
 
-/// A page of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A page of a listing. `Debug` shows no name.
+#[derive(Clone, PartialEq, Eq)]
 pub struct NamePage {
     /// The names; folders end in "/".
     pub names: Vec<String>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<NameHash>,
+}
+
+impl fmt::Debug for NamePage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamePage")
+            .field("names", &self.names.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Place<'a> {

@@ -16,7 +16,10 @@ use super::{Acl, DEFAULT_POLICY_TEXT, Policy, parse};
 use crate::{
     barrier::{Barrier, NameHash},
     state::{Policies, ReadError, Table, View},
-    types::{PolicyName, PolicySet, limits::ACLS_KEPT_MAX},
+    types::{
+        PolicyName, PolicySet,
+        limits::{ACLS_KEPT_MAX, ACLS_KEPT_TEXT_BYTES_MAX},
+    },
 };
 
 /// The row of a policy.
@@ -56,6 +59,32 @@ pub fn exists(view: &View<'_>, name: &PolicyName) -> Result<bool, ReadError> {
 struct Compiled {
     revisions: Vec<Option<u64>>,
     acl: Arc<Acl>,
+    /// Bytes of the texts that it was compiled from.
+    size: usize,
+}
+
+/// What is kept, and how much it is.
+#[derive(Default)]
+struct Known {
+    sets: BTreeMap<PolicySet, Compiled>,
+    size: usize,
+}
+
+impl Known {
+    /// Keeps one more. Nobody has so many sets of policies in use, nor such large ones, that others
+    /// must go; whoever has pays by compiling again.
+    fn keep(&mut self, policies: &PolicySet, entry: Compiled) {
+        let replaced = self.sets.remove(policies).map_or(0, |old| old.size);
+        self.size = self.size.saturating_sub(replaced);
+        let size = self.size.saturating_add(entry.size);
+        if self.sets.len() >= ACLS_KEPT_MAX || size > ACLS_KEPT_TEXT_BYTES_MAX {
+            *self = Self::default();
+        }
+        if entry.size <= ACLS_KEPT_TEXT_BYTES_MAX {
+            self.size += entry.size;
+            self.sets.insert(policies.clone(), entry);
+        }
+    }
 }
 
 /// What was compiled lately. It saves work and decides nothing: an entry counts only for the
@@ -63,7 +92,7 @@ struct Compiled {
 /// sealed.
 pub struct AclMemo {
     root: Arc<Acl>,
-    compiled: Mutex<BTreeMap<PolicySet, Compiled>>,
+    compiled: Mutex<Known>,
 }
 
 impl Default for AclMemo {
@@ -95,37 +124,63 @@ impl AclMemo {
             .iter()
             .map(|name| view.mod_revision::<Policies>(&key_of_policy(view.barrier(), name)));
         let revisions = revisions.collect::<Result<Vec<_>, _>>()?;
-        let kept = |known: &BTreeMap<PolicySet, Compiled>| {
-            let found = known.get(policies)?;
+        let kept = |known: &Known| {
+            let found = known.sets.get(policies)?;
             (found.revisions == revisions).then(|| Arc::clone(&found.acl))
         };
         if let Some(acl) = kept(&self.compiled.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(acl);
         }
-        let acl = Arc::new(compile(view, policies)?);
+        let (acl, size) = compile(view, policies)?;
+        let acl = Arc::new(acl);
         let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody has so many sets of policies in use; whoever has pays by compiling again.
-        if known.len() >= ACLS_KEPT_MAX {
-            known.clear();
-        }
         let entry = Compiled {
             revisions,
             acl: Arc::clone(&acl),
+            size,
         };
-        known.insert(policies.clone(), entry);
+        known.keep(policies, entry);
         Ok(acl)
     }
 }
 
-fn compile(view: &View<'_>, policies: &PolicySet) -> Result<Acl, ReadError> {
-    let mut parsed = Vec::new();
+/// Compiles them, and says of how many bytes of text.
+fn compile(view: &View<'_>, policies: &PolicySet) -> Result<(Acl, usize), ReadError> {
+    let (mut parsed, mut size) = (Vec::new(), 0);
     for name in policies.iter() {
         if let Some(text) = text(view, name)? {
             let policy = parse(&text).map_err(|_| ReadError::Malformed {
                 table: Policies::NAME,
             })?;
             parsed.push(policy);
+            size += text.len();
         }
     }
-    Ok(Acl::compile(&parsed.iter().collect::<Vec<_>>(), None))
+    let acl = Acl::compile(&parsed.iter().collect::<Vec<_>>(), None);
+    Ok((acl, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_by_its_size() {
+        let set = |name: &str| PolicySet::parse([name]).unwrap();
+        let compiled = |size| Compiled {
+            revisions: Vec::new(),
+            acl: Arc::new(Acl::compile(&[], None)),
+            size,
+        };
+        let third = ACLS_KEPT_TEXT_BYTES_MAX / 3;
+        let mut known = Known::default();
+        for name in ["a", "b", "b", "c", "c", "a"] {
+            known.keep(&set(name), compiled(third));
+        }
+        assert_eq!((known.sets.len(), known.size), (3, third * 3));
+        known.keep(&set("d"), compiled(third));
+        assert_eq!((known.sets.len(), known.size), (1, third));
+        known.keep(&set("e"), compiled(ACLS_KEPT_TEXT_BYTES_MAX + 1));
+        assert_eq!((known.sets.len(), known.size), (0, 0));
+    }
 }

@@ -77,6 +77,11 @@ impl<'a> Parameters<'a> {
         self.0.push((name.into(), value));
     }
 
+    /// Adds these.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

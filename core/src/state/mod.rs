@@ -28,6 +28,9 @@
 //! | 45 | [`KvConfigs`] | mount id | until the unmount |
 //! | 46 | [`Cubbyholes`] | token hash | as its token |
 //! | 48 | [`Policies`] | hash of the name | until the policy is deleted |
+//! | 56 | [`RootKeysBefore`] | barrier term | until so many rotations later |
+//! | 57 | [`StoredRootKeys`] | fixed | from an init with auto-unseal on |
+//! | 58 | [`RecoveryKeys`] | fixed | from an init with auto-unseal on |
 //! | 66 | [`RateLimits`] | fixed | from the first rate limit on |
 //! | 67 | [`LeaseQuotas`] | fixed | from the first lease-count quota on |
 //! | 68 | [`LeaseQuotasMade`] | number of the quota | as the quota |
@@ -53,11 +56,14 @@ mod orphan_marker;
 mod policy;
 mod prefix_tombstone;
 mod rate_limits;
+mod recovery_key;
 mod root_key;
+mod root_key_before;
 mod seal_config;
 mod secret;
 mod secret_name;
 mod store;
+mod stored_root_key;
 mod table;
 mod time_index;
 mod token;
@@ -84,11 +90,14 @@ pub use orphan_marker::OrphanMarkers;
 pub use policy::{Policies, PolicyRecord};
 pub use prefix_tombstone::PrefixTombstones;
 pub use rate_limits::{RateLimitRecord, RateLimits, RateLimitsRecord};
+pub use recovery_key::RecoveryKeys;
 pub use root_key::RootKeys;
+pub use root_key_before::RootKeysBefore;
 pub use seal_config::{SealConfig, SealConfigs};
 pub use secret::{SecretKey, SecretRecord, Secrets};
 pub use secret_name::{SecretNameKey, SecretNameRecord, SecretNames};
 pub use store::{Store, StoreError, Stored};
+pub use stored_root_key::{StoredRootKey, StoredRootKeys};
 pub(crate) use table::strip;
 pub use table::{Row, TAG, Table, key_of, range_of};
 pub use time_index::{Due, DueCursor, DueKind, TimeIndex};

@@ -6,6 +6,8 @@
 //! different. Value: sealed; the name, which nothing else shows. Lifetime: as long as a secret
 //! of this name or below it exists.
 
+use std::fmt;
+
 use prost::Message;
 use tenure_proto::state as proto;
 use zeroize::Zeroizing;
@@ -27,8 +29,8 @@ pub struct SecretNameKey {
     pub name: NameHash,
 }
 
-/// A name. It is a secret, a folder, or both: never neither.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A name. It is a secret, a folder, or both: never neither. `Debug` doesn't show it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretNameRecord {
     /// The name, one segment of a path.
     pub name: String,
@@ -36,6 +38,15 @@ pub struct SecretNameRecord {
     pub secret: bool,
     /// There are names below it.
     pub folder: bool,
+}
+
+impl fmt::Debug for SecretNameRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretNameRecord")
+            .field("secret", &self.secret)
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Table for SecretNames {

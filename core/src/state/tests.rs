@@ -253,6 +253,15 @@ proptest! {
         same::<Keyrings>(&(), &Bytes::from(sealed));
         let root = RootKey::generate(&mut TestRandom::new(seed));
         prop_assert!(round_trip::<RootKeys>(&(), &root).value == root);
+        prop_assert!(round_trip::<RecoveryKeys>(&(), &root).value == root);
+    }
+
+    #[test]
+    fn keys_beside_the_barrier(
+        term: u32, provider in ".*", key_id in ".*", sealed: Vec<u8>, copy: Vec<u8>
+    ) {
+        same::<StoredRootKeys>(&(), &StoredRootKey { provider, key_id, sealed });
+        same::<RootKeysBefore>(&term, &Bytes::from(copy));
     }
 
     #[test]
@@ -269,6 +278,9 @@ proptest! {
         let _ = TimeIndex::time_of(&bytes);
         let _ = SealConfigs::decode(&bytes);
         let _ = RootKeys::decode(&bytes);
+        let _ = RootKeysBefore::read_key(&bytes);
+        let _ = StoredRootKeys::decode(&bytes);
+        let _ = RecoveryKeys::decode(&bytes);
         let _ = TimeIndex::read_key(&bytes);
         let _ = TokenChildren::read_key(&bytes);
     }
@@ -522,6 +534,26 @@ fn the_bytes_on_disk_are_frozen() {
     assert_eq!(
         hex::encode(ExpirationHolds::encode(&UnixMillis::new(9))),
         "08011009"
+    );
+    assert_eq!(
+        hex::encode(key_of::<RootKeysBefore>(&0x0102)),
+        "023800000102"
+    );
+    assert_eq!(hex::encode(key_of::<StoredRootKeys>(&())), "0239");
+    let stored = StoredRootKey {
+        provider: "static".into(),
+        key_id: "k".into(),
+        sealed: vec![1, 2],
+    };
+    assert_eq!(
+        hex::encode(StoredRootKeys::encode(&stored)),
+        "080112067374617469631a016b22020102"
+    );
+    assert_eq!(hex::encode(key_of::<RecoveryKeys>(&())), "023a");
+    let recovery = RootKey::from_slice(&[7; 32]).unwrap();
+    assert_eq!(
+        hex::encode(RecoveryKeys::encode(&recovery)),
+        format!("08011220{}", "07".repeat(32))
     );
 
     let chain = NameChain::from_slice(&[[7; 16], [8; 16]].concat()).unwrap();

@@ -3,11 +3,11 @@
 //!
 //! A [`Permit`] is the only way into an operation, and only [`authorize`] makes one.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Caller, Context, Denied, TokenError, entry::live};
 use crate::{
-    policy::{Number, Operation, Parameters, Value},
+    policy::{Acl, Number, Operation, Parameters, Value},
     types::{Accessor, TokenId, TtlRequest},
 };
 
@@ -144,6 +144,53 @@ pub enum Administer {
     ForceRestoreSnapshot,
     /// Let the expiration manager go on after a restore.
     ResumeExpiration,
+    /// Add a barrier key.
+    Rotate,
+    /// See the barrier key's term.
+    ShowKeyStatus,
+    /// See, begin, advance, cancel or prove a rekey of these shares.
+    Rekey(Shares, Step),
+    /// See, begin, advance or cancel the making of a root token by the quorum.
+    GenerateRoot(Step),
+}
+
+/// Shares that can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shares {
+    /// Those of the root key.
+    Root,
+    /// Those of the recovery key, where a provider keeps the root key.
+    Recovery,
+}
+
+/// A step of what a quorum does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// See how far it is.
+    Show,
+    /// Begin it.
+    Start,
+    /// Give a share.
+    Update,
+    /// Give it up.
+    Cancel,
+    /// See how far the proof of new shares is.
+    ShowProof,
+    /// Give a new share.
+    Prove,
+    /// Begin the proof again.
+    ResetProof,
+}
+
+impl Step {
+    fn ask(self, path: &'static str) -> Ask<'static> {
+        let operation = match self {
+            Self::Show | Self::ShowProof => Operation::Read,
+            Self::Start | Self::Update | Self::Prove => Operation::Update,
+            Self::Cancel | Self::ResetProof => Operation::Delete,
+        };
+        Ask::new(operation, path).root_protected()
+    }
 }
 
 impl Action for Create<'_> {
@@ -238,6 +285,24 @@ impl Action for Administer {
             Self::ResumeExpiration => {
                 Ask::new(Operation::Update, "sys/expiration/resume").root_protected()
             }
+            Self::Rotate => Ask::new(Operation::Update, "sys/rotate").root_protected(),
+            Self::ShowKeyStatus => Ask::new(Operation::Read, "sys/key-status"),
+            Self::Rekey(shares, step) => step.ask(match (shares, step) {
+                (Shares::Root, Step::Update) => "sys/rotate/root/update",
+                (Shares::Recovery, Step::Update) => "sys/rotate/recovery/update",
+                (Shares::Root, Step::ShowProof | Step::Prove | Step::ResetProof) => {
+                    "sys/rotate/root/verify"
+                }
+                (Shares::Recovery, Step::ShowProof | Step::Prove | Step::ResetProof) => {
+                    "sys/rotate/recovery/verify"
+                }
+                (Shares::Root, _) => "sys/rotate/root/init",
+                (Shares::Recovery, _) => "sys/rotate/recovery/init",
+            }),
+            Self::GenerateRoot(step) => step.ask(match step {
+                Step::Update => "sys/generate-root/update",
+                _ => "sys/generate-root/attempt",
+            }),
         }
     }
 }
@@ -292,13 +357,45 @@ pub fn authorize<'a, A: Action>(
     caller: &Caller,
     action: A,
 ) -> Result<Permit<'a, A>, TokenError> {
+    let (caller, acl) = looked_up(context, caller)?;
+    let (allowed, sudo) = judge(&acl, &action.ask());
+    if !allowed {
+        return Err(Denied::NoPolicy.into());
+    }
+    Ok(Permit {
+        context,
+        action,
+        caller,
+        sudo,
+    })
+}
+
+/// What of these things `caller` may do: it is looked up once, however many they are.
+///
+/// # Errors
+/// The token is not valid any more, or the state can't be read.
+pub fn allowed<A: Action>(
+    context: Context<'_>,
+    caller: &Caller,
+    actions: impl IntoIterator<Item = A>,
+) -> Result<Vec<bool>, TokenError> {
+    let (_, acl) = looked_up(context, caller)?;
+    let actions = actions.into_iter();
+    Ok(actions.map(|action| judge(&acl, &action.ask()).0).collect())
+}
+
+fn looked_up(context: Context<'_>, caller: &Caller) -> Result<(Caller, Arc<Acl>), TokenError> {
     let mut caller = caller.clone();
     // One that has paid a use was looked at in this view, and counts its use already.
     if !caller.paid {
         caller.entry = live(context, &caller.entry.hash)?.ok_or(TokenError::InvalidToken)?;
     }
     let acl = context.acls.of(context.view, caller.policies())?;
-    let ask = action.ask();
+    Ok((caller, acl))
+}
+
+/// Whether it is allowed, and whether with `sudo`.
+fn judge(acl: &Acl, ask: &Ask<'_>) -> (bool, bool) {
     let decision = acl.decide(&ask.path, ask.operation, Some(&ask.parameters));
     let sudo = decision.sudo();
     let allowed = match decision.into_permit() {
@@ -306,14 +403,5 @@ pub fn authorize<'a, A: Action>(
         Ok(decided) => decided.wrapping().admit(None) && (sudo || !ask.root_protected),
         Err(_) => ask.or_in.is_some_and(|folder| acl.reaches(folder)),
     };
-    if !allowed {
-        return Err(Denied::NoPolicy.into());
-    }
-    drop(ask);
-    Ok(Permit {
-        context,
-        action,
-        caller,
-        sudo,
-    })
+    (allowed, sudo)
 }

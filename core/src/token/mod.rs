@@ -20,7 +20,7 @@ mod ttl;
 
 pub use authorize::{
     Action, Administer, Ask, Create, ListTokens, Lookup, Permit, Renew, Revoke, RevokeOrphan,
-    Target, authorize,
+    Shares, Step, Target, allowed, authorize,
 };
 pub use cleanup::{Cursor, Progress, clean_up, sweep_marker};
 pub use create::{CreateRequest, CreatedToken, TokenType, create, create_root};

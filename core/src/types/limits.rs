@@ -52,6 +52,11 @@ pub const PATH_SEGMENTS_MAX: usize = 16;
 pub const PATH_SEGMENT_BYTES_MAX: usize = 128;
 /// Longest path.
 pub const PATH_BYTES_MAX: usize = 512;
+/// Most segments of a logical path: those of a mount, what the engine is to do, those of a name.
+/// Each of them is bounded by itself: a mount that is moved or upgraded hides no name.
+pub const LOGICAL_PATH_SEGMENTS_MAX: usize = PATH_SEGMENTS_MAX + 1 + PATH_SEGMENTS_MAX;
+/// Longest logical path.
+pub const LOGICAL_PATH_BYTES_MAX: usize = PATH_BYTES_MAX + "/undelete/".len() + PATH_BYTES_MAX;
 /// Random characters of a lease id (log2(62^24) is 142 bits).
 pub const LEASE_ID_RANDOM_CHARS: usize = 24;
 /// Most bytes that a client puts on lease.
@@ -60,6 +65,9 @@ pub const LEASE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 pub const CAPABILITY_PATHS_MAX: usize = 256;
 /// Sets of policies whose compiled form is kept.
 pub const ACLS_KEPT_MAX: usize = 1_024;
+/// Texts of the policies whose compiled form is kept, over all sets: what is compiled takes several
+/// times as much.
+pub const ACLS_KEPT_TEXT_BYTES_MAX: usize = 16 << 20;
 /// Most leases that a token without `sudo` ends by one prefix.
 pub const LEASES_REVOKED_AT_ONCE_MAX: usize = 256;
 /// Most leases that one call looks at to count them.
@@ -114,3 +122,7 @@ pub const DEDUPE_WINDOW_MS: u64 = 10 * 60 * 1000;
 pub const CHALLENGE_WINDOW_MS: u64 = 60_000;
 /// Longest value that the barrier seals.
 pub const SEALED_VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// Barrier keys of before under which the root key is kept for nodes that follow: an unsealed node
+/// that has missed more rotations than these seals itself.
+pub const TERMS_FOLLOWED: u32 = 32;

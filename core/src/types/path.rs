@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use super::limits::{PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX, PATH_SEGMENTS_MAX};
+use super::limits::{
+    LOGICAL_PATH_BYTES_MAX, LOGICAL_PATH_SEGMENTS_MAX, PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX,
+    PATH_SEGMENTS_MAX,
+};
 
 /// One or more segments with "/" between them.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +20,12 @@ pub enum PathError {
         "a path has at least one segment, at most {PATH_SEGMENTS_MAX}, and at most {PATH_BYTES_MAX} bytes"
     )]
     Length,
+    /// Empty, or a logical path over a bound.
+    #[error(
+        "a logical path has at least one segment, at most {LOGICAL_PATH_SEGMENTS_MAX}, and at most \
+         {LOGICAL_PATH_BYTES_MAX} bytes"
+    )]
+    LogicalLength,
     /// A segment over the bound.
     #[error("a segment of a path has at most {PATH_SEGMENT_BYTES_MAX} bytes")]
     Segment,
@@ -34,8 +43,27 @@ pub enum PathError {
 impl Path {
     /// Reads a path. What isn't one is refused, never corrected.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        if text.is_empty() || text.len() > PATH_BYTES_MAX {
-            return Err(PathError::Length);
+        Self::within(text, PATH_BYTES_MAX, PATH_SEGMENTS_MAX, PathError::Length)
+    }
+
+    /// Reads a logical path: that of a mount and what comes after it.
+    pub fn parse_logical(text: &str) -> Result<Self, PathError> {
+        Self::within(
+            text,
+            LOGICAL_PATH_BYTES_MAX,
+            LOGICAL_PATH_SEGMENTS_MAX,
+            PathError::LogicalLength,
+        )
+    }
+
+    fn within(
+        text: &str,
+        bytes_max: usize,
+        segments_max: usize,
+        beyond: PathError,
+    ) -> Result<Self, PathError> {
+        if text.is_empty() || text.len() > bytes_max {
+            return Err(beyond);
         }
         let mut count = 0;
         for segment in text.split('/') {
@@ -48,8 +76,8 @@ impl Path {
                 _ => {}
             }
         }
-        if count > PATH_SEGMENTS_MAX {
-            return Err(PathError::Length);
+        if count > segments_max {
+            return Err(beyond);
         }
         Ok(Self(text.to_owned()))
     }
@@ -97,6 +125,22 @@ mod tests {
         assert_eq!(refused(&vec!["a"; 17].join("/")), PathError::Length);
         assert_eq!(refused(&"a/".repeat(300)), PathError::Length);
         assert!(Path::parse(&vec!["a"; 16].join("/")).is_ok());
+    }
+
+    #[test]
+    fn a_logical_path_has_room_for_the_longest_mount_and_name() {
+        let longest = [vec!["a".repeat(127); 4].join("/"), "b".to_owned()].concat();
+        assert_eq!(longest.len(), PATH_BYTES_MAX);
+        for (mount, name) in [
+            (&*longest, &*longest),
+            (&vec!["a"; 16].join("/"), &vec!["a"; 16].join("/")),
+        ] {
+            assert!(Path::parse(mount).is_ok() && Path::parse(name).is_ok());
+            let path = format!("{mount}/undelete/{name}");
+            assert!(Path::parse(&path).is_err() && Path::parse_logical(&path).is_ok());
+            let refused = Path::parse_logical(&format!("{path}/{}", "a/".repeat(20)));
+            assert!(refused.is_err());
+        }
     }
 
     #[test]

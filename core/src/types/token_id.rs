@@ -39,6 +39,9 @@ pub enum TokenIdError {
 }
 
 impl TokenId {
+    /// Characters of a service token id that the server issues.
+    pub const ISSUED_CHARS: usize = SERVICE_PREFIX.len() + TOKEN_ID_RANDOM_CHARS;
+
     /// A new service token id.
     pub fn issue(random: &mut dyn Random) -> Self {
         // The whole length at once, so that no half-filled buffer is left behind.

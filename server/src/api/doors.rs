@@ -12,21 +12,24 @@ use tonic::{body::Body, service::Routes};
 use tower::Service;
 
 use super::{grpc::Services, http};
-use crate::listen::Door;
+use crate::{config::OpenCalls, listen::Door};
 
 /// gRPC and HTTP.
 #[derive(Clone)]
 pub struct Doors {
     grpc: Routes,
     http: Arc<Services>,
+    open_calls: OpenCalls,
 }
 
 impl Doors {
-    /// The doors to `services`; `grpc` are its routes with what else speaks gRPC.
-    pub fn new(grpc: Routes, services: Services) -> Self {
+    /// The doors to `services`; `grpc` are its routes with what else speaks gRPC. `open_calls` is
+    /// the listener's.
+    pub fn new(grpc: Routes, services: Services, open_calls: OpenCalls) -> Self {
         Self {
             grpc,
             http: Arc::new(services),
+            open_calls,
         }
     }
 }
@@ -43,7 +46,8 @@ impl Service<Request<Body>> for Doors {
         <Routes as Service<Request<Body>>>::poll_ready(&mut self.grpc, cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        request.extensions_mut().insert(self.open_calls);
         match Door::of(&request) {
             Door::Grpc => Either::Left(self.grpc.call(request)),
             Door::Http => {

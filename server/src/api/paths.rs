@@ -28,6 +28,14 @@ fn below(folder: &str, rest: &str) -> String {
     format!("{folder}/{rest}")
 }
 
+fn rekey(target: i32, step: &str) -> String {
+    let shares = match v1::RekeyTarget::try_from(target) {
+        Ok(v1::RekeyTarget::Recovery) => "recovery",
+        _ => "root",
+    };
+    format!("sys/rotate/{shares}/{step}")
+}
+
 paths! {
     CreateTokenRequest => "auth/token/create",
     LookupTokenRequest => "auth/token/lookup",
@@ -45,9 +53,18 @@ paths! {
     LookupLeaseRequest => "sys/leases/lookup",
     RenewLeaseRequest => "sys/leases/renew",
     RevokeLeaseRequest => "sys/leases/revoke",
-    RevokePrefixRequest(call) => below("sys/leases/revoke-prefix", &call.prefix),
-    ListLeasesRequest(call) => below("sys/leases/lookup", &call.prefix),
-    CountLeasesRequest(call) => below("sys/leases/lookup", &call.prefix),
+    RevokePrefixRequest(call) => match call.force {
+        true => below("sys/leases/revoke-force", &call.prefix),
+        false => below("sys/leases/revoke-prefix", &call.prefix),
+    },
+    ListLeasesRequest(call) => match call.irrevocable {
+        true => "sys/leases".to_owned(),
+        false => below("sys/leases/lookup", &call.prefix),
+    },
+    CountLeasesRequest(call) => match call.irrevocable {
+        true => "sys/leases/count".to_owned(),
+        false => below("sys/leases/lookup", &call.prefix),
+    },
     WritePolicyRequest(call) => below("sys/policies/acl", &call.name),
     ReadPolicyRequest(call) => below("sys/policies/acl", &call.name),
     ListPoliciesRequest => "sys/policies/acl",
@@ -89,6 +106,19 @@ paths! {
     RemovePeerRequest => "sys/storage/raft/remove-peer",
     StepDownRequest => "sys/step-down",
     SealRequest => "sys/seal",
+    RotateRequest => "sys/rotate",
+    GetKeyStatusRequest => "sys/key-status",
+    StartRekeyRequest(call) => rekey(call.target, "init"),
+    GetRekeyRequest(call) => rekey(call.target, "init"),
+    UpdateRekeyRequest(call) => rekey(call.target, "update"),
+    CancelRekeyRequest(call) => rekey(call.target, "init"),
+    GetRekeyVerificationRequest(call) => rekey(call.target, "verify"),
+    VerifyRekeyRequest(call) => rekey(call.target, "verify"),
+    ResetRekeyVerificationRequest(call) => rekey(call.target, "verify"),
+    StartGenerateRootRequest => "sys/generate-root/attempt",
+    GetGenerateRootRequest => "sys/generate-root/attempt",
+    UpdateGenerateRootRequest => "sys/generate-root/update",
+    CancelGenerateRootRequest => "sys/generate-root/attempt",
     SaveSnapshotRequest => "sys/storage/raft/snapshot",
     RestoreOptions(call) => snapshot_path(call.force),
     ResumeExpirationRequest => "sys/expiration/resume",

@@ -5,38 +5,51 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tenure_core::state::{
-    Keyrings, RootKeys, SealConfigs, Store, StoreError, Stored, key_of, read_plain,
+    Keyrings, RootKeys, RootKeysBefore, SealConfigs, Store, StoreError, Stored, StoredRootKeys,
+    key_of, read_plain,
 };
 use tenure_raft::backup::Part;
 use tonic::Code;
 
-use crate::{
-    error::Error,
-    seal::{Keys, reopen},
-};
+use crate::{error::Error, seal::Keys};
 
 /// The rows of the seal in a snapshot.
-#[derive(Default)]
-pub struct SealRows(BTreeMap<Bytes, Stored>);
+pub struct SealRows {
+    wanted: [Bytes; 5],
+    found: BTreeMap<Bytes, Stored>,
+}
 
 impl SealRows {
+    /// What nodes with these keys need to follow.
+    ///
+    /// # Errors
+    /// This node is sealed.
+    pub fn wanted_by(keys: &Keys) -> Result<Self, Error> {
+        let keys = keys.get().ok_or_else(Error::sealed)?;
+        let wanted = [
+            key_of::<SealConfigs>(&()),
+            key_of::<Keyrings>(&()),
+            key_of::<RootKeys>(&()),
+            // Of a snapshot that was made after a rotation that this state doesn't have.
+            key_of::<RootKeysBefore>(&keys.barrier.term()),
+            key_of::<StoredRootKeys>(&()),
+        ];
+        let found = BTreeMap::new();
+        Ok(Self { wanted, found })
+    }
+
     /// Keeps what of a part belongs to the seal.
     pub fn look(&mut self, part: &Part) {
         let Part::Records(records) = part else {
             return;
         };
-        let of_seal = [
-            key_of::<SealConfigs>(&()),
-            key_of::<Keyrings>(&()),
-            key_of::<RootKeys>(&()),
-        ];
-        for record in records.iter().filter(|row| of_seal.contains(&row.key)) {
+        for record in records.iter().filter(|row| self.wanted.contains(&row.key)) {
             let stored = Stored {
                 value: record.value.clone(),
                 create_revision: record.create_revision,
                 mod_revision: record.mod_revision,
             };
-            self.0.insert(record.key.clone(), stored);
+            self.found.insert(record.key.clone(), stored);
         }
     }
 
@@ -52,14 +65,13 @@ impl SealRows {
                            initialized";
             return Err(Error::new(Code::InvalidArgument, "NO_KEYRING", message));
         }
-        let keys = keys.get().ok_or_else(Error::sealed)?;
-        Ok(reopen(&keys, self).is_ok())
+        Ok(keys.would_follow(self))
     }
 }
 
 impl Store for SealRows {
     fn get(&self, key: &[u8]) -> Result<Option<Stored>, StoreError> {
-        Ok(self.0.get(key).cloned())
+        Ok(self.found.get(key).cloned())
     }
 
     fn scan(
@@ -69,7 +81,7 @@ impl Store for SealRows {
         limit: usize,
     ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
         let inside = |key: &[u8]| start <= key && key < end;
-        let rows = self.0.iter().filter(|(key, _)| inside(key));
+        let rows = self.found.iter().filter(|(key, _)| inside(key));
         Ok(rows
             .take(limit)
             .map(|(key, stored)| (key.clone(), stored.clone()))

@@ -64,8 +64,9 @@ pub async fn restore_here(
 ) -> Result<v1::RestoreSnapshotResponse, Status> {
     let allowed = pipeline.execute(&options, context).await?;
     allowed.ok_or_else(Error::no_active_node)?;
+    let rows = SealRows::wanted_by(&pipeline.keys)?;
     let mut restore = pipeline.node.begin_restore().await.map_err(Error::from)?;
-    let (summary, rows) = take(&mut restore, file, context.deadline).await?;
+    let (summary, rows) = take(&mut restore, file, rows, context.deadline).await?;
     let opens = rows.opens_with(&pipeline.keys)?;
     if !opens && !options.force {
         return Err(keyring_mismatch().into());
@@ -108,10 +109,10 @@ pub async fn restore_here(
 async fn take(
     restore: &mut Restore,
     mut file: File,
+    mut rows: SealRows,
     deadline: Instant,
 ) -> Result<(Summary, SealRows), Status> {
     let mut decoder = Decoder::default();
-    let mut rows = SealRows::default();
     loop {
         if Instant::now() >= deadline {
             return Err(Error::deadline(Applied::No).into());

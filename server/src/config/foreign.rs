@@ -104,10 +104,9 @@ pub(super) const TOP: ForeignKeys = &[
     ("plugin_download_behavior", Refused(NO_PLUGINS)),
     ("plugin", Refused(NO_PLUGINS)),
     (
-        "seal",
-        Refused("auto-unseal is not available yet; without the stanza, key shares unseal"),
+        "kms_library",
+        Refused("seal \"static\" and seal \"transit\" need no library"),
     ),
-    ("kms_library", Refused("auto-unseal is not available yet")),
     ("entropy", Refused("randomness comes from the system")),
     (
         "initialize",
@@ -279,6 +278,25 @@ pub(super) const RETRY_JOIN: ForeignKeys = &[
         Refused("keys don't belong in a configuration; nodes have their own"),
     ),
     ("leader_client_key_file", Ignored(PINNED)),
+];
+
+/// `seal`.
+pub(super) const SEAL: ForeignKeys = &[
+    (
+        "disabled",
+        RefusedUnlessFalse("a cluster keeps the seal that it was initialised with"),
+    ),
+    (
+        "tls_skip_verify",
+        RefusedUnlessFalse("whoever answers would be given the root key: set tls_ca_cert"),
+    ),
+    ("priority", Refused("there is one seal")),
+    ("name", Refused("there is one seal")),
+    (
+        "key_id_prefix",
+        Ignored("the ciphertext names its key itself"),
+    ),
+    ("plugin", Refused(NO_PLUGINS)),
 ];
 
 /// `telemetry`.

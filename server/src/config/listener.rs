@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::section::{Section, as_bool, as_duration, as_number, as_string};
 use super::source::Value;
 use super::units::parse_listen_address;
-use super::{ListenerConfig, ListenerTls, TlsFiles, TlsVersion, defaults, foreign};
+use super::{ListenerConfig, ListenerTls, OpenCalls, TlsFiles, TlsVersion, defaults, foreign};
 use crate::limits::{self, EdgeLimits};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ pub(super) fn read(
         .map(|set| set.value);
     let tls = read_tls(&mut section)?;
     let (limits, request_duration_is_set) = read_limits(&mut section)?;
+    let open_calls = read_open_calls(&mut section, warnings)?;
     section.finish(foreign::LISTENER, warnings)?;
     let listener = ListenerConfig {
         address: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], defaults::API_PORT))),
@@ -62,10 +63,34 @@ pub(super) fn read(
         tls,
         health_address,
         limits,
+        open_calls,
     };
     Ok(ListenerDraft {
         listener,
         request_duration_is_set,
+    })
+}
+
+/// The names are OpenBao's, and so is the default: nobody without a token.
+fn read_open_calls(
+    section: &mut Section,
+    warnings: &mut Vec<String>,
+) -> Result<OpenCalls, ConfigError> {
+    let mut is_open = |key: &str| -> Result<bool, ConfigError> {
+        let Some(set) = section.parse(key, as_bool)? else {
+            return Ok(false);
+        };
+        if !set.value {
+            warnings.push(format!(
+                "{}: {key} is false: whoever reaches this listener can begin such attempts",
+                set.origin
+            ));
+        }
+        Ok(!set.value)
+    };
+    Ok(OpenCalls {
+        rekey: is_open("disable_unauthed_rekey_endpoints")?,
+        generate_root: is_open("disable_unauthed_generate_root_endpoints")?,
     })
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod foreign;
 mod listener;
 mod read;
+mod seal;
 mod section;
 mod source;
 mod units;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use env::Environment;
 pub use error::{ConfigError, Origin};
+pub use seal::{KeySource, SealStanza, StaticSeal, TransitSeal};
 pub use units::{ApiUrl, HostPort, NodeName, parse_duration};
 
 use crate::limits::{EdgeLimits, TLS_RELOAD_POLL_MS};
@@ -45,6 +47,8 @@ pub struct Config {
     pub default_lease_ttl: Duration,
     /// Longest TTL of tokens and leases (`max_lease_ttl`).
     pub max_lease_ttl: Duration,
+    /// The `seal` stanza: who opens this node. Without one, key shares do.
+    pub seal: Option<SealStanza>,
     /// `log_level` and `log_format`.
     pub log: LogConfig,
     /// The `telemetry` stanza.
@@ -68,6 +72,17 @@ pub struct ListenerConfig {
     /// `max_connection_idle`, `max_concurrent_streams`, `max_header_size`,
     /// `max_inflight_requests`, `handshake_timeout`, `drain_timeout`.
     pub limits: EdgeLimits,
+    /// `disable_unauthed_rekey_endpoints`, `disable_unauthed_generate_root_endpoints`.
+    pub open_calls: OpenCalls,
+}
+
+/// Calls that a listener takes from callers without a token, too. None, unless it is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCalls {
+    /// `disable_unauthed_rekey_endpoints = false`: those that make shares anew.
+    pub rekey: bool,
+    /// `disable_unauthed_generate_root_endpoints = false`: those that make a root token.
+    pub generate_root: bool,
 }
 
 /// How a listener is protected.
@@ -273,6 +288,7 @@ impl Config {
                 tls: ListenerTls::Disabled,
                 health_address: None,
                 limits: EdgeLimits::default(),
+                open_calls: OpenCalls::default(),
             }],
             storage: StorageConfig {
                 path: data.path().to_owned(),
@@ -288,6 +304,7 @@ impl Config {
             cluster_name: Some("tenure-dev".to_owned()),
             default_lease_ttl: defaults::DEFAULT_LEASE_TTL,
             max_lease_ttl: defaults::MAX_LEASE_TTL,
+            seal: None,
             log: options.log,
             telemetry: TelemetryConfig::default(),
             warnings: vec![

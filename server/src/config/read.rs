@@ -13,8 +13,8 @@ use super::section::{Section, Set, as_duration, as_number, as_string};
 use super::source::{Source, Value};
 use super::units::{ApiUrl, HostPort, NodeName, parse_listen_address};
 use super::{
-    Config, ListenerConfig, LogConfig, LogFormat, LogLevel, RaftTiming, RetryJoin, StorageConfig,
-    TelemetryConfig, defaults, foreign,
+    Config, ListenerConfig, LogConfig, LogFormat, LogLevel, RaftTiming, RetryJoin, SealStanza,
+    StorageConfig, TelemetryConfig, defaults, foreign, seal,
 };
 
 /// Longest TTL that a configuration may set: ten years.
@@ -34,6 +34,7 @@ pub(super) struct Draft {
     pub log_level: Option<Set<LogLevel>>,
     pub log_format: Option<Set<LogFormat>>,
     pub prometheus_address: Option<Set<SocketAddr>>,
+    pub seal: Option<SealStanza>,
     pub node_id_env: Option<Set<NodeName>>,
     pub path_env: Option<Set<PathBuf>>,
     pub warnings: Vec<String>,
@@ -73,6 +74,7 @@ impl Draft {
         win(&mut self.log_level, later.log_level);
         win(&mut self.log_format, later.log_format);
         win(&mut self.prometheus_address, later.prometheus_address);
+        win(&mut self.seal, later.seal);
     }
 
     /// Fills in defaults and checks what only the whole can tell.
@@ -117,6 +119,7 @@ impl Draft {
             cluster_name: self.cluster_name.map(|set| set.value),
             default_lease_ttl,
             max_lease_ttl,
+            seal: self.seal,
             log: LogConfig {
                 level: self.log_level.map_or(LogLevel::Info, |set| set.value),
                 format: self.log_format.map_or(standard, |set| set.value),
@@ -260,6 +263,12 @@ pub(super) fn read(source: Source) -> Result<Draft, ConfigError> {
             return Err(section.error("type", "there is a storage stanza before it"));
         }
         draft.storage = Some(read_storage(section, &mut draft.warnings)?);
+    }
+    for (kind, section) in top.stanzas("seal", true)? {
+        if draft.seal.is_some() {
+            return Err(section.error("type", "there is a seal stanza before it"));
+        }
+        draft.seal = Some(seal::read(&kind, section, &mut draft.warnings)?);
     }
     for (_, section) in top.stanzas("telemetry", false)? {
         draft.prometheus_address = read_telemetry(section, &mut draft.warnings)?;

@@ -208,7 +208,33 @@ fn bad_input_is_refused_with_key_and_line() {
             "tenure.hcl:8: not valid HCL",
         ),
         (top("ui = true"), "ui: not supported"),
-        (top("seal \"awskms\" { }"), "seal: not supported"),
+        (
+            top("seal \"awskms\" { }"),
+            "only seal \"static\" and seal \"transit\"",
+        ),
+        (top("seal \"static\" { }"), "current_key_id: is needed"),
+        (
+            top(
+                "seal \"static\" {\n current_key_id = \"a\"\n current_key = \"k\"\n previous_key = \"p\"\n}",
+            ),
+            "previous_key: goes with",
+        ),
+        (
+            top("seal \"transit\" {\n address = \"ftp://x\"\n}"),
+            "must begin with https",
+        ),
+        (
+            top(
+                "seal \"transit\" {\n address = \"https://x\"\n key_name = \"a/../b\"\n token = \"t\"\n}",
+            ),
+            "key_name: must be letters",
+        ),
+        (
+            top(
+                "seal \"transit\" {\n address = \"https://x\"\n key_name = \"k\"\n token = \"t\"\n tls_skip_verify = true\n}",
+            ),
+            "tls_skip_verify: not supported",
+        ),
         (top("backend \"raft\" { }"), "backend: not supported"),
         (
             top("ha_storage \"consul\" { }"),
@@ -379,4 +405,60 @@ fn dev_is_loopback_and_leaves_nothing() {
     let (config, _data) = Config::dev(&any).unwrap();
     assert_ne!(config.listeners[0].address.port(), 0);
     assert_eq!(config.cluster_addr.port(), config.cluster_listen.port());
+}
+
+#[test]
+fn a_seal_stanza_and_where_its_secrets_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        format!("file://{}", path.display())
+    };
+    let key = [7_u8; 32];
+    let with = |source: &str| {
+        let stanza = format!(
+            "seal \"static\" {{\n current_key_id = \"a\"\n current_key = \"{source}\"\n \
+             previous_key_id = \"b\"\n previous_key = \"env://NO_SUCH_VARIABLE\"\n}}\n"
+        );
+        match load(&format!("{FULL}{stanza}")).unwrap().seal.unwrap() {
+            SealStanza::Static(stanza) => stanza,
+            SealStanza::Transit(_) => panic!("another stanza"),
+        }
+    };
+    let hex_of = hex::encode(key);
+    for source in [
+        file("raw", &key),
+        file("hex", format!("{hex_of}\n").as_bytes()),
+        file("base64", b"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="),
+        hex_of.clone(),
+    ] {
+        assert_eq!(with(&source).current_key.key().unwrap().expose(), &key);
+    }
+    let short = with(&file("short", &key[..31]));
+    assert!(short.current_key.key().is_err());
+    assert!(with("file:///no/such/file").current_key.key().is_err());
+    let (id, previous) = short.previous.unwrap();
+    assert!(id == "b" && previous.key().is_err());
+    // What is in the configuration itself isn't shown.
+    let shown = format!(
+        "{:?}",
+        load(&format!(
+            "{FULL}seal \"static\" {{\n current_key_id = \"a\"\n current_key = \"{hex_of}\"\n}}\n"
+        ))
+        .unwrap()
+    );
+    assert!(!shown.contains(&hex_of), "{shown}");
+    let transit = "seal \"transit\" {\n address = \"https://bao:8200\"\n token = \"hvs.canary\"\n key_name = \
+                   \"k\"\n mount_path = \"a/transit/\"\n disable_renewal = \"true\"\n tls_skip_verify = \"false\"\n}\n";
+    let config = load(&format!("{FULL}{transit}")).unwrap();
+    assert!(!format!("{config:?}").contains("canary"));
+    match config.seal.unwrap() {
+        SealStanza::Transit(stanza) => {
+            assert_eq!(stanza.mount_path, "a/transit");
+            assert!(stanza.disable_renewal && stanza.address.is_tls());
+            assert_eq!(stanza.token.text().unwrap().expose(), "hvs.canary");
+        }
+        SealStanza::Static(_) => panic!("another stanza"),
+    }
 }

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use tenure_core::types::{
     Ttl, UnixMillis,
     limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, KV_VERSIONS_MAX, SECRET_DATA_BYTES_MAX},
 };
-use zeroize::Zeroizing;
 
 use super::EngineError;
 
@@ -197,65 +196,6 @@ pub(super) fn versions(all: &Fields<'_>) -> Result<Vec<u64>, EngineError> {
         many if many > KV_VERSIONS_MAX as usize => Err(wrong("too many versions")),
         _ => Ok(found),
     }
-}
-
-/// Applies a merge patch (RFC 7396), object to object.
-pub(super) fn merge(target: &str, patch: &str) -> Result<Zeroizing<String>, EngineError> {
-    let mut out = Zeroizing::new(String::with_capacity(target.len() + patch.len()));
-    merge_into(&mut out, target, patch)?;
-    Ok(out)
-}
-
-fn merge_into(out: &mut String, target: &str, patch: &str) -> Result<(), EngineError> {
-    let (target, patch) = (fields(target)?, fields(patch)?);
-    let kept = target.keys().filter(|name| !patch.contains_key(*name));
-    let names: std::collections::BTreeSet<_> = kept.chain(patch.keys()).collect();
-    out.push('{');
-    let mut first = true;
-    for name in names {
-        let new = patch.get(name).map(|raw| raw.get());
-        if new == Some("null") {
-            continue;
-        }
-        if !std::mem::take(&mut first) {
-            out.push(',');
-        }
-        push_name(out, name);
-        let old = target.get(name).map(|raw| raw.get());
-        match new {
-            None => out.push_str(old.unwrap_or("null")),
-            // Merged into what isn't an object, an object loses its nulls, too.
-            Some(new) if is_object(new) => {
-                merge_into(out, old.filter(|old| is_object(old)).unwrap_or("{}"), new)?;
-            }
-            Some(new) => out.push_str(new),
-        }
-    }
-    out.push('}');
-    Ok(())
-}
-
-/// The names of an object without their values, `depth` levels of them.
-pub(super) fn shape(text: &str, depth: u64) -> Result<String, EngineError> {
-    let mut out = String::from("{");
-    for (index, (name, value)) in fields(text)?.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        push_name(&mut out, name);
-        let goes_on = depth > 1 && is_object(value.get()) && !fields(value.get())?.is_empty();
-        match goes_on {
-            true => out.push_str(&shape(value.get(), depth - 1)?),
-            false => out.push_str("null"),
-        }
-    }
-    out.push('}');
-    Ok(out)
-}
-
-fn push_name(out: &mut String, name: &str) {
-    out.push_str(&Value::from(name).to_string());
-    out.push(':');
 }
 
 /// A moment as RFC 3339.

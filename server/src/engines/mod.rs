@@ -8,6 +8,7 @@ mod json;
 mod kv1;
 mod kv2;
 mod seen;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,10 @@ use tenure_core::{
     random::Random,
     state::{Engine, KvEngine, MountRecord},
     token::{self, Caller, Plan, TokenError, authorize},
-    types::{Path, Ttl},
+    types::{
+        Path, PathError, Ttl,
+        limits::{PATH_BYTES_MAX, PATH_SEGMENTS_MAX},
+    },
 };
 use zeroize::Zeroizing;
 
@@ -224,5 +228,15 @@ fn parse(text: &str, is_folder: bool) -> Result<Path, EngineError> {
         Some(folder) if is_folder => folder,
         _ => text,
     };
-    Path::parse(text).map_err(|error| EngineError::argument("path", error))
+    Path::parse_logical(text).map_err(|error| EngineError::argument("path", error))
+}
+
+/// A name in a mount is bounded by itself: where it is asked for, and for what, adds nothing.
+fn check_name(segments: &[&str]) -> Result<(), EngineError> {
+    let slashes = segments.len().saturating_sub(1);
+    let bytes = segments.iter().map(|segment| segment.len()).sum::<usize>() + slashes;
+    match segments.len() > PATH_SEGMENTS_MAX || bytes > PATH_BYTES_MAX {
+        true => Err(EngineError::argument("path", PathError::Length)),
+        false => Ok(()),
+    }
 }

@@ -14,11 +14,12 @@ use super::{EngineError, json};
 /// Data that can't be wholly read so: it must not be acted on, whoever asks. (A number or a string
 /// that one reader takes and another refuses would be hidden from the rules.)
 pub(super) fn parameters(data: &[u8]) -> Result<Parameters<'static>, EngineError> {
-    let mut reader = Reader {
-        rest: json::object(data)?,
-    };
+    let mut reader = Reader::new(json::object(data)?);
     let mut parameters = Parameters::default();
-    let fields = reader.object(|name, value| parameters.push(name, value));
+    let fields = reader.object(|reader, name| {
+        parameters.push(name, reader.value()?);
+        Some(())
+    });
     fields
         .ok_or_else(|| EngineError::argument("data", "a number or a string that can't be read"))?;
     Ok(parameters)
@@ -26,29 +27,44 @@ pub(super) fn parameters(data: &[u8]) -> Result<Parameters<'static>, EngineError
 
 /// Reads a text that is known to be well-formed and not too deep. `None`: it holds a number that
 /// is none of ours, or a string that is no text.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     rest: &'a str,
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text }
+    }
+
+    /// What is still to be read, from the next value on.
+    pub(super) fn rest(&mut self) -> &'a str {
+        self.rest = self.rest.trim_start();
+        self.rest
+    }
+
     /// Takes what is next, if it is this.
     fn take(&mut self, what: &str) -> bool {
-        self.rest = self.rest.trim_start();
-        let after = self.rest.strip_prefix(what);
+        let after = self.rest().strip_prefix(what);
         self.rest = after.unwrap_or(self.rest);
         after.is_some()
     }
 
     fn value(&mut self) -> Option<Value<'static>> {
-        self.rest = self.rest.trim_start();
-        Some(match self.rest.bytes().next()? {
+        Some(match self.rest().bytes().next()? {
             b'{' => {
                 // No policy can write a map, so none asks for what is in it. It is read all the
                 // same: what can't be read isn't stored.
-                self.object(|_, _| {})?;
+                self.object(|reader, _| reader.value().map(drop))?;
                 Value::Map(BTreeMap::new())
             }
-            b'[' => Value::List(self.list()?),
+            b'[' => {
+                let mut items = Vec::new();
+                self.list(|reader| {
+                    items.push(reader.value()?);
+                    Some(())
+                })?;
+                Value::List(items)
+            }
             b'"' => Value::Text(self.string()?.into()),
             _ if self.take("null") => Value::Null,
             _ if self.take("true") => Value::Bool(true),
@@ -57,7 +73,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn object(&mut self, mut each: impl FnMut(String, Value<'static>)) -> Option<()> {
+    /// Reads an object; `field` is told each name, and reads the value.
+    pub(super) fn object(
+        &mut self,
+        mut field: impl FnMut(&mut Self, String) -> Option<()>,
+    ) -> Option<()> {
         self.take("{").then_some(())?;
         if self.take("}") {
             return Some(());
@@ -65,30 +85,45 @@ impl<'a> Reader<'a> {
         loop {
             let name = self.string()?;
             self.take(":").then_some(())?;
-            each(name, self.value()?);
+            field(self, name)?;
             if !self.take(",") {
                 return self.take("}").then_some(());
             }
         }
     }
 
-    fn list(&mut self) -> Option<Vec<Value<'static>>> {
+    fn list(&mut self, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.take("[").then_some(())?;
-        let mut items = Vec::new();
         if self.take("]") {
-            return Some(items);
+            return Some(());
         }
         loop {
-            items.push(self.value()?);
+            item(self)?;
             if !self.take(",") {
-                return self.take("]").then_some(items);
+                return self.take("]").then_some(());
+            }
+        }
+    }
+
+    /// Passes a value by.
+    pub(super) fn skip(&mut self) -> Option<()> {
+        match self.rest().bytes().next()? {
+            b'{' => self.object(|reader, _| reader.skip()),
+            b'[' => self.list(Self::skip),
+            b'"' => self.literal().map(drop),
+            _ => {
+                let end = self.rest.find([',', '}', ']']).unwrap_or(self.rest.len());
+                self.split(end).map(drop)
             }
         }
     }
 
     fn string(&mut self) -> Option<String> {
-        self.rest = self.rest.trim_start();
-        let bytes = self.rest.as_bytes();
+        json::string(self.literal()?)
+    }
+
+    fn literal(&mut self) -> Option<&'a str> {
+        let bytes = self.rest().as_bytes();
         let mut end = 1;
         loop {
             match bytes.get(end)? {
@@ -97,7 +132,7 @@ impl<'a> Reader<'a> {
                 _ => end += 1,
             }
         }
-        json::string(self.split(end + 1)?)
+        self.split(end + 1)
     }
 
     /// By its digits: a whole number too large for a float's digits is still that one.
@@ -111,5 +146,77 @@ impl<'a> Reader<'a> {
         let (before, after) = self.rest.split_at_checked(at)?;
         self.rest = after;
         Some(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+    use serde_json::Value as Other;
+
+    use super::*;
+
+    fn as_seen(value: Other) -> Value<'static> {
+        match value {
+            Other::Null => Value::Null,
+            Other::Bool(truth) => Value::Bool(truth),
+            Other::Number(number) => Value::Number(Number::parse(&number.to_string()).unwrap()),
+            Other::String(text) => Value::Text(text.into()),
+            Other::Array(items) => Value::List(items.into_iter().map(as_seen).collect()),
+            Other::Object(_) => Value::Map(BTreeMap::new()),
+        }
+    }
+
+    /// Well-formed texts that were changed at random are read as another reader reads them, and
+    /// passed by to their end.
+    #[test]
+    fn changed_texts_are_read_as_another_reader_reads_them() {
+        const BYTES: &[u8] = b"{}[]:,\"\\ \n-+.0129eEnulltrfsu";
+        let base: &[u8] = br#"[1,-2.5,"x\u00e4\\",{"b":null,"d":["\ud83d\ude00"]},true,[[],{}],0]"#;
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        let (mut good, mut unread) = (0, 0);
+        for _ in 0..50_000 {
+            let mut bytes = base.to_vec();
+            for _ in 0..=next(3) {
+                let (at, byte) = (next(bytes.len()), BYTES[next(BYTES.len())]);
+                match next(3) {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            if serde_json::from_str::<IgnoredAny>(&text).is_err() {
+                continue;
+            }
+            let mut reader = Reader::new(&text);
+            let value = reader.value();
+            match serde_json::from_str::<Other>(&text) {
+                Ok(other) => {
+                    assert!(value == Some(as_seen(other)), "{text}");
+                    assert_eq!(reader.rest(), "", "{text}");
+                    let mut reader = Reader::new(&text);
+                    assert!(
+                        reader.skip().is_some() && reader.rest().is_empty(),
+                        "{text}"
+                    );
+                    good += 1;
+                }
+                Err(_) => {
+                    assert!(value.is_none(), "{text}");
+                    unread += 1;
+                }
+            }
+        }
+        assert!(
+            good > 1_000 && unread > 10,
+            "{good} {unread}: it proves little"
+        );
     }
 }

@@ -100,7 +100,6 @@ impl Manager<'_> {
     /// One bounded step, or how long to sleep.
     async fn step(&mut self) -> Result<Option<Sleep>, Error> {
         let deadline = Instant::now() + STEP_WAIT;
-        let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         // Before the state is pinned, and kept whatever becomes of this step.
         let told = self.pipeline.due.take();
         if let Some((earliest, _)) = told {
@@ -111,6 +110,8 @@ impl Manager<'_> {
         if hold_of(&pinned.state)?.is_some() {
             return Ok(Some(sleep_until(None, pinned.now)));
         }
+        // After the state is pinned: so they open all that is in it.
+        let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         for kind in self.rounds.order() {
             let step = match self.plan(kind, &keys, &pinned) {
                 Ok(step) => step,

@@ -38,6 +38,7 @@ use tracing::Instrument;
 
 use crate::{
     backup::{self, File},
+    config::OpenCalls,
     error::Error,
     limits::{RESTORE_IDLE_MS, RESTORE_MS_MAX},
     listen::Applied,
@@ -169,6 +170,8 @@ fn to_leader(
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         trace_id: context.trace_id.clone(),
         whole: context.manner.whole,
+        open_rekey: context.open_calls.rekey,
+        open_generate_root: context.open_calls.generate_root,
     };
     Ok((channel, call))
 }
@@ -279,6 +282,10 @@ fn context_of(request: &mut ForwardRequest) -> Result<Context, Status> {
         std::mem::take(&mut request.trace_id),
         deadline,
         request.whole,
+        OpenCalls {
+            rekey: request.open_rekey,
+            generate_root: request.open_generate_root,
+        },
     )?;
     Ok(context)
 }

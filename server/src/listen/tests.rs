@@ -138,6 +138,7 @@ async fn serve(tls: ListenerTls, limits: EdgeLimits) -> Server {
         tls,
         health_address: None,
         limits,
+        open_calls: crate::config::OpenCalls::default(),
     };
     let listener = ClientListener::bind(&config).await.unwrap();
     let (address, tls) = (listener.address(), listener.tls_reload());

@@ -16,7 +16,7 @@ const WAIT_MS_MAX: u64 = 100;
 
 /// The conflicts of one call.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     conflicts: u32,
 }
 

@@ -5,7 +5,9 @@ use tenure_core::types::TokenId;
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
 
+use super::Opening;
 use crate::{
+    config::OpenCalls,
     error::Error,
     listen::{Deadline, RequestId},
 };
@@ -21,6 +23,8 @@ pub struct Context {
     pub trace_id: String,
     /// Whether a standby passed it on: then it isn't passed on again.
     pub forwarded: bool,
+    /// Calls that the listener takes from callers without a token, too.
+    pub open_calls: OpenCalls,
     /// How it is to be served.
     pub manner: Manner,
 }
@@ -57,6 +61,7 @@ impl Context {
             trace_id,
             forwarded: false,
             manner,
+            open_calls: extensions.get().copied().unwrap_or_default(),
         })
     }
 
@@ -70,6 +75,7 @@ impl Context {
         trace_id: String,
         deadline: Instant,
         whole: bool,
+        open_calls: OpenCalls,
     ) -> Result<Self, Error> {
         let token = match token {
             [] => None,
@@ -87,6 +93,7 @@ impl Context {
                 whole,
                 stays: false,
             },
+            open_calls,
         })
     }
 
@@ -96,6 +103,15 @@ impl Context {
     /// None was shown.
     pub fn token(&self) -> Result<&TokenId, Error> {
         self.token.as_ref().ok_or_else(Error::invalid_token)
+    }
+
+    /// Whether a call of this kind needs no token here.
+    pub fn opens(&self, opening: Option<Opening>) -> bool {
+        match opening {
+            None => false,
+            Some(Opening::Rekey) => self.open_calls.rekey,
+            Some(Opening::GenerateRoot) => self.open_calls.generate_root,
+        }
     }
 
     /// The token as it is passed on; empty when none was shown.

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod opening;
 mod rate;
 mod revoked;
 mod store;
@@ -30,16 +31,17 @@ use tenure_raft::{
 };
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request, Response, Status};
+use zeroize::Zeroizing;
 
-use self::{
-    backoff::Backoff,
-    rate::{Limited, Told},
-};
+pub(crate) use self::backoff::Backoff;
+use self::rate::{Limited, Told};
 pub use self::{
     context::{Context, Manner},
+    opening::{Asker, Opening},
     rate::{RateGate, Ready},
     revoked::{Observer, Revoked},
     store::{StateView, transaction},
+    whole::off_the_tasks,
 };
 use crate::{
     api::Logical,
@@ -49,7 +51,7 @@ use crate::{
     ha::forward,
     listen::Applied,
     random::SystemRandom,
-    seal::{Keys, Unsealed},
+    seal::{Attempts, Keys, ShareRate, Unsealed},
     telemetry::Metrics,
 };
 
@@ -95,6 +97,26 @@ pub trait Call: Message + Default + Clone + Logical + 'static {
         async { Ok(answer) }
     }
 
+    /// The calls that it belongs to, which a listener may take from callers without a token.
+    const OPENING: Option<Opening> = None;
+
+    /// Whether it gives a key share: they are rationed.
+    const GIVES_SHARE: bool = false;
+
+    /// As [`Call::act`], for calls that want to know for whom. Those without an
+    /// [`Call::OPENING`] are made by callers alone who may.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    fn act_for(
+        &self,
+        pipeline: &Pipeline,
+        asker: &Asker<'_>,
+        answer: Self::Answer,
+    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send {
+        self.act(pipeline, asker.deadline, answer)
+    }
+
     /// Whether the caller may still make a call that was carried out before. Errors other than
     /// PERMISSION_DENIED say nothing about that: the first try has changed the state.
     ///
@@ -113,6 +135,9 @@ pub trait Call: Message + Default + Clone + Logical + 'static {
     fn next_page(&self, _answer: &Self::Answer) -> Option<Self> {
         None
     }
+
+    /// Leaves out of a page what a list as a whole doesn't show, and may turn to where it goes on.
+    fn reduce(&self, _page: &mut Self::Answer) {}
 
     /// Adds a page to the answer, and says how many rows it has now.
     fn append(_answer: &mut Self::Answer, _page: Self::Answer) -> usize {
@@ -171,7 +196,8 @@ enum Step<A> {
     Done(Result<A, Error>),
 }
 
-/// The pipeline of one node.
+/// The pipeline of one node. Clones are the same one.
+#[derive(Clone)]
 pub struct Pipeline {
     /// The replicated store.
     pub node: Node,
@@ -181,6 +207,10 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// What quorums are about to do.
+    pub attempts: Arc<Attempts>,
+    /// How fast key shares may be given.
+    pub share_rate: Arc<ShareRate>,
     /// How often clients may call.
     pub rates: Arc<RateGate>,
     /// Bounds of lifetimes.
@@ -336,18 +366,32 @@ impl Pipeline {
         if C::ACCESS == Access::Write && !self.node.is_active() {
             return Ok(None);
         }
+        if context.opens(C::OPENING) {
+            self.execute_open(call, context).await
+        } else {
+            self.execute_permitted(call, context).await
+        }
+    }
+
+    /// For a caller whose token may. `None`: the call belongs on the active node.
+    async fn execute_permitted<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+    ) -> Result<Option<C::Answer>, Error> {
         // A write is proven current by its commit; a refusal needs a proof, too.
         let mut confirm = C::ACCESS != Access::Write;
         let mut backoff = Backoff::default();
         // Ends at the deadline at the latest: `pin` looks at it.
         loop {
-            let keys = self.keys.get().ok_or_else(Error::sealed)?;
             let pinned = self.pin(confirm, context.deadline).await?;
+            // After the state is pinned: apply has given these keys all terms that are in it.
+            let keys = self.keys.get().ok_or_else(Error::sealed)?;
             let step = self.step(call, context, &keys, &pinned);
             let (reads, txn, answer) = match step? {
                 Step::Elsewhere => return Ok(None),
                 Step::Done(decided) if confirm => {
-                    let answer = call.act(self, context.deadline, decided?).await?;
+                    let answer = self.act(call, context, true, decided?).await?;
                     return Ok(Some(answer));
                 }
                 Step::Done(_) => {
@@ -361,7 +405,7 @@ impl Pipeline {
             let committed = self.node.submit(transaction(reads, txn), context.deadline);
             match committed.await {
                 Ok(_) => {
-                    let answer = call.act(self, context.deadline, answer?).await?;
+                    let answer = self.act(call, context, true, answer?).await?;
                     return Ok(Some(answer));
                 }
                 Err(SubmitError::Conflict) => backoff.wait(context.deadline).await,
@@ -436,9 +480,15 @@ impl Pipeline {
         let request_key = match call.request_id() {
             "" => None,
             id => {
-                let (entry, mut body) = (caller.entry(), call.encode_to_vec());
+                let entry = caller.entry();
                 // A token that was made anew under the id of an old one is another caller.
-                body.extend_from_slice(&entry.created_revision().to_be_bytes());
+                let created = entry.created_revision().to_be_bytes();
+                // It may hold secrets: it must not be moved while it grows, and is wiped.
+                let size = call.encoded_len() + created.len();
+                let mut body = Zeroizing::new(Vec::with_capacity(size));
+                call.encode(&mut *body)
+                    .map_err(|_| Error::internal("a call can't be encoded"))?;
+                body.extend_from_slice(&created);
                 let key = RequestKey::new(view, entry.hash(), id, C::METHOD, &body)?;
                 if let Some(kept) = key.answer(view, judged_by.now)? {
                     // Who may not do it any more is not told what came of it.

@@ -1,21 +1,16 @@
 //! The set of pending tombstones and orphan markers, maintained by apply on every node,
-//! sealed or not, and what apply tells the expiration manager. It is changed before the applied index is published, so that whoever sees
-//! an index sees all revocations up to it.
+//! sealed or not, and what apply tells the expiration manager and the seal. All of it is
+//! changed before the applied index is published, so that whoever sees an index sees all
+//! revocations up to it, and has the keys of what was sealed up to it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tenure_core::{state::TimeIndex, token::Revocations};
 use tenure_raft::state::{AppliedBatch, ApplyObserver, Change, State};
 
 use super::{rate::RateGate, store::StateView};
-use crate::{
-    expiration::DueHead,
-    seal::{self, Keys},
-};
+use crate::{expiration::DueHead, seal::Keys};
 
 /// The current set. Readers get a whole, immutable set; apply replaces it.
 #[derive(Default)]
@@ -28,22 +23,21 @@ impl Revoked {
     }
 }
 
-/// Apply's side of both.
+/// Apply's side of all of them.
 pub struct Observer {
+    /// The keys of this node.
+    pub keys: Arc<Keys>,
     /// The set.
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
-    /// The keys, which follow a restore.
-    pub keys: Arc<Keys>,
-    /// The restore epoch that was seen last.
-    pub restores: AtomicU64,
     /// Whether rate limits have changed.
     pub rates: Arc<RateGate>,
 }
 
 impl ApplyObserver for Observer {
     fn applied(&self, applied: AppliedBatch<'_>) {
+        self.keys.applied(applied.changes);
         self.rates.applied(applied.changes, applied.revision);
         let earliest = applied.changes.iter().filter_map(|change| match change {
             Change::Put { key, .. } => TimeIndex::time_of(key),
@@ -77,10 +71,7 @@ impl ApplyObserver for Observer {
             .map_err(|error| error.to_string())
             .and_then(|view| {
                 let state = StateView(view);
-                let restores = state.0.restores();
-                if self.restores.swap(restores, Ordering::SeqCst) != restores {
-                    seal::follow(&self.keys, &state);
-                }
+                self.keys.replaced(&state);
                 self.rates.reset(state.0.revision());
                 Revocations::load(&state).map_err(|error| error.to_string())
             });

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     listen::Deadline,
     pipeline::Pipeline,
-    seal::Sealer,
+    seal::{InitSplit, Sealer},
 };
 
 /// How long the mount of a development server may take.
@@ -54,7 +54,12 @@ pub(super) async fn set_up(
         .map(TokenId::custom)
         .transpose()
         .map_err(|error| RunError::Dev(format!("root token: {error}")))?;
-    let made = sealer.init_with(1, 1, root).await.map_err(failed)?;
+    let split = InitSplit {
+        shares: 1,
+        threshold: 1,
+        ..InitSplit::default()
+    };
+    let made = sealer.init_with(split, root).await.map_err(failed)?;
     for share in &made.shares {
         sealer.unseal(share.clone()).await.map_err(failed)?;
     }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use tenure_core::{
     barrier::{Barrier, Keyring, RootKey, shamir},
     policy::AclMemo,
-    state::{Keyrings, RootKeys, SealConfig, SealConfigs, Txn, View, read_plain},
+    state::{
+        Keyrings, RecoveryKeys, RootKeys, SealConfig, SealConfigs, StoredRootKeys, Txn, View,
+        read_plain,
+    },
     token::{self, Revocations, TtlConfig},
     types::{Secret, TokenId, UnixMillis},
 };
@@ -14,7 +17,7 @@ use tenure_raft::node::StartError;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::Sealer;
+use super::{Sealer, open_itself::provider_failed};
 use crate::{
     error::Error,
     pipeline::{StateView, transaction},
@@ -26,10 +29,59 @@ const ELECTION_WAIT: Duration = Duration::from_secs(10);
 
 /// What init shows, once.
 pub struct InitKeys {
-    /// The shares of the root key.
+    /// The shares: of the root key, or of the recovery key where a provider keeps that one.
     pub shares: Vec<Secret<Vec<u8>>>,
+    /// Whether they are recovery shares.
+    pub recovery: bool,
     /// The first root token.
     pub root_token: TokenId,
+}
+
+/// How the keys of a new cluster are to be split. One of both is given: it depends on who opens
+/// its nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InitSplit {
+    /// Number of shares of the root key.
+    pub shares: u32,
+    /// How many of them open a node.
+    pub threshold: u32,
+    /// Number of shares of the recovery key.
+    pub recovery_shares: u32,
+    /// How many of them are a quorum.
+    pub recovery_threshold: u32,
+}
+
+impl InitSplit {
+    /// Shares and threshold of the key that is split.
+    fn checked(self, has_provider: bool) -> Result<(u8, u8), Error> {
+        let (shares, threshold, prefix) = if has_provider {
+            if (self.shares, self.threshold) != (0, 0) {
+                return Err(Error::invalid_argument(
+                    "secret_shares, secret_threshold: a provider opens this node: give \
+                     recovery_shares and recovery_threshold",
+                ));
+            }
+            let (shares, threshold) = (self.recovery_shares, self.recovery_threshold);
+            (shares, threshold, "recovery_")
+        } else {
+            if (self.recovery_shares, self.recovery_threshold) != (0, 0) {
+                return Err(Error::invalid_argument(
+                    "recovery_shares, recovery_threshold: no provider opens this node: there is no \
+                     seal stanza",
+                ));
+            }
+            (self.shares, self.threshold, "secret_")
+        };
+        let number = |field: &str, value: u32| {
+            u8::try_from(value)
+                .map_err(|_| Error::invalid_argument(format!("{prefix}{field}: at most 255")))
+        };
+        let shares = number("shares", shares)?;
+        let threshold = number("threshold", threshold)?;
+        shamir::check_split(shares, threshold)
+            .map_err(|error| Error::invalid_argument(error.to_string()))?;
+        Ok((shares, threshold))
+    }
 }
 
 impl Sealer {
@@ -38,8 +90,8 @@ impl Sealer {
     /// # Errors
     /// INVALID_ARGUMENT for an impossible split, FAILED_PRECONDITION if there is a cluster
     /// already.
-    pub async fn init(&self, shares: u32, threshold: u32) -> Result<InitKeys, Error> {
-        self.init_with(shares, threshold, None).await
+    pub async fn init(&self, split: InitSplit) -> Result<InitKeys, Error> {
+        self.init_with(split, None).await
     }
 
     /// As [`Sealer::init`], with a root token of the caller's choice (for dev mode).
@@ -48,18 +100,10 @@ impl Sealer {
     /// As [`Sealer::init`].
     pub async fn init_with(
         &self,
-        shares: u32,
-        threshold: u32,
+        split: InitSplit,
         root_token: Option<TokenId>,
     ) -> Result<InitKeys, Error> {
-        let number = |field: &str, value: u32| {
-            u8::try_from(value)
-                .map_err(|_| Error::invalid_argument(format!("{field}: at most 255")))
-        };
-        let shares = number("secret_shares", shares)?;
-        let threshold = number("secret_threshold", threshold)?;
-        shamir::check_split(shares, threshold)
-            .map_err(|error| Error::invalid_argument(error.to_string()))?;
+        let (shares, threshold) = split.checked(self.provider.is_some())?;
         let _one_at_a_time = self.attempt.lock().await;
         if self.split()?.is_some() {
             return Err(already_initialized());
@@ -98,7 +142,15 @@ impl Sealer {
         let now = UnixMillis::new(self.node.cluster_time_ms());
         let root = RootKey::generate(&mut SystemRandom);
         let keyring = Keyring::generate(now, &mut SystemRandom);
-        let split = shamir::split(root.expose(), shares, threshold, &mut SystemRandom)
+        let kept = match &self.provider {
+            Some(provider) => {
+                let stored = provider.seal(&root).await.map_err(provider_failed)?;
+                Some((stored, RootKey::generate(&mut SystemRandom)))
+            }
+            None => None,
+        };
+        let guarding = kept.as_ref().map_or(&root, |(_, recovery)| recovery);
+        let split = shamir::split(guarding.expose(), shares, threshold, &mut SystemRandom)
             .map_err(|error| Error::internal(error.to_string()))?;
         let sealed = keyring
             .seal(&root, &mut SystemRandom)
@@ -113,6 +165,10 @@ impl Sealer {
         txn.insert_plain::<SealConfigs>(&(), &config)?;
         txn.insert_plain::<Keyrings>(&(), &sealed.into())?;
         txn.insert::<RootKeys>(&barrier, &(), &root, &mut SystemRandom)?;
+        if let Some((stored, recovery)) = &kept {
+            txn.insert_plain::<StoredRootKeys>(&(), stored)?;
+            txn.insert::<RecoveryKeys>(&barrier, &(), recovery, &mut SystemRandom)?;
+        }
         let (reads, root_token) = {
             let state = StateView(self.node.view()?);
             let view = View::new(&state, &barrier);
@@ -135,6 +191,7 @@ impl Sealer {
         self.node.submit(transaction(reads, txn), deadline).await?;
         Ok(InitKeys {
             shares: split,
+            recovery: kept.is_some(),
             root_token,
         })
     }

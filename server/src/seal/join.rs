@@ -6,10 +6,14 @@ use std::{sync::PoisonError, time::Duration};
 use tenure_proto::v1::{self, seal_service_client::SealServiceClient};
 use tenure_raft::node::{JoinCredential, JoinError};
 use tokio::time::sleep;
-use tonic::transport::Endpoint;
+use tonic::{Code, transport::Endpoint};
 use zeroize::Zeroizing;
 
-use super::{Candidate, Sealer, keys::split_challenge};
+use super::{
+    Candidate, Sealer,
+    keys::{Challenge, ProofOf},
+    open_itself::open_stored,
+};
 use crate::{
     api::grpc::join_error,
     config::{ApiUrl, HostPort, defaults::CLUSTER_PORT},
@@ -74,7 +78,8 @@ impl Sealer {
     }
 
     /// Asks a cluster for its challenge, to learn how many shares are to be collected; the
-    /// shares that come then prove the quorum.
+    /// shares that come then prove the quorum. Where a provider opens nodes, the key that it
+    /// gives proves it at once.
     ///
     /// # Errors
     /// The node belongs to a cluster already, or none of the addresses answers.
@@ -84,8 +89,28 @@ impl Sealer {
         }
         let challenge = self.node.fetch_challenge(&addresses).await;
         let challenge = challenge.map_err(|error| join_error(&error))?;
-        let (shares, threshold, _) = split_challenge(&challenge)
+        let challenge = Challenge::parse(&challenge)
             .ok_or_else(|| Error::internal("the cluster's challenge is malformed"))?;
+        let (shares, threshold) = match (challenge.proof, &self.provider) {
+            (ProofOf::Shares(shares, threshold), None) => (shares, threshold),
+            (ProofOf::Provider(stored), Some(provider)) => {
+                let opened = open_stored(provider.as_ref(), &stored).await?;
+                return self.join_with(&addresses, &opened.root).await;
+            }
+            (ProofOf::Shares(..), Some(_)) => {
+                return Err(other_seal(
+                    "that cluster is opened by key shares: this node's seal stanza \
+                     has to go",
+                ));
+            }
+            (ProofOf::Provider(stored), None) => {
+                let message = format!(
+                    "that cluster is opened by seal {:?}: this node needs the same stanza",
+                    stored.provider
+                );
+                return Err(other_seal(message));
+            }
+        };
         let candidate = Candidate {
             addresses,
             shares,
@@ -97,6 +122,10 @@ impl Sealer {
             .unwrap_or_else(PoisonError::into_inner) = Some(candidate);
         Ok(())
     }
+}
+
+fn other_seal(message: impl Into<String>) -> Error {
+    Error::new(Code::FailedPrecondition, "OTHER_SEAL", message)
 }
 
 /// The peer address of the cluster that a client address (URL) leads to. A node without TLS is

@@ -1,7 +1,7 @@
 //! The keys of an unsealed node, in memory. They are zeroized when the node is sealed and
 //! the last request that uses them has ended; they are never written or logged.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -11,9 +11,17 @@ use tenure_core::{
         join::{Answer, JoinError, JoinKey},
     },
     policy::AclMemo,
+    seal::{SealError, follow},
+    state::{
+        Keyrings, ReadError, RootKeys, SealConfig, SealConfigs, Store, StoreError, Stored,
+        StoredRootKey, StoredRootKeys, key_of, read_plain,
+    },
     types::{Secret, UnixMillis, limits::CHALLENGE_WINDOW_MS},
 };
-use tenure_raft::node::{ChallengeSolver, JoinGate};
+use tenure_raft::{
+    node::{ChallengeSolver, JoinGate},
+    state::Change,
+};
 use tokio::sync::Notify;
 
 use crate::{pipeline::Ready, random::SystemRandom};
@@ -21,14 +29,14 @@ use crate::{pipeline::Ready, random::SystemRandom};
 /// What an unsealed node knows.
 pub struct Unsealed {
     /// Opens and seals values, hashes names.
-    pub barrier: Barrier,
+    pub barrier: Arc<Barrier>,
     /// Policies that were compiled since.
     pub acls: AclMemo,
     /// Rate limits that were made ready.
     pub rates: Ready,
-    join: JoinKey,
-    shares: u8,
-    threshold: u8,
+    join: Arc<JoinKey>,
+    config: SealConfig,
+    stored: Option<StoredRootKey>,
 }
 
 /// Why keys could not be made ready.
@@ -40,6 +48,9 @@ pub enum KeysError {
     /// The join key could not be derived.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// The keys of the state can't be found.
+    #[error(transparent)]
+    Follow(#[from] SealError),
 }
 
 impl Unsealed {
@@ -50,57 +61,188 @@ impl Unsealed {
     pub fn new(
         root: &RootKey,
         keyring: &Keyring,
-        shares: u8,
-        threshold: u8,
+        config: SealConfig,
+        stored: Option<StoredRootKey>,
     ) -> Result<Self, KeysError> {
         Ok(Self {
-            barrier: Barrier::new(keyring)?,
+            barrier: Arc::new(Barrier::new(keyring)?),
             acls: AclMemo::default(),
             rates: Ready::default(),
-            join: JoinKey::derive(root)?,
-            shares,
-            threshold,
+            join: Arc::new(JoinKey::derive(root)?),
+            config,
+            stored,
         })
+    }
+
+    /// The keys after an entry wrote these records, some of them keys or what belongs to them.
+    fn after(&self, written: &dyn Store) -> Result<Self, KeysError> {
+        let config = read_plain::<SealConfigs>(written, &()).map_err(SealError::from)?;
+        let stored = read_plain::<StoredRootKeys>(written, &()).map_err(SealError::from)?;
+        let config = config.unwrap_or(self.config);
+        let stored = stored.or_else(|| self.stored.clone());
+        let root = written.get(&key_of::<RootKeys>(&()));
+        if root
+            .map_err(ReadError::from)
+            .map_err(SealError::from)?
+            .is_none()
+        {
+            // The keys are what they were: of the recovery shares there is only the number.
+            return Ok(Self {
+                barrier: self.barrier.clone(),
+                acls: AclMemo::default(),
+                rates: Ready::default(),
+                join: self.join.clone(),
+                config,
+                stored,
+            });
+        }
+        let keys = follow(written, &self.barrier)?;
+        Self::new(&keys.root, &keys.keyring, config, stored)
+    }
+
+    /// The keys of a whole state.
+    fn in_state(&self, state: &dyn Store) -> Result<Self, KeysError> {
+        let keys = follow(state, &self.barrier)?;
+        let config = read_plain::<SealConfigs>(state, &()).map_err(SealError::from)?;
+        let stored = read_plain::<StoredRootKeys>(state, &()).map_err(SealError::from)?;
+        Self::new(
+            &keys.root,
+            &keys.keyring,
+            config.unwrap_or(self.config),
+            stored,
+        )
     }
 }
 
 /// The place of the keys: empty while the node is sealed.
 #[derive(Default)]
 pub struct Keys {
-    place: ArcSwapOption<Unsealed>,
+    held: ArcSwapOption<Unsealed>,
+    /// Revision of the newest change of keys that apply told of. Held by who changes them.
+    changed: Mutex<u64>,
+    /// Told when the keys were taken away because they can't follow.
     lost: Notify,
 }
 
 impl Keys {
     /// The keys; `None` while sealed.
     pub fn get(&self) -> Option<Arc<Unsealed>> {
-        self.place.load_full()
+        self.held.load_full()
     }
 
     /// Whether the node is sealed.
     pub fn is_sealed(&self) -> bool {
-        self.place.load().is_none()
+        self.held.load().is_none()
     }
 
-    /// Puts the keys in place.
-    pub fn open(&self, keys: Unsealed) {
-        self.place.store(Some(Arc::new(keys)));
+    /// Puts the keys in place, which were made from the state of this revision. `false`: apply
+    /// has changed keys since, and they have to be made from a newer state.
+    pub fn open(&self, keys: Unsealed, revision: u64) -> bool {
+        let changed = self.changed();
+        let is_current = revision >= *changed;
+        if is_current {
+            // From here on apply changes them.
+            self.held.store(Some(Arc::new(keys)));
+        }
+        is_current
     }
 
     /// Takes the keys away.
     pub fn close(&self) {
-        self.place.store(None);
+        let _one = self.changed();
+        self.held.store(None);
     }
 
-    /// Takes the keys away because they don't open the state any more.
-    pub fn lose(&self) {
-        self.close();
-        self.lost.notify_one();
+    /// Apply's side: what these changes made of the keys, before anyone sees the state after
+    /// them. A node whose keys can't follow is sealed.
+    pub fn applied(&self, changes: &[Change]) {
+        let concern = [
+            key_of::<Keyrings>(&()),
+            key_of::<RootKeys>(&()),
+            key_of::<SealConfigs>(&()),
+            key_of::<StoredRootKeys>(&()),
+        ];
+        let newest = changes.iter().filter_map(|change| match change {
+            Change::Put { key, revision, .. } if concern.contains(key) => Some(*revision),
+            _ => None,
+        });
+        if let Some(revision) = newest.max() {
+            self.follow(revision, &Written(changes), Unsealed::after);
+        }
     }
 
-    /// Resolves when keys were lost since the last time.
+    /// As [`Keys::applied`], for a state that came as a whole.
+    pub fn replaced(&self, state: &dyn Store) {
+        self.follow(state.revision(), state, Unsealed::in_state);
+    }
+
+    /// Whether [`Keys::replaced`] would leave this node open. A sealed node says no.
+    pub fn would_follow(&self, state: &dyn Store) -> bool {
+        self.get().is_some_and(|keys| keys.in_state(state).is_ok())
+    }
+
+    fn follow(
+        &self,
+        revision: u64,
+        store: &dyn Store,
+        followed: fn(&Unsealed, &dyn Store) -> Result<Unsealed, KeysError>,
+    ) {
+        let mut changed = self.changed();
+        *changed = revision;
+        let Some(keys) = self.get() else { return };
+        match followed(&keys, store) {
+            Ok(followed) => self.held.store(Some(Arc::new(followed))),
+            Err(error) => {
+                tracing::error!(%error, "the keys of this node don't open the state: it is sealed");
+                self.held.store(None);
+                self.lost.notify_one();
+            }
+        }
+    }
+
+    fn changed(&self) -> MutexGuard<'_, u64> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the keys were taken away because they can't follow.
     pub async fn lost(&self) {
         self.lost.notified().await;
+    }
+}
+
+/// The records that one entry wrote. Changes of the root key and of the keyring come with each
+/// other, so that nothing else is needed to follow them.
+struct Written<'a>(&'a [Change]);
+
+impl Store for Written<'_> {
+    fn get(&self, wanted: &[u8]) -> Result<Option<Stored>, StoreError> {
+        let found = self.0.iter().rev().find_map(|change| match change {
+            Change::Put {
+                key,
+                value,
+                revision,
+                ..
+            } if key == wanted => Some(Stored {
+                value: value.clone(),
+                create_revision: *revision,
+                mod_revision: *revision,
+            }),
+            _ => None,
+        });
+        Ok(found)
+    }
+
+    fn scan(
+        &self,
+        _start: &[u8],
+        _end: &[u8],
+        _limit: usize,
+    ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn revision(&self) -> u64 {
+        0
     }
 }
 
@@ -108,12 +250,52 @@ fn answer_of(bytes: &[u8]) -> Option<Answer> {
     bytes.try_into().ok().map(Secret::new)
 }
 
-/// A challenge begins with the number of shares and the threshold, so that a new node knows
-/// how many shares to collect.
-pub fn split_challenge(challenge: &[u8]) -> Option<(u8, u8, &[u8])> {
-    match challenge {
-        [shares, threshold, rest @ ..] => Some((*shares, *threshold, rest)),
-        _ => None,
+/// What a cluster asks of a node that wants to join, taken apart.
+pub struct Challenge<'a> {
+    /// What proves the quorum.
+    pub proof: ProofOf,
+    /// What has to be opened with the root key.
+    sealed: &'a [u8],
+}
+
+/// How a node comes by the root key that it must prove to have.
+pub enum ProofOf {
+    /// By so many shares, of which so many are needed.
+    Shares(u8, u8),
+    /// By the provider that sealed this.
+    Provider(StoredRootKey),
+}
+
+impl<'a> Challenge<'a> {
+    /// A challenge begins with the number of shares and the threshold, so that a new node knows
+    /// how many to collect; with zeros and the stored root key where a provider opens nodes.
+    /// `None`: it is malformed.
+    pub fn parse(challenge: &'a [u8]) -> Option<Self> {
+        match challenge {
+            [0, 0, rest @ ..] => {
+                let (length, rest) = rest.split_first_chunk::<2>()?;
+                let length = usize::from(u16::from_be_bytes(*length));
+                let (stored, sealed) = rest.split_at_checked(length)?;
+                let proof = ProofOf::Provider(StoredRootKey::from_bytes(stored)?);
+                Some(Self { proof, sealed })
+            }
+            [shares, threshold, sealed @ ..] => Some(Self {
+                proof: ProofOf::Shares(*shares, *threshold),
+                sealed,
+            }),
+            _ => None,
+        }
+    }
+
+    fn start(keys: &Unsealed) -> Option<Vec<u8>> {
+        let Some(stored) = &keys.stored else {
+            return Some(vec![keys.config.shares, keys.config.threshold]);
+        };
+        let stored = stored.to_bytes();
+        let mut bytes = vec![0, 0];
+        bytes.extend_from_slice(&u16::try_from(stored.len()).ok()?.to_be_bytes());
+        bytes.extend_from_slice(&stored);
+        Some(bytes)
     }
 }
 
@@ -125,17 +307,19 @@ impl JoinGate for Keys {
             .join
             .challenge(public_key, expires, &mut SystemRandom)
             .ok()?;
-        let mut bytes = vec![keys.shares, keys.threshold];
+        let mut bytes = Challenge::start(&keys)?;
         bytes.extend_from_slice(&challenge);
         Some(bytes.into())
     }
 
     fn verify(&self, public_key: &[u8], challenge: &[u8], answer: &[u8], now_ms: u64) -> bool {
-        let (Some(keys), Some((_, _, challenge))) = (self.get(), split_challenge(challenge)) else {
+        let (Some(keys), Some(challenge)) = (self.get(), Challenge::parse(challenge)) else {
             return false;
         };
         let now = UnixMillis::new(now_ms);
-        keys.join.verify(public_key, challenge, answer, now).is_ok()
+        keys.join
+            .verify(public_key, challenge.sealed, answer, now)
+            .is_ok()
     }
 
     fn prove(&self, answer: &[u8], cluster_id: &[u8; 16], membership: &[u8]) -> Option<Bytes> {
@@ -159,8 +343,8 @@ impl Solver {
 
 impl ChallengeSolver for Solver {
     fn solve(&self, public_key: &[u8], challenge: &[u8]) -> Option<Bytes> {
-        let (_, _, challenge) = split_challenge(challenge)?;
-        let answer = self.0.answer(public_key, challenge).ok()?;
+        let challenge = Challenge::parse(challenge)?;
+        let answer = self.0.answer(public_key, challenge.sealed).ok()?;
         Some(Bytes::copy_from_slice(answer.expose()))
     }
 

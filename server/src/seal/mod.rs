@@ -5,10 +5,13 @@
 //! **Invariant:** a wrong share is found out and reported without telling which it was, and
 //! nothing here survives a restart.
 
-mod follow;
+mod attempts;
 mod init;
 mod join;
 mod keys;
+mod open_itself;
+mod provider;
+mod share_rate;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -21,7 +24,7 @@ use tenure_core::{
         shamir::{self, Share},
     },
     random::{self},
-    state::{Keyrings, SealConfig, SealConfigs, read_plain},
+    state::{Keyrings, SealConfig, SealConfigs, StoredRootKeys, read_plain},
     types::UnixMillis,
 };
 use tenure_raft::{
@@ -34,11 +37,16 @@ use tokio::{
 };
 use tonic::Code;
 
+use self::provider::Provider;
 pub use self::{
-    follow::{ReopenError, follow, reopen},
-    init::InitKeys,
+    attempts::{
+        Attempts, GenerateRootStatus, Generated, ProofStatus, RekeyPlan, RekeyStatus, Rekeyed,
+    },
+    init::{InitKeys, InitSplit},
     join::peer_address_of,
-    keys::{Keys, Solver, Unsealed, split_challenge},
+    keys::{Keys, Solver, Unsealed},
+    provider::provider_of,
+    share_rate::ShareRate,
 };
 use crate::{
     api::grpc::join_error, config::RetryJoin, error::Error, expiration::hold_of,
@@ -60,6 +68,8 @@ pub struct Sealer {
     keys: Arc<Keys>,
     cluster_name: String,
     retry_join: Vec<RetryJoin>,
+    /// Who opens this node, if shares don't.
+    provider: Option<Arc<dyn Provider>>,
     /// One init, unseal or reset at a time.
     attempt: tokio::sync::Mutex<Attempt>,
     /// What a status shows of the attempt, without waiting for it.
@@ -108,6 +118,8 @@ pub struct Status {
     pub cluster_name: String,
     /// Shown by an unsealed node.
     pub cluster_id: String,
+    /// Kind of the provider that opens this node, if shares don't: theirs are recovery shares.
+    pub provider: Option<&'static str>,
     /// Once the node belongs to a cluster.
     pub ha: Option<HaStatus>,
 }
@@ -137,12 +149,14 @@ impl Sealer {
         keys: Arc<Keys>,
         cluster_name: String,
         retry_join: Vec<RetryJoin>,
+        provider: Option<Arc<dyn Provider>>,
     ) -> Self {
         Self {
             node,
             keys,
             cluster_name,
             retry_join,
+            provider,
             attempt: tokio::sync::Mutex::default(),
             shown: Mutex::default(),
             candidate: Mutex::default(),
@@ -222,6 +236,7 @@ impl Sealer {
                 self.cluster_name.clone()
             },
             cluster_id: if sealed { String::new() } else { id },
+            provider: self.provider.as_ref().map(|provider| provider.kind()),
             ha,
         })
     }
@@ -259,6 +274,10 @@ impl Sealer {
     /// INVALID_ARGUMENT for what can't be a share, and for shares that don't give the key;
     /// FAILED_PRECONDITION on a node that has no cluster to open.
     pub async fn unseal(&self, share: Share) -> Result<Status, Error> {
+        // Where a provider opens the node, shares are for the quorum and change nothing here.
+        if self.provider.is_some() {
+            return self.status();
+        }
         let mut attempt = self.attempt.lock().await;
         if !self.keys.is_sealed() {
             return self.status();
@@ -270,15 +289,7 @@ impl Sealer {
                 "this node is not initialized and has found no cluster to join",
             ));
         };
-        let bytes = if threshold == 1 {
-            ROOT_KEY_BYTES
-        } else {
-            ROOT_KEY_BYTES + 1
-        };
-        if share.expose().len() != bytes {
-            let message = format!("share: a share of this cluster has {bytes} bytes");
-            return Err(Error::new(Code::InvalidArgument, "INVALID_SHARE", message));
-        }
+        attempts::check_length(&share, threshold)?;
         // The same share again is no progress.
         if !attempt.shares.contains(&share) {
             attempt.shares.push(share);
@@ -302,17 +313,17 @@ impl Sealer {
             let deadline = Instant::now() + CATCH_UP_WAIT;
             let _ = self.node.read(Consistency::Quorum, deadline).await;
         } else {
-            self.join_with(&root).await?;
+            let candidate = self.candidate().ok_or_else(Error::not_initialized)?;
+            self.join_with(&candidate.addresses, &root).await?;
         }
         self.open_with(&root).await
     }
 
     /// Joins the cluster that was found, by proof of the quorum.
-    async fn join_with(&self, root: &RootKey) -> Result<(), Error> {
-        let candidate = self.candidate().ok_or_else(Error::not_initialized)?;
+    async fn join_with(&self, addresses: &[String], root: &RootKey) -> Result<(), Error> {
         let solver = Solver::new(root).map_err(|_| wrong_shares())?;
         let credential = JoinCredential::Quorum(Arc::new(solver));
-        let joined = self.node.join(&candidate.addresses, &credential).await;
+        let joined = self.node.join(addresses, &credential).await;
         match joined {
             // A join token may have been faster.
             Ok(()) | Err(JoinError::Initialized) => Ok(()),
@@ -323,29 +334,40 @@ impl Sealer {
     /// Opens the keyring of the own state; a new node waits until it has come.
     async fn open_with(&self, root: &RootKey) -> Result<(), Error> {
         let deadline = Instant::now() + REPLICATION_WAIT;
-        let (sealed, config) = loop {
-            let state = StateView(self.node.view()?);
-            let keyring = read_plain::<Keyrings>(&state, &())?;
-            let config = read_plain::<SealConfigs>(&state, &())?;
-            if let (Some(keyring), Some(config)) = (keyring, config) {
-                break (keyring, config);
+        loop {
+            if let Some((keys, revision)) = self.keys_of_state(root)?
+                && self.keys.open(keys, revision)
+            {
+                break;
             }
             if Instant::now() >= deadline {
                 let message = "the keyring has not been replicated to this node yet";
                 return Err(Error::new(Code::Unavailable, "NOT_REPLICATED", message));
             }
             sleep(Duration::from_millis(20)).await;
+        }
+        self.node.set_unsealed(true).await;
+        tracing::info!("this node is unsealed");
+        Ok(())
+    }
+
+    /// The keys that the root key opens in the own state, and its revision. `None` until they
+    /// have come.
+    fn keys_of_state(&self, root: &RootKey) -> Result<Option<(Unsealed, u64)>, Error> {
+        let state = StateView(self.node.view()?);
+        let sealed = read_plain::<Keyrings>(&state, &())?;
+        let config = read_plain::<SealConfigs>(&state, &())?;
+        let (Some(sealed), Some(config)) = (sealed, config) else {
+            return Ok(None);
         };
+        let stored = read_plain::<StoredRootKeys>(&state, &())?;
         let keyring = Keyring::open(root, &sealed).map_err(|error| match error {
             KeyringError::WrongKey => wrong_shares(),
             other => Error::new(Code::FailedPrecondition, "KEYRING", other.to_string()),
         })?;
-        let keys = Unsealed::new(root, &keyring, config.shares, config.threshold)
+        let keys = Unsealed::new(root, &keyring, config, stored)
             .map_err(|error| Error::internal(error.to_string()))?;
-        self.keys.open(keys);
-        self.node.set_unsealed(true).await;
-        tracing::info!("this node is unsealed");
-        Ok(())
+        Ok(Some((keys, state.0.revision())))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct ServerOptions {
     pub listener: String,
     /// Further lines of the storage stanza.
     pub storage: String,
+    /// Further lines at the top level.
+    pub top: String,
     /// A command before the program, which must become it (`exec`).
     pub launcher: Vec<String>,
     /// Whether the nodes' wall clocks can be set (`ServerNode::shift_clock`).
@@ -42,6 +44,7 @@ impl ServerOptions {
             log_level: "debug".to_owned(),
             listener: String::new(),
             storage: String::new(),
+            top: String::new(),
             launcher: Vec::new(),
             clocks: false,
             hosts: Vec::new(),
@@ -77,7 +80,8 @@ pub struct ServerCluster {
     pub authority: Authority,
     dir: PathBuf,
     logs: PathBuf,
-    keys: Option<Keys>,
+    /// What init showed, or what a test put in its place.
+    pub keys: Option<Keys>,
 }
 
 impl ServerCluster {
@@ -126,7 +130,8 @@ impl ServerCluster {
         }
     }
 
-    fn launch(&mut self, index: usize) -> Outcome<()> {
+    /// Starts a node's process, with the configuration that the options say; doesn't wait for it.
+    pub fn launch(&mut self, index: usize) -> Outcome<()> {
         let own = self.node(index)?.peer;
         let others: Vec<_> = self
             .nodes

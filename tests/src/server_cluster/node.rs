@@ -134,7 +134,7 @@ impl ServerNode {
              health_address = \"{health}\"\n{tls}{listener}}}\n\nstorage \"raft\" {{\n  path = \
              \"{data}\"\n  node_id = \"{name}\"\n{joins}{storage}}}\n\napi_addr = \"{url}\"\n\
              cluster_addr = \"https://{peer}\"\ncluster_name = \"tenure-test\"\n\
-             log_level = \"{level}\"\ntelemetry {{\n  prometheus_address = \"{metrics}\"\n}}\n",
+             log_level = \"{level}\"\n{top}telemetry {{\n  prometheus_address = \"{metrics}\"\n}}\n",
             api = self.api,
             peer = self.peer,
             health = self.health,
@@ -145,6 +145,7 @@ impl ServerNode {
             metrics = self.metrics,
             listener = options.listener,
             storage = options.storage,
+            top = options.top,
         );
         written
             .map_err(|error| error.to_string())

@@ -1,6 +1,7 @@
 //! `tenure lease count`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use tenure_client::proto::CountLeasesBy;
 
 use super::{
     super::{CommonArgs, Context},
@@ -18,18 +19,42 @@ pub(crate) struct CountArgs {
     #[arg(value_name = "PREFIX", default_value = "", hide_default_value = true)]
     prefix: String,
 
+    /// Also by the token that they belong to, or by the path below the prefix: who holds the most
+    /// comes first
+    #[arg(long, value_enum, value_name = "token|path")]
+    by: Option<By>,
+
+    /// With -by: so many rows
+    #[arg(long, default_value_t = 10, requires = "by")]
+    top: usize,
+
     #[command(flatten)]
     common: CommonArgs,
 }
 
+/// What leases are counted by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    /// The token that they belong to.
+    Token,
+    /// The path one segment below the prefix.
+    Path,
+}
+
 pub(crate) async fn run(args: CountArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
     let client = context.client(&args.common)?;
-    let count = client
-        .count_leases(path(&args.prefix))
+    let by = match args.by {
+        None => CountLeasesBy::Unspecified,
+        Some(By::Token) => CountLeasesBy::Token,
+        Some(By::Path) => CountLeasesBy::Path,
+    };
+    let (count, mut groups) = client
+        .count_leases_by(path(&args.prefix), by)
         .await
         .map_err(|error| Failure::call("counting leases", &error))?;
+    groups.truncate(args.top);
     args.common.output.show(
-        &lease_count_report(count, client.last_request_id()),
+        &lease_count_report(count, &groups, client.last_request_id()),
         context.env,
         context.console,
     )?;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde::Serialize;
-use tenure_client::InitKeys;
+use tenure_client::{InitKeys, proto::InitRequest};
+use zeroize::Zeroizing;
 
 use super::super::{CommonArgs, Context};
 use crate::{
@@ -24,6 +25,14 @@ pub(crate) struct InitArgs {
     #[arg(short = 't', long, value_name = "COUNT", default_value_t = 3)]
     key_threshold: u32,
 
+    /// Where a provider opens the servers: in how many shares to split the recovery key
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    recovery_shares: u32,
+
+    /// Where a provider opens the servers: how many of them are a quorum
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    recovery_threshold: u32,
+
     /// Only show whether the server is initialised. Exits 0 when it is, 2 when not
     #[arg(long)]
     status: bool,
@@ -39,8 +48,8 @@ struct InitBody {
     unseal_keys_hex: Vec<String>,
     unseal_shares: u32,
     unseal_threshold: u32,
-    recovery_keys_b64: [String; 0],
-    recovery_keys_hex: [String; 0],
+    recovery_keys_b64: Vec<String>,
+    recovery_keys_hex: Vec<String>,
     recovery_keys_shares: u32,
     recovery_keys_threshold: u32,
     root_token: String,
@@ -53,11 +62,34 @@ pub(crate) async fn run(args: InitArgs, context: &mut Context<'_>) -> Result<u8,
     }
     // Checked before the call: a wrong format must not lose keys that are shown once.
     args.common.output.format(context.env)?;
+    // Which keys there will be depends on who opens the server.
+    let opens_itself = client.seal_status().await;
+    let opens_itself = opens_itself
+        .map_err(|error| Failure::call("initializing", &error))?
+        .recovery_seal;
+    let request = if opens_itself {
+        InitRequest {
+            recovery_shares: args.recovery_shares,
+            recovery_threshold: args.recovery_threshold,
+            ..InitRequest::default()
+        }
+    } else {
+        InitRequest {
+            secret_shares: args.key_shares,
+            secret_threshold: args.key_threshold,
+            ..InitRequest::default()
+        }
+    };
     let keys = client
-        .init(args.key_shares, args.key_threshold)
+        .init_with(request)
         .await
         .map_err(|error| Failure::call("initializing", &error))?;
-    let report = report(&keys, args.key_threshold)?;
+    let threshold = if opens_itself {
+        args.recovery_threshold
+    } else {
+        args.key_threshold
+    };
+    let report = report(&keys, threshold)?;
     args.common
         .output
         .show(&report, context.env, context.console)?;
@@ -77,15 +109,21 @@ async fn status(client: &tenure_client::Client, context: &mut Context<'_>) -> Re
 }
 
 fn report(keys: &InitKeys, threshold: u32) -> Result<Report<InitBody>, Failure> {
+    let count = |keys: &[_]| u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    let threshold_of = |shares| if shares == 0 { 0 } else { threshold };
+    let (unseal, recovery) = (count(&keys.shares), count(&keys.recovery_shares));
+    let base64 =
+        |keys: &[Zeroizing<Vec<u8>>]| keys.iter().map(|key| STANDARD.encode(key)).collect();
+    let hex = |keys: &[Zeroizing<Vec<u8>>]| keys.iter().map(hex::encode).collect();
     let body = InitBody {
-        unseal_keys_b64: keys.shares.iter().map(|key| STANDARD.encode(key)).collect(),
-        unseal_keys_hex: keys.shares.iter().map(hex::encode).collect(),
-        unseal_shares: u32::try_from(keys.shares.len()).unwrap_or(u32::MAX),
-        unseal_threshold: threshold,
-        recovery_keys_b64: [],
-        recovery_keys_hex: [],
-        recovery_keys_shares: 0,
-        recovery_keys_threshold: 0,
+        unseal_keys_b64: base64(&keys.shares),
+        unseal_keys_hex: hex(&keys.shares),
+        unseal_shares: unseal,
+        unseal_threshold: threshold_of(unseal),
+        recovery_keys_b64: base64(&keys.recovery_shares),
+        recovery_keys_hex: hex(&keys.recovery_shares),
+        recovery_keys_shares: recovery,
+        recovery_keys_threshold: threshold_of(recovery),
         root_token: keys.root_token.expose().to_owned(),
     };
     let table = text(&body);
@@ -94,23 +132,39 @@ fn report(keys: &InitKeys, threshold: u32) -> Result<Report<InitBody>, Failure> 
 
 fn text(body: &InitBody) -> String {
     let mut text = String::new();
+    // Writing to a string can't fail.
     for (index, key) in body.unseal_keys_b64.iter().enumerate() {
-        // Writing to a string can't fail.
         let _ = writeln!(text, "Unseal Key {}: {key}", index + 1);
     }
-    let _ = write!(
-        text,
-        "\nInitial Root Token: {token}\n\n\
-         Tenure is initialized with {shares} key shares and a key threshold of {threshold}. \
-         Keep the\nkeys and the token: they are shown this once. Give the keys to different \
-         people.\n\n\
-         Each server starts sealed, and after each restart it is sealed again: {threshold} of \
-         the keys\nopen it (tenure operator unseal). With fewer of them nobody can read \
-         the data,\nand nobody can bring it back.\n",
-        token = body.root_token,
-        shares = body.unseal_shares,
-        threshold = body.unseal_threshold,
-    );
+    for (index, key) in body.recovery_keys_b64.iter().enumerate() {
+        let _ = writeln!(text, "Recovery Key {}: {key}", index + 1);
+    }
+    let _ = writeln!(text, "\nInitial Root Token: {}\n", body.root_token);
+    if body.recovery_keys_shares > 0 {
+        let _ = write!(
+            text,
+            "Tenure is initialized with {shares} recovery key shares and a threshold of \
+             {threshold}. Keep the\nkeys and the token: they are shown this once. Give the keys to \
+             different people.\n\n\
+             The servers open themselves by the provider of their seal stanza; without it nobody \
+             can\nread the data. {threshold} recovery keys decide what needs a quorum: they open \
+             nothing.\n",
+            shares = body.recovery_keys_shares,
+            threshold = body.recovery_keys_threshold,
+        );
+    } else {
+        let _ = write!(
+            text,
+            "Tenure is initialized with {shares} key shares and a key threshold of {threshold}. \
+             Keep the\nkeys and the token: they are shown this once. Give the keys to different \
+             people.\n\n\
+             Each server starts sealed, and after each restart it is sealed again: {threshold} of \
+             the keys\nopen it (tenure operator unseal). With fewer of them nobody can read \
+             the data,\nand nobody can bring it back.\n",
+            shares = body.unseal_shares,
+            threshold = body.unseal_threshold,
+        );
+    }
     text
 }
 
@@ -125,6 +179,7 @@ mod tests {
         let keys = InitKeys {
             shares: vec![vec![1, 2, 3].into(), vec![255].into()],
             root_token: Secret::new("hvs.x"),
+            recovery_shares: Vec::new(),
         };
         let report = report(&keys, 2).unwrap();
         assert!(
@@ -137,5 +192,15 @@ mod tests {
             serde_json::json!(["010203", "ff"])
         );
         assert_eq!(report.fields["unseal_threshold"], 2);
+        assert_eq!(report.fields["recovery_keys_threshold"], 0);
+        let keys = InitKeys {
+            shares: Vec::new(),
+            recovery_shares: keys.shares,
+            ..keys
+        };
+        let report = super::report(&keys, 2).unwrap();
+        assert!(report.table.starts_with("Recovery Key 1: AQID\n"));
+        assert_eq!(report.fields["unseal_threshold"], 0);
+        assert_eq!(report.fields["recovery_keys_threshold"], 2);
     }
 }

@@ -1,8 +1,13 @@
 //! `tenure operator …`.
 
+mod generate_root;
 mod init;
+mod key_share;
+mod key_status;
 mod metrics;
 mod raft;
+mod rekey;
+mod rotate;
 mod seal;
 mod snapshot;
 mod step_down;
@@ -22,6 +27,15 @@ pub(crate) enum OperatorCommand {
     Unseal(unseal::UnsealArgs),
     /// Seal a server: its keys are wiped from memory
     Seal(seal::SealArgs),
+    /// Add a barrier key: it seals all that is written from then on
+    Rotate(rotate::RotateArgs),
+    /// Show the term of the barrier key
+    KeyStatus(key_status::KeyStatusArgs),
+    /// Make the unseal keys anew, with the ones in force
+    #[command(alias = "rotate-keys")]
+    Rekey(rekey::RekeyArgs),
+    /// Make a root token with the unseal keys
+    GenerateRoot(generate_root::GenerateRootArgs),
     /// Make the active node hand over to another one
     StepDown(step_down::StepDownArgs),
     /// Show the metrics of a server, as Prometheus reads them
@@ -42,6 +56,10 @@ pub(crate) async fn run(
         OperatorCommand::Init(args) => init::run(args, context).await,
         OperatorCommand::Unseal(args) => unseal::run(args, context).await,
         OperatorCommand::Seal(args) => seal::run(args, context).await,
+        OperatorCommand::Rotate(args) => rotate::run(args, context).await,
+        OperatorCommand::KeyStatus(args) => key_status::run(args, context).await,
+        OperatorCommand::Rekey(args) => rekey::run(args, context).await,
+        OperatorCommand::GenerateRoot(args) => generate_root::run(args, context).await,
         OperatorCommand::StepDown(args) => step_down::run(args, context).await,
         OperatorCommand::Metrics(args) => metrics::run(args, context).await,
         OperatorCommand::Raft(command) => raft::run(command, context).await,

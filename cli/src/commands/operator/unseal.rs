@@ -1,15 +1,12 @@
 //! `tenure operator unseal`.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use tenure_client::Secret;
-use zeroize::Zeroizing;
 
-use super::super::{CommonArgs, Context, status::seal_report};
-use crate::{
-    failure::{Failure, code},
-    secret_input::{Source, prompt},
+use super::{
+    super::{CommonArgs, Context, status::seal_report},
+    key_share,
 };
+use crate::failure::{Failure, code};
 
 /// What the prompt asks for.
 const WHAT: &str = "Unseal Key";
@@ -36,14 +33,8 @@ pub(crate) async fn run(args: UnsealArgs, context: &mut Context<'_>) -> Result<u
     let answer = if args.reset {
         client.reset_unseal().await
     } else {
-        let key = match &args.key {
-            Some(source) => {
-                let source = Source::parse(source, WHAT)?;
-                source.read(WHAT, context.console).await?
-            }
-            None => prompt(WHAT, context.console).await?,
-        };
-        client.unseal(&decode(&key)?).await
+        let share = key_share::read(args.key.as_deref(), WHAT, context).await?;
+        client.unseal(&share).await
     };
     let status = answer.map_err(|error| Failure::call("unsealing", &error))?;
     let report = seal_report(&status)?;
@@ -51,29 +42,4 @@ pub(crate) async fn run(args: UnsealArgs, context: &mut Context<'_>) -> Result<u
         .output
         .show(&report, context.env, context.console)?;
     Ok(code::OK)
-}
-
-/// A key as `operator init` shows it: hex or base64. Hex is tried first: base64 of a key
-/// that happens to be all hex digits is next to impossible.
-fn decode(key: &Secret) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let text = key.expose();
-    hex::decode(text)
-        .or_else(|_| STANDARD.decode(text))
-        .map(Zeroizing::new)
-        .map_err(|_| Failure::local("Error: the unseal key is neither hex nor base64"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_hex_or_base64() {
-        let share = [7_u8; 33];
-        for text in [hex::encode(share), STANDARD.encode(share)] {
-            assert_eq!(*decode(&Secret::new(text)).unwrap(), share.to_vec());
-        }
-        let failure = decode(&Secret::new("not a key: canary")).unwrap_err();
-        assert!(!failure.message().unwrap().contains("canary"));
-    }
 }

@@ -173,8 +173,8 @@ proptest! {
         }
     }
 
-    /// Planted bug: a rule with `+` is looked at as it is written, where a deny of that very name
-    /// hides it. Caught.
+    /// Planted bug: of a rule with `*` only the level right below is looked at, where a deny of just
+    /// that level hides it. Caught.
     #[test]
     fn whoever_may_do_something_in_a_folder_reaches_it(models in models()) {
         let texts: Vec<_> = models.iter().map(text_of).collect();

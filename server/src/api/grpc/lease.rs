@@ -3,8 +3,8 @@
 use tenure_core::{
     barrier::NameChain,
     lease::{
-        self, GrantLease, GrantRequest, LeaseInfo, ListLeases, LookupLease, RenewLease,
-        RevokeLease, RevokePrefix,
+        self, CountBy, GrantLease, GrantRequest, LeaseInfo, ListLeases, LookupLease, RenewLease,
+        RevokeForce, RevokeLease, RevokePrefix, ShowIrrevocable,
     },
     policy::{Number, Parameters, Value},
     token::authorize,
@@ -134,9 +134,14 @@ impl Call for v1::RevokePrefixRequest {
     type Answer = v1::RevokePrefixResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
-        let action = RevokePrefix(path("prefix", &self.prefix)?);
-        let permit = authorize(scope.context, scope.caller, action)?;
-        let plan = lease::revoke_prefix(&permit, &mut scope.random())?;
+        let prefix = path("prefix", &self.prefix)?;
+        let plan = if self.force {
+            let permit = authorize(scope.context, scope.caller, RevokeForce(prefix))?;
+            lease::revoke_force(&permit, &mut scope.random())?
+        } else {
+            let permit = authorize(scope.context, scope.caller, RevokePrefix(prefix))?;
+            lease::revoke_prefix(&permit, &mut scope.random())?
+        };
         Ok(Planned {
             txn: plan.txn,
             answer: v1::RevokePrefixResponse {},
@@ -150,6 +155,10 @@ impl Call for v1::ListLeasesRequest {
     type Answer = v1::ListLeasesResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        if self.irrevocable {
+            authorize(scope.context, scope.caller, ShowIrrevocable(false))?;
+            return Ok(Planned::answer(v1::ListLeasesResponse::default()));
+        }
         let action = ListLeases(prefix(&self.prefix)?);
         let permit = authorize(scope.context, scope.caller, action)?;
         let after = page_start(&self.page_token, NameChain::from_slice)?;
@@ -169,6 +178,14 @@ impl Call for v1::ListLeasesRequest {
         })
     }
 
+    /// As a whole one level is listed: leases that lie in one folder follow each other, and one of
+    /// them is enough to show it.
+    fn reduce(&self, page: &mut Self::Answer) {
+        if !self.irrevocable {
+            (page.leases).dedup_by_key(|lease| child(&self.prefix, &lease.lease_id));
+        }
+    }
+
     fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
         answer.leases.extend(page.leases);
         answer.next_page_token = page.next_page_token;
@@ -182,15 +199,35 @@ impl Call for v1::CountLeasesRequest {
     type Answer = v1::CountLeasesResponse;
 
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        if self.irrevocable {
+            authorize(scope.context, scope.caller, ShowIrrevocable(true))?;
+            return Ok(Planned::answer(v1::CountLeasesResponse::default()));
+        }
         let action = ListLeases(prefix(&self.prefix)?);
         let permit = authorize(scope.context, scope.caller, action)?;
+        let by = match v1::CountLeasesBy::try_from(self.by) {
+            Ok(v1::CountLeasesBy::Unspecified) => None,
+            Ok(v1::CountLeasesBy::Token) => Some(CountBy::Token),
+            Ok(v1::CountLeasesBy::Path) => Some(CountBy::Path),
+            Err(_) => return Err(Error::invalid_argument("by: unknown")),
+        };
         let counted = lease::count(
             &permit,
             page_start(&self.page_token, NameChain::from_slice)?.as_ref(),
+            by,
         )?;
+        let groups = counted
+            .groups
+            .into_iter()
+            .map(|(key, group)| v1::LeaseGroup {
+                key,
+                name: group.name,
+                count: group.count,
+            });
         Ok(Planned::answer(v1::CountLeasesResponse {
             count: counted.count,
             next_page_token: page_token(counted.next.as_ref().map(NameChain::as_bytes)),
+            groups: groups.collect(),
         }))
     }
 
@@ -205,9 +242,30 @@ impl Call for v1::CountLeasesRequest {
     fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
         answer.count += page.count;
         answer.next_page_token = page.next_page_token;
-        // A count is one row, however much it counts.
-        1
+        for group in page.groups {
+            let known = answer
+                .groups
+                .binary_search_by(|one| one.key.cmp(&group.key));
+            match known {
+                Ok(at) => answer.groups[at].count += group.count,
+                Err(at) => answer.groups.insert(at, group),
+            }
+        }
+        // Without groups a count is one row, however much it counts.
+        answer.groups.len().max(1)
     }
+}
+
+/// What lies directly under a prefix on the way to `id`; folders end in a slash. No prefix: "".
+pub fn child(prefix: &str, id: &str) -> Option<String> {
+    let below = match prefix {
+        "" => id,
+        prefix => id.strip_prefix(prefix)?.strip_prefix('/')?,
+    };
+    Some(match below.split_once('/') {
+        Some((folder, _)) => format!("{folder}/"),
+        None => below.to_owned(),
+    })
 }
 
 fn lease_id(text: &str) -> Result<LeaseId, Error> {
@@ -251,5 +309,44 @@ fn summary(info: LeaseInfo) -> v1::LeaseSummary {
         ttl: Some(duration(info.ttl)),
         owner_accessor: info.owner_accessor.as_str().to_owned(),
         owner_display_name: info.owner_name.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_show_what_lies_directly_below() {
+        for (prefix, id, wanted) in [
+            ("", "a/b/c", Some("a/")),
+            ("", "a", Some("a")),
+            ("a", "a/b/c", Some("b/")),
+            ("a/b", "a/b/c", Some("c")),
+            ("a", "ab/c", None),
+        ] {
+            assert_eq!(child(prefix, id).as_deref(), wanted, "{prefix:?} {id}");
+        }
+    }
+
+    #[test]
+    fn a_list_as_a_whole_shows_a_folder_once() {
+        let lease = |id: &str| v1::LeaseSummary {
+            lease_id: id.to_owned(),
+            ..Default::default()
+        };
+        let call = v1::ListLeasesRequest {
+            prefix: "db".to_owned(),
+            ..Default::default()
+        };
+        let ids = ["db/a/1", "db/a/b/2", "db/a/3", "db/x", "db/y", "db/c/1"];
+        let mut page = v1::ListLeasesResponse {
+            leases: ids.map(lease).into(),
+            next_page_token: "next".to_owned(),
+        };
+        call.reduce(&mut page);
+        let left: Vec<_> = page.leases.iter().map(|lease| &*lease.lease_id).collect();
+        assert_eq!(left, ["db/a/1", "db/x", "db/y", "db/c/1"]);
+        assert_eq!(call.next_page(&page).unwrap().page_token, "next");
     }
 }

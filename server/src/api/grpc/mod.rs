@@ -20,7 +20,9 @@ mod cluster;
 pub use cluster::join_error;
 mod convert;
 pub use convert::timestamp;
+mod key;
 mod lease;
+pub use lease::child;
 mod mount;
 mod policy;
 mod quota;
@@ -62,10 +64,11 @@ impl Services {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
         use v1::{
-            cluster_service_server::ClusterServiceServer, lease_service_server::LeaseServiceServer,
-            mount_service_server::MountServiceServer, policy_service_server::PolicyServiceServer,
-            quota_service_server::QuotaServiceServer, seal_service_server::SealServiceServer,
-            secrets_service_server::SecretsServiceServer, token_service_server::TokenServiceServer,
+            cluster_service_server::ClusterServiceServer, key_service_server::KeyServiceServer,
+            lease_service_server::LeaseServiceServer, mount_service_server::MountServiceServer,
+            policy_service_server::PolicyServiceServer, quota_service_server::QuotaServiceServer,
+            seal_service_server::SealServiceServer, secrets_service_server::SecretsServiceServer,
+            token_service_server::TokenServiceServer,
         };
         let tokens =
             TokenServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
@@ -85,6 +88,8 @@ impl Services {
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
         let backup = v1::backup_service_server::BackupServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let keys =
+            KeyServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
             .add_service(leases)
             .add_service(policies)
@@ -94,6 +99,7 @@ impl Services {
             .add_service(seal)
             .add_service(cluster)
             .add_service(backup)
+            .add_service(keys)
             .add_service(reflection))
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    pipeline::{Access, Call, Planned, Scope},
+    pipeline::{Access, Call, Planned, Scope, off_the_tasks},
 };
 
 serve! {
@@ -158,7 +158,8 @@ impl Call for v1::ListMountsRequest {
                 all.retain(|found| found.path.starts_with("auth/"));
                 all
             }
-            Ok(v1::MountListing::Visible) => mount::visible(context, caller)?,
+            // As many looks at the policies as there are mounts.
+            Ok(v1::MountListing::Visible) => off_the_tasks(|| mount::visible(context, caller))?,
             Err(_) => return Err(Error::invalid_argument("listing: unknown")),
         };
         Ok(Planned::answer(v1::ListMountsResponse {
@@ -175,9 +176,14 @@ impl Call for v1::GetMountRequest {
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let (context, caller) = (scope.context, scope.caller);
         let found = if self.uuid.is_empty() {
-            let path = path("path", &self.path)?;
+            // Any path may be asked for, and that of a secret is longer than a mount's.
+            let look = v1::MountLook::try_from(self.look);
+            let path = match look {
+                Ok(v1::MountLook::Unspecified) => logical(&self.path)?,
+                _ => path("path", &self.path)?,
+            };
             let read = |action| authorize(context, caller, action);
-            match v1::MountLook::try_from(self.look) {
+            match look {
                 Ok(v1::MountLook::Unspecified) => mount::answering(context, caller, &path)?,
                 Ok(v1::MountLook::Mount) => {
                     mount::read(&read(ManageMounts::Read(path.clone()))?, &path)?
@@ -208,11 +214,13 @@ fn parameters(call: &v1::MountRequest) -> Parameters<'_> {
         parameters.push("description", call.description.as_str().into());
     }
     options(&call.options, &mut parameters);
-    lifetimes(
-        config.default_lease_ttl,
-        config.max_lease_ttl,
-        &mut parameters,
-    );
+    let mut set = Parameters::default();
+    lifetimes(config.default_lease_ttl, config.max_lease_ttl, &mut set);
+    // The peers' clients send them in "config": rules may speak of that, or of each.
+    if !set.is_empty() {
+        parameters.push("config", Value::Map(BTreeMap::new()));
+        parameters.extend(set);
+    }
     parameters
 }
 
@@ -249,6 +257,11 @@ fn trimmed(text: &str) -> &str {
 
 fn path(field: &str, text: &str) -> Result<Path, Error> {
     Path::parse(trimmed(text)).map_err(|error| Error::invalid_argument(format!("{field}: {error}")))
+}
+
+fn logical(text: &str) -> Result<Path, Error> {
+    let path = Path::parse_logical(trimmed(text));
+    path.map_err(|error| Error::invalid_argument(format!("path: {error}")))
 }
 
 /// Zero and nothing: the system's.
@@ -314,5 +327,36 @@ fn info(info: MountInfo) -> v1::MountInfo {
         moved_from: info
             .moved_from
             .map_or_else(String::new, |path| format!("{path}/")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::policy::{Acl, Operation, parse};
+
+    use super::*;
+
+    #[test]
+    fn rules_may_speak_of_the_config_of_a_new_mount_and_of_what_is_in_it() {
+        let allows = |rule: &str, call: &v1::MountRequest| {
+            let text = format!(r#"path "m" {{ capabilities = ["update"] {rule} }}"#);
+            let acl = Acl::compile(&[&parse(&text).unwrap()], None);
+            let decision = acl.decide("m", Operation::Update, Some(&parameters(call)));
+            decision.allowed()
+        };
+        let bare = v1::MountRequest::default();
+        let tuned = v1::MountRequest {
+            config: Some(v1::MountConfig {
+                max_lease_ttl: Some(duration(Ttl::from_seconds(60).unwrap())),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let rule = r#"required_parameters = ["config"]"#;
+        assert!(allows(rule, &tuned) && !allows(rule, &bare));
+        let rule = r#"denied_parameters = { "config" = [] }"#;
+        assert!(!allows(rule, &tuned) && allows(rule, &bare));
+        let rule = r#"denied_parameters = { "max_lease_ttl" = [60] }"#;
+        assert!(!allows(rule, &tuned) && allows(rule, &bare));
     }
 }

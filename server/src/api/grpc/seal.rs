@@ -12,7 +12,7 @@ use super::{Services, convert::timestamp};
 use crate::{
     error::Error,
     pipeline::{Access, Call, Pipeline, Planned, Scope},
-    seal,
+    seal::{self, InitSplit},
 };
 
 /// Longer than any share.
@@ -27,21 +27,28 @@ impl v1::seal_service_server::SealService for Services {
         let call = request.into_inner();
         // A task of its own: what was begun is finished when the caller goes.
         let sealer = self.sealer.clone();
-        let made =
-            tokio::spawn(
-                async move { sealer.init(call.secret_shares, call.secret_threshold).await },
-            );
+        let split = InitSplit {
+            shares: call.secret_shares,
+            threshold: call.secret_threshold,
+            recovery_shares: call.recovery_shares,
+            recovery_threshold: call.recovery_threshold,
+        };
+        let made = tokio::spawn(async move { sealer.init(split).await });
         let made = made
             .await
             .map_err(|_| Error::internal("init broke off"))??;
-        Ok(Response::new(v1::InitResponse {
-            shares: made
-                .shares
-                .iter()
-                .map(|share| share.expose().clone())
-                .collect(),
-            root_token: made.root_token.expose().to_owned(),
-        }))
+        let shares: Vec<Vec<u8>> = made.shares.iter().map(|s| s.expose().clone()).collect();
+        let root_token = made.root_token.expose().to_owned();
+        let mut answer = v1::InitResponse {
+            root_token,
+            ..v1::InitResponse::default()
+        };
+        if made.recovery {
+            answer.recovery_shares = shares;
+        } else {
+            answer.shares = shares;
+        }
+        Ok(Response::new(answer))
     }
 
     async fn get_seal_status(
@@ -56,12 +63,17 @@ impl v1::seal_service_server::SealService for Services {
         &self,
         request: Request<v1::UnsealRequest>,
     ) -> Result<Response<v1::UnsealResponse>, Status> {
+        let remote = request.remote_addr();
         let call = request.into_inner();
         let share = Secret::new(call.share);
         if share.expose().len() > SHARE_BYTES_MAX {
             return Err(Error::invalid_argument("share: too long to be one").into());
         }
-        // Nobody has to show a token here: few wait at a time.
+        // Nobody has to show a token here: shares are rationed, and few wait at a time.
+        if !call.reset {
+            let remote = remote.map_or_else(String::new, |address| address.to_string());
+            self.pipeline.share_rate.spend(&remote)?;
+        }
         let turn = self.sealer.turn().ok_or_else(|| {
             Error::new(
                 Code::ResourceExhausted,
@@ -121,7 +133,8 @@ impl Call for v1::SealRequest {
 
 fn wire(status: seal::Status) -> v1::SealStatus {
     v1::SealStatus {
-        r#type: "shamir".to_owned(),
+        r#type: status.provider.unwrap_or("shamir").to_owned(),
+        recovery_seal: status.provider.is_some(),
         initialized: status.initialized,
         sealed: status.sealed,
         shares: status.shares.into(),

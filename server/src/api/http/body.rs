@@ -1,6 +1,8 @@
 //! What an HTTP request carries: captures, query and body fields, with the lenience of the peers
 //! about types. Each field is taken once; what nobody took is told in a warning.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::BodyExt;
@@ -33,6 +35,8 @@ pub struct Input {
     pub content_type: Option<HeaderValue>,
     /// The token in its headers, for calls that mean it when they name none.
     pub own_token: Option<String>,
+    /// Whether the client asked not to wait for the end of it.
+    pub is_async: bool,
 }
 
 impl Input {
@@ -184,13 +188,17 @@ impl Fields {
             return Err(Error::invalid_argument("the form has too many fields"));
         }
         let mut fields: Vec<(String, Json)> = Vec::new();
+        let mut at = HashMap::new();
         for (key, value) in Pairs::parse(text, broken)?.0 {
             let value = Json::String(value);
             // A field that is given more than once is a list.
-            match fields.iter_mut().find(|(known, _)| *known == key) {
+            match at.get(&key).and_then(|at: &usize| fields.get_mut(*at)) {
                 Some((_, Json::Array(items))) => items.push(value),
                 Some((_, first)) => *first = Json::Array(vec![first.clone(), value]),
-                None => fields.push((key, value)),
+                None => {
+                    at.insert(key.clone(), fields.len());
+                    fields.push((key, value));
+                }
             }
         }
         Ok(Self(fields))

@@ -151,6 +151,17 @@ impl Reply {
         })
     }
 
+    /// 202 with warnings: it is being done, and this is to be known.
+    pub fn started(warnings: Vec<String>) -> Self {
+        Self {
+            status: StatusCode::ACCEPTED,
+            ..Self::enveloped(Envelope {
+                warnings,
+                ..Envelope::default()
+            })
+        }
+    }
+
     /// 204, or 200 with warnings if there are any.
     pub fn done_with(warnings: Vec<String>) -> Self {
         if warnings.is_empty() {

@@ -1,18 +1,22 @@
 //! `sys/leases/…`: LeaseService as Vault's clients know it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tenure_core::types::limits::PAGE_ROWS_MAX;
 use tenure_proto::v1;
+use tonic::Code;
 
 use super::{
     HttpCall,
-    body::{Input, not_offered},
+    body::Input,
     envelope::Reply,
     route::{Route, list, read, write},
     seconds, time,
 };
-use crate::error::Error;
+use crate::{api::grpc::child, error::Error};
+
+const FORCE: &str = "/v1/sys/leases/revoke-force/{prefix...}";
+const ALL: &str = "/v1/sys/leases";
 
 impl HttpCall for v1::GrantLeaseRequest {
     /// Ours alone: a client puts a resource of its own on lease.
@@ -90,19 +94,40 @@ impl HttpCall for v1::RevokeLeaseRequest {
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         // Revoking is one commit: it is done when it is answered, asked to wait or not.
-        input.fields.flag("sync")?;
+        input.is_async = input.fields.flag("sync")? == Some(false);
         let lease_id = input.capture_or_text("lease_id")?;
         Ok(Self { lease_id })
+    }
+
+    fn to_reply(_answer: Self::Answer, input: &Input) -> Reply {
+        revoked(input)
     }
 }
 
 impl HttpCall for v1::RevokePrefixRequest {
-    const ROUTES: &'static [Route] = &[write("/v1/sys/leases/revoke-prefix/{prefix...}")];
+    const ROUTES: &'static [Route] = &[
+        write("/v1/sys/leases/revoke-prefix/{prefix...}"),
+        write(FORCE),
+    ];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
-        input.fields.flag("sync")?;
-        let prefix = input.capture().unwrap_or_default().to_owned();
-        Ok(Self { prefix })
+        input.is_async = input.fields.flag("sync")? == Some(false);
+        Ok(Self {
+            prefix: input.capture().unwrap_or_default().to_owned(),
+            force: input.pattern == FORCE,
+        })
+    }
+
+    fn to_reply(_answer: Self::Answer, input: &Input) -> Reply {
+        revoked(input)
+    }
+}
+
+/// Revoking is one commit, done when it is answered. Who asked not to wait hears what it expects.
+fn revoked(input: &Input) -> Reply {
+    match input.is_async {
+        true => Reply::started(Vec::new()),
+        false => Reply::done(),
     }
 }
 
@@ -110,69 +135,69 @@ impl HttpCall for v1::ListLeasesRequest {
     const ROUTES: &'static [Route] = &[
         list("/v1/sys/leases/lookup"),
         list("/v1/sys/leases/lookup/{prefix...}"),
+        read(ALL),
     ];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
+        let irrevocable = match (input.pattern, input.query.get("type")) {
+            (ALL, Some("irrevocable")) => true,
+            // As with the peers, there is nothing else to see here.
+            (ALL, None | Some("")) => return Err(Error::new(Code::NotFound, "NO_ROUTE", "")),
+            (ALL, Some(_)) => return Err(Error::invalid_argument("type: unknown")),
+            _ => false,
+        };
         Ok(Self {
             prefix: input.capture().unwrap_or_default().to_owned(),
             page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
             page_token: String::new(),
+            irrevocable,
         })
     }
 
     fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
-        let prefix = input.capture();
+        if input.pattern == ALL {
+            let ids = answer
+                .leases
+                .iter()
+                .map(|lease| json!({ "lease_id": lease.lease_id }));
+            let leases: Vec<_> = ids.collect();
+            return Reply::data(json!({ "lease_count": leases.len(), "leases": leases }));
+        }
+        let prefix = input.capture().unwrap_or_default();
         let ids = answer.leases.iter().map(|lease| lease.lease_id.as_str());
         Reply::list(ids.filter_map(|id| child(prefix, id)))
     }
-}
-
-/// What lies directly under a prefix on the way to `id`; folders end in a slash.
-fn child(prefix: Option<&str>, id: &str) -> Option<String> {
-    let below = match prefix {
-        None => id,
-        Some(prefix) => id.strip_prefix(prefix)?.strip_prefix('/')?,
-    };
-    Some(match below.split_once('/') {
-        Some((folder, _)) => format!("{folder}/"),
-        None => below.to_owned(),
-    })
 }
 
 impl HttpCall for v1::CountLeasesRequest {
     const ROUTES: &'static [Route] = &[read("/v1/sys/leases/count")];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
-        match input.query.get("type") {
-            None | Some("") => {}
-            Some("irrevocable") => return Err(not_offered("irrevocable leases")),
+        let irrevocable = match input.query.get("type") {
+            None | Some("") => false,
+            Some("irrevocable") => true,
             Some(_) => return Err(Error::invalid_argument("type: unknown")),
-        }
+        };
+        let by = match input.query.get("by") {
+            None | Some("") => v1::CountLeasesBy::Unspecified,
+            Some("token") => v1::CountLeasesBy::Token,
+            Some("path") => v1::CountLeasesBy::Path,
+            Some(_) => return Err(Error::invalid_argument("by: token or path")),
+        };
         Ok(Self {
             prefix: input.query.get("prefix").unwrap_or_default().to_owned(),
             page_token: String::new(),
+            by: by.into(),
+            irrevocable,
         })
     }
 
     fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::data(json!({ "lease_count": answer.count }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::child;
-
-    #[test]
-    fn lists_show_what_lies_directly_below() {
-        for (prefix, id, wanted) in [
-            (None, "a/b/c", Some("a/")),
-            (None, "a", Some("a")),
-            (Some("a"), "a/b/c", Some("b/")),
-            (Some("a/b"), "a/b/c", Some("c")),
-            (Some("a"), "ab/c", None),
-        ] {
-            assert_eq!(child(prefix, id).as_deref(), wanted, "{prefix:?} {id}");
-        }
+        let counts = answer
+            .groups
+            .into_iter()
+            .map(|group| (group.key, group.count.into()));
+        let counts: Map<String, Value> = counts.collect();
+        Reply::data(json!({ "lease_count": answer.count, "counts": counts }))
     }
 }

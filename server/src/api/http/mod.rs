@@ -7,6 +7,7 @@ mod cluster;
 mod envelope;
 mod error;
 mod json;
+mod keys;
 mod leases;
 mod logical;
 mod metrics;
@@ -43,7 +44,7 @@ use super::{calls::calls, grpc::Services};
 use crate::{
     error::Error,
     listen::RequestId,
-    pipeline::{Call, Context, Manner},
+    pipeline::{Call, Context, Manner, Opening},
 };
 
 /// How a call is spoken over HTTP. A call without routes is not offered there.
@@ -93,6 +94,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether a call of this kind needs no token on this listener.
+    fn opens(&self, opening: Option<Opening>) -> bool {
+        let context = Context::of(&self.request(()), Manner::default());
+        context.is_ok_and(|context| context.opens(opening))
+    }
+
     /// How its calls are served: over HTTP a list can't be asked for in pages.
     fn manner(&self) -> Manner {
         let stays = self.metadata.get("x-vault-no-request-forwarding");
@@ -145,6 +152,10 @@ async fn serve<C: HttpCall>(
 ) -> Result<Reply, Status> {
     let call = match C::from_http(&mut input) {
         Ok(call) => call,
+        // Whoever may make the call without a token may learn what is wrong with it.
+        Err(error) if caller.opens(C::OPENING) && !services.pipeline.keys.is_sealed() => {
+            return Err(error.into());
+        }
         Err(error) => return refuse(&services, &caller, Refused::with(&error)).await,
     };
     let answer = services
@@ -175,7 +186,7 @@ pub async fn answer(services: Arc<Services>, request: Request<Body>) -> Response
     let is_head = request.method() == Method::HEAD;
     let pattern = pattern_of(request.uri().path());
     let uri = request.uri().clone();
-    let reply = match dispatch(Arc::clone(&services), request, pattern).await {
+    let reply = match dispatch(Arc::clone(&services), request).await {
         Ok(reply) => reply,
         Err(status) => match error::is_elsewhere(&status).then(|| elsewhere(&services, &uri)) {
             Some(Some(reply)) => reply,
@@ -196,11 +207,7 @@ fn elsewhere(services: &Services, uri: &Uri) -> Option<Reply> {
     HeaderValue::from_str(&location).ok().map(Reply::elsewhere)
 }
 
-async fn dispatch(
-    services: Arc<Services>,
-    request: Request<Body>,
-    pattern: &'static str,
-) -> Result<Reply, Status> {
+async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Reply, Status> {
     let (parts, body) = request.into_parts();
     let uri = &parts.uri;
     if !route::is_ours(uri.path()) {
@@ -248,13 +255,14 @@ async fn dispatch(
         _ => Fields::of_body(content_type.as_ref(), &bytes),
     };
     let input = |fields| Input {
-        pattern,
+        pattern: entry.route.pattern,
         captures,
         query,
         fields,
         bytes,
         content_type,
         own_token: own_token(&caller),
+        is_async: false,
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,

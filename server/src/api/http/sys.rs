@@ -16,6 +16,7 @@ use super::{
     body::{Input, Pairs, not_offered},
     cluster::url,
     envelope::Reply,
+    keys::{no_pgp, share},
     route::{Operation, Route, read, write},
 };
 use crate::{api::grpc::Services, error::Error};
@@ -49,8 +50,8 @@ pub const OPEN: [(Route, Open); 8] = [
     (write("/v1/sys/init"), |services, _, input| {
         Box::pin(init(services, input))
     }),
-    (write("/v1/sys/unseal"), |services, _, input| {
-        Box::pin(unseal(services, input))
+    (write("/v1/sys/unseal"), |services, caller, input| {
+        Box::pin(unseal(services, caller, input))
     }),
     (write("/v1/sys/storage/raft/join"), |services, _, input| {
         Box::pin(join(services, input))
@@ -152,9 +153,12 @@ fn seal_status_of(status: &v1::SealStatus) -> Reply {
         "nonce": status.nonce,
         "version": status.version,
         "migration": false,
-        "recovery_seal": false,
+        "recovery_seal": status.recovery_seal,
         "storage_type": status.storage_type,
     });
+    if status.recovery_seal {
+        body["recovery_seal_type"] = "shamir".into();
+    }
     names(&mut body, status);
     Reply::bare(StatusCode::OK, body)
 }
@@ -196,23 +200,18 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
     let call = v1::InitRequest {
         secret_shares: fields.count("secret_shares")?.unwrap_or(0),
         secret_threshold: fields.count("secret_threshold")?.unwrap_or(0),
+        recovery_shares: fields.count("recovery_shares")?.unwrap_or(0),
+        recovery_threshold: fields.count("recovery_threshold")?.unwrap_or(0),
     };
-    let keys = fields.texts("pgp_keys")?.len();
-    if keys > 0 && u32::try_from(keys) != Ok(call.secret_shares) {
-        let message = "pgp_keys: there must be one for each share";
+    no_pgp(fields, "pgp_keys", Some(call.secret_shares))?;
+    no_pgp(fields, "root_token_pgp_key", None)?;
+    no_pgp(fields, "recovery_pgp_keys", Some(call.recovery_shares))?;
+    if fields
+        .count("stored_shares")?
+        .is_some_and(|count| count > 1)
+    {
+        let message = "stored_shares: a provider keeps one key, which has no shares";
         return Err(Error::invalid_argument(message));
-    }
-    // Nobody must get bare shares who asked for encrypted ones.
-    if keys > 0 || !fields.text("root_token_pgp_key")?.is_empty() {
-        return Err(not_offered("shares encrypted with PGP"));
-    }
-    for field in ["stored_shares", "recovery_shares", "recovery_threshold"] {
-        if fields.count(field)?.is_some_and(|count| count > 0) {
-            return Err(not_offered("stored shares and recovery shares"));
-        }
-    }
-    if !fields.texts("recovery_pgp_keys")?.is_empty() {
-        return Err(not_offered("stored shares and recovery shares"));
     }
     Ok(call)
 }
@@ -220,13 +219,20 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
 async fn init(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
     let call = init_request(&mut input)?;
     let made = services.init(Request::new(call)).await?.into_inner();
-    let hex: Vec<String> = made.shares.iter().map(hex::encode).collect();
-    let base64: Vec<String> = made.shares.iter().map(|s| STANDARD.encode(s)).collect();
-    let body = json!({
-        "keys": hex,
-        "keys_base64": base64,
+    let hex = |shares: &[Vec<u8>]| shares.iter().map(hex::encode).collect::<Vec<_>>();
+    let base64 = |shares: &[Vec<u8>]| {
+        let texts = shares.iter().map(|share| STANDARD.encode(share));
+        texts.collect::<Vec<_>>()
+    };
+    let mut body = json!({
+        "keys": hex(&made.shares),
+        "keys_base64": base64(&made.shares),
         "root_token": made.root_token,
     });
+    if !made.recovery_shares.is_empty() {
+        body["recovery_keys"] = hex(&made.recovery_shares).into();
+        body["recovery_keys_base64"] = base64(&made.recovery_shares).into();
+    }
     Ok(Reply::bare(StatusCode::OK, body))
 }
 
@@ -236,26 +242,22 @@ fn unseal_request(input: &mut Input) -> Result<v1::UnsealRequest, Error> {
     if fields.flag("migrate")?.unwrap_or(false) {
         return Err(not_offered("seal migrations"));
     }
-    let key = fields.text("key")?;
-    if reset {
-        return Ok(v1::UnsealRequest {
-            share: Vec::new(),
-            reset,
-        });
-    }
-    if key.is_empty() {
-        return Err(Error::invalid_argument("key: missing"));
-    }
-    let share = hex::decode(&key)
-        .ok()
-        .or_else(|| STANDARD.decode(&key).ok());
-    let share = share.ok_or_else(|| Error::invalid_argument("key: neither hex nor base64"))?;
+    let share = if reset {
+        fields.text("key")?;
+        Vec::new()
+    } else {
+        share(fields)?
+    };
     Ok(v1::UnsealRequest { share, reset })
 }
 
-async fn unseal(services: Arc<Services>, mut input: Input) -> Result<Reply, Status> {
+async fn unseal(
+    services: Arc<Services>,
+    caller: Caller,
+    mut input: Input,
+) -> Result<Reply, Status> {
     let call = unseal_request(&mut input)?;
-    let answer = services.unseal(Request::new(call)).await?.into_inner();
+    let answer = services.unseal(caller.request(call)).await?.into_inner();
     Ok(seal_status_of(&answer.status.unwrap_or_default()))
 }
 

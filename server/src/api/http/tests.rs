@@ -40,6 +40,7 @@ fn read_as<C: HttpCall>(pattern: &'static str, body: &str) -> Result<C, Error> {
         bytes: Bytes::new(),
         content_type: None,
         own_token: Some("own".to_owned()),
+        is_async: false,
     })
 }
 

@@ -13,7 +13,7 @@ use tenure_core::{
     },
 };
 
-use super::{Ask, Desk, EngineError, Reply, json};
+use super::{Ask, Desk, EngineError, Reply, check_name, json};
 
 pub(super) fn plan(
     desk: Desk<'_>,
@@ -21,6 +21,7 @@ pub(super) fn plan(
     ask: Ask<'_>,
     random: &mut dyn Random,
 ) -> Result<Plan<Reply>, EngineError> {
+    check_name(below)?;
     let found = load(desk)?;
     let path = below.join("/");
     let mut txn = Txn::default();

@@ -10,7 +10,7 @@ use tenure_core::{
     types::{Secret, Ttl},
 };
 
-use super::{Ask, Desk, EngineError, Reply, Spot, json};
+use super::{Ask, Desk, EngineError, Reply, Spot, check_name, json};
 
 pub(super) fn plan(
     desk: Desk<'_>,
@@ -18,6 +18,7 @@ pub(super) fn plan(
     ask: Ask<'_>,
     random: &mut dyn Random,
 ) -> Result<Plan<Reply>, EngineError> {
+    check_name(spot.below)?;
     let view = desk.context.view;
     let place = Place::new(view.barrier(), spot.mount.id, spot.below);
     let mut txn = Txn::default();

@@ -8,8 +8,10 @@ use tenure_core::{
     },
 };
 
+use zeroize::Zeroizing;
+
 use super::{
-    super::{Ask, EngineError, Reply, json},
+    super::{Ask, EngineError, Reply, json, tree},
     Call,
     known::Known,
 };
@@ -20,7 +22,7 @@ impl Call<'_, '_> {
             Ask::Read(parameters) => {
                 let fields = json::parse(parameters)?;
                 let version = json::number(&fields, "version")?.unwrap_or(0);
-                self.show("data", version, |text| Ok(text.to_owned()))
+                self.show("data", version, |text| Ok(Zeroizing::new(text.to_owned())))
             }
             Ask::Write(data) => self.write(data),
             Ask::Patch(data) => self.patch(data),
@@ -38,7 +40,7 @@ impl Call<'_, '_> {
         // 0, as not given: all of them.
         let depth = json::number(&fields, "depth")?.filter(|depth| *depth > 0);
         self.show("subkeys", version, |text| {
-            json::shape(text, depth.unwrap_or(u64::MAX))
+            tree::shape(text, depth.unwrap_or(u64::MAX))
         })
     }
 
@@ -47,7 +49,7 @@ impl Call<'_, '_> {
         &self,
         name: &str,
         version: u64,
-        view_of: impl FnOnce(&str) -> Result<String, EngineError>,
+        view_of: impl FnOnce(&str) -> Result<Zeroizing<String>, EngineError>,
     ) -> Result<Reply, EngineError> {
         let context = self.desk.context;
         let known = Known::load(context.view, self.place.key())?.ok_or(EngineError::NotFound)?;
@@ -64,9 +66,10 @@ impl Call<'_, '_> {
             });
         };
         let shown = view_of(text(&data)?)?;
-        Ok(Reply::data(format!(
-            "{{\"{name}\":{shown},\"metadata\":{metadata}}}"
-        )))
+        let metadata = metadata.to_string();
+        // In one piece: what grows leaves copies behind.
+        let parts = ["{\"", name, "\":", &shown, ",\"metadata\":", &metadata, "}"];
+        Ok(Reply::data(parts.concat()))
     }
 
     fn write(&mut self, data: &[u8]) -> Result<Reply, EngineError> {
@@ -95,7 +98,7 @@ impl Call<'_, '_> {
         let latest = latest.ok_or(EngineError::NotFound)?;
         let old = known.data(context.view, latest.version)?;
         let old = old.ok_or(EngineError::NotFound)?;
-        let merged = json::merge(text(&old)?, patch)?;
+        let merged = tree::merge(text(&old)?, patch)?;
         if merged.len() > SECRET_DATA_BYTES_MAX {
             return Err(EngineError::TooLarge);
         }

@@ -37,6 +37,7 @@ impl Call<'_, '_> {
             Ask::Patch(data) => {
                 let fields = json::parse(data)?;
                 let mut known = known.ok_or(EngineError::NotFound)?;
+                take_back(&mut known, &fields);
                 set(&mut known, &fields)?;
                 if let Some(custom) = json::field(&fields, "custom_metadata") {
                     let old = known.record.custom.iter();
@@ -90,6 +91,24 @@ fn set(known: &mut Known, fields: &json::Fields<'_>) -> Result<(), EngineError> 
         known.record.delete_after = Some(after).filter(|after| !after.is_zero());
     }
     Ok(())
+}
+
+/// Takes back the fields that a patch names as `null`.
+fn take_back(known: &mut Known, fields: &json::Fields<'_>) {
+    let is_null = |name| fields.get(name).is_some_and(|raw| raw.get() == "null");
+    let record = &mut known.record;
+    if is_null("max_versions") {
+        record.max_versions = None;
+    }
+    if is_null("cas_required") {
+        record.cas_required = false;
+    }
+    if is_null("delete_version_after") {
+        record.delete_after = None;
+    }
+    if is_null("custom_metadata") {
+        record.custom = Meta::default();
+    }
 }
 
 /// How many versions are to be kept; inner `None`: as if nothing were said.

@@ -13,7 +13,7 @@ mod versions;
 use tenure_core::{names::Place, random::Random, state::Txn, token::Plan};
 
 use self::known::Known;
-use super::{Ask, Desk, EngineError, Reply, Spot, kv1};
+use super::{Ask, Desk, EngineError, Reply, Spot, check_name, kv1};
 
 /// What the rules of one call stand on.
 struct Call<'a, 'r> {
@@ -33,6 +33,7 @@ pub(super) fn plan(
     let Some((&part, name)) = spot.below.split_first() else {
         return Err(EngineError::NotVersioned);
     };
+    check_name(name)?;
     let place = Place::new(desk.context.view.barrier(), spot.mount.id, name);
     if let ("metadata", Ask::List(after, limit)) = (part, ask) {
         return Ok(Plan {

@@ -8,7 +8,7 @@ use super::*;
 fn bad_paths_are_refused() {
     let mut world = World::with_kv(1, KvEngine::V1);
     let long = format!("kv/{}", "a".repeat(129));
-    let deep = format!("kv{}", "/a".repeat(16));
+    let deep = format!("kv{}", "/a".repeat(17));
     for path in [
         "",
         "/",
@@ -257,5 +257,88 @@ fn versions_are_bounded() {
     ] {
         let asked = world.ask("kv/undelete/a", Ask::Write(text.as_bytes()));
         assert_eq!(reason(asked), expected, "{:.40}", text);
+    }
+}
+
+/// A name is bounded by itself, so that no upgrade, move or verb hides what is there.
+#[test]
+fn a_name_that_could_be_written_can_be_reached_for_good() {
+    let mut world = World::with_kv(11, KvEngine::V1);
+    let root = world.root.clone();
+    let many = vec!["a"; 16].join("/");
+    let long = [vec!["b".repeat(127); 4].join("/"), "b".to_owned()].concat();
+    for name in [&many, &long] {
+        world.write(&format!("kv/{name}"), json!({"k": 1})).unwrap();
+        world
+            .write(&format!("cubbyhole/{name}"), json!({"k": 1}))
+            .unwrap();
+        for mount in ["kv", "cubbyhole"] {
+            let longer = world.write(&format!("{mount}/{name}/c"), json!({"k": 1}));
+            assert_eq!(reason(longer), "INVALID_ARGUMENT");
+        }
+    }
+    let to = [vec!["m".repeat(127); 4].join("/"), "m".to_owned()].concat();
+    let (from, moved) = (Path::parse("kv").unwrap(), Path::parse(&to).unwrap());
+    world
+        .commit(|context, random| {
+            let caller = identify(context, &root)?;
+            let tune = ManageMounts::Tune(from.clone(), Default::default());
+            let change = mount::Change {
+                kv: Some(KvEngine::V2),
+                ..Default::default()
+            };
+            mount::tune(&authorize(context, &caller, tune)?, &from, change, random)
+        })
+        .unwrap();
+    world
+        .commit(|context, random| {
+            let caller = identify(context, &root)?;
+            let action = ManageMounts::Remount(from.clone(), moved.clone());
+            mount::remount(&authorize(context, &caller, action)?, &from, moved, random)
+        })
+        .unwrap();
+    let one = json!({"versions": [1]});
+    for name in [&many, &long] {
+        assert_eq!(
+            world.read(&format!("{to}/data/{name}")).unwrap()["data"]["k"],
+            1
+        );
+        for verb in ["delete", "undelete", "destroy"] {
+            world
+                .write(&format!("{to}/{verb}/{name}"), one.clone())
+                .unwrap();
+        }
+        world.delete(&format!("{to}/metadata/{name}")).unwrap();
+        let longer = world.write(&format!("{to}/data/{name}/c"), json!({"data": {}}));
+        assert_eq!(reason(longer), "INVALID_ARGUMENT");
+    }
+}
+
+/// As RFC 7396 has it: `null` takes a field back to what it is when nothing was said.
+#[test]
+fn null_in_a_patch_of_metadata_takes_a_field_back() {
+    let mut world = World::with_kv(12, KvEngine::V2);
+    let set = json!({
+        "max_versions": 5, "cas_required": true, "delete_version_after": "1h",
+        "custom_metadata": {"a": "1"},
+    });
+    world.write("kv/metadata/a", set.clone()).unwrap();
+    let fields = [
+        "max_versions",
+        "cas_required",
+        "delete_version_after",
+        "custom_metadata",
+    ];
+    let fresh = [json!(0), json!(false), json!("0s"), Value::Null];
+    for (field, fresh) in fields.into_iter().zip(fresh) {
+        // A write that says nothing changes nothing.
+        world.write("kv/metadata/a", json!({field: null})).unwrap();
+        assert_ne!(world.read("kv/metadata/a").unwrap()[field], fresh);
+        world.patch("kv/metadata/a", json!({field: null})).unwrap();
+        assert_eq!(
+            world.read("kv/metadata/a").unwrap()[field],
+            fresh,
+            "{field}"
+        );
     }
 }

@@ -159,7 +159,6 @@ fn a_body_as_json_text_is_the_very_bytes_unless_it_is_a_form() {
     assert!(json_text(Some(&kind), b"a=%zz").is_err());
 }
 
-/// Planted bug: what an object in the body holds beside what is known is lost. Caught.
 #[test]
 fn what_nobody_takes_is_told_with_its_place() {
     let mut all = fields(r#"{"a":{"b":1,"c":"x","d":false},"e":"","f":true,"g":0}"#);

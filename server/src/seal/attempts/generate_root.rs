@@ -1,0 +1,241 @@
+//! A root token made by the quorum, hidden by a one-time password: who sees the answer alone
+//! doesn't learn it.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use tenure_core::{
+    barrier::shamir::Share,
+    quota,
+    random::push_base62,
+    seal::Quorum,
+    state::View,
+    token,
+    types::{Secret, TokenId},
+};
+use tenure_raft::batch::SubmitError;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::{Given, no_attempt, under_way};
+use crate::{
+    error::Error,
+    limits::REKEY_COMMIT_MS_MAX,
+    pipeline::{Asker, Backoff, Pipeline, transaction},
+    random::SystemRandom,
+};
+
+/// A root token that is being made.
+pub(super) struct Attempt {
+    pub(super) given: Given,
+    otp: Secret<String>,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, Default)]
+pub struct GenerateRootStatus {
+    /// Whether one is being made.
+    pub started: bool,
+    /// The nonce.
+    pub nonce: String,
+    /// Shares given.
+    pub progress: u8,
+    /// Shares needed.
+    pub required: u8,
+}
+
+/// What a share led to.
+pub struct Generated {
+    /// How far it is.
+    pub status: GenerateRootStatus,
+    /// The token under the one-time password, in base64 without padding, once it is made.
+    pub encoded: Option<Secret<String>>,
+}
+
+fn status_of(attempt: Option<&Attempt>, required: u8) -> GenerateRootStatus {
+    let Some(attempt) = attempt else {
+        return GenerateRootStatus {
+            required,
+            ..GenerateRootStatus::default()
+        };
+    };
+    GenerateRootStatus {
+        started: true,
+        nonce: attempt.given.nonce.clone(),
+        progress: attempt.given.progress(),
+        required,
+    }
+}
+
+/// A token under a password of its length.
+fn encode(token: &TokenId, otp: &Secret<String>) -> Secret<String> {
+    let pairs = token.expose().bytes().zip(otp.expose().bytes());
+    let mixed: Zeroizing<Vec<u8>> = Zeroizing::new(pairs.map(|(a, b)| a ^ b).collect());
+    Secret::new(STANDARD_NO_PAD.encode(mixed.as_slice()))
+}
+
+impl Pipeline {
+    /// Begins to make a root token. Gives the one-time password back, if none was given.
+    ///
+    /// # Errors
+    /// The password has another length than a token, or an attempt is under way.
+    pub async fn start_generate_root(
+        &self,
+        otp: Secret<String>,
+        asker: &Asker<'_>,
+    ) -> Result<(GenerateRootStatus, Option<Secret<String>>), Error> {
+        let required = self.shares_needed(asker).await?;
+        let length = TokenId::ISSUED_CHARS;
+        let (otp, made) = if otp.expose().is_empty() {
+            let mut text = String::with_capacity(length);
+            push_base62(&mut SystemRandom, length, &mut text);
+            let otp = Secret::new(text);
+            (otp.clone(), Some(otp))
+        } else {
+            (otp, None)
+        };
+        if otp.expose().len() != length || !otp.expose().is_ascii() {
+            let message = format!("otp: it must have {length} ASCII characters, as a token has");
+            return Err(Error::invalid_argument(message));
+        }
+        let mut held = self.attempts.held();
+        if held.token.is_some() {
+            return Err(under_way());
+        }
+        let attempt = held.token.insert(Attempt {
+            given: Given::new(asker.remote),
+            otp,
+        });
+        tracing::info!("a root token is asked for");
+        Ok((status_of(Some(attempt), required), made))
+    }
+
+    /// How far it is.
+    ///
+    /// # Errors
+    /// The state can't be read.
+    pub async fn generate_root_status(
+        &self,
+        asker: &Asker<'_>,
+    ) -> Result<GenerateRootStatus, Error> {
+        let required = self.shares_needed(asker).await?;
+        Ok(status_of(self.attempts.held().token.as_ref(), required))
+    }
+
+    /// Gives it up. Nothing happens if no root token is being made.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub fn cancel_generate_root(&self, nonce: &str, asker: &Asker<'_>) -> Result<(), Error> {
+        let mut held = self.attempts.held();
+        if let Some(attempt) = &held.token {
+            attempt.given.check_cancel(asker, nonce)?;
+            held.token = None;
+            tracing::info!("the making of a root token was cancelled");
+        }
+        Ok(())
+    }
+
+    /// Takes a share; with the last one, makes the token.
+    ///
+    /// # Errors
+    /// No attempt, another nonce, a share that can't be one, or shares that don't give the key.
+    pub async fn update_generate_root(
+        &self,
+        share: Share,
+        nonce: &str,
+        asker: &Asker<'_>,
+    ) -> Result<Generated, Error> {
+        let required = self.shares_needed(asker).await?;
+        let (mut status, complete) = {
+            let mut held = self.attempts.held();
+            let attempt = held.token.as_mut().ok_or_else(no_attempt)?;
+            let complete = attempt.given.add(share, nonce, required)?;
+            let otp = attempt.otp.clone();
+            let status = status_of(Some(attempt), required);
+            (status, complete.map(|given| (given, otp)))
+        };
+        let Some((given, otp)) = complete else {
+            return Ok(Generated {
+                status,
+                encoded: None,
+            });
+        };
+        let (pipeline, nonce) = (self.clone(), nonce.to_owned());
+        let made = tokio::spawn(async move {
+            let made = pipeline.make_root_token(&given).await;
+            let mut held = pipeline.attempts.held();
+            if let Some(attempt) = &mut held.token
+                && attempt.given.nonce == nonce
+            {
+                match &made {
+                    Ok(_) => held.token = None,
+                    Err(_) => attempt.given.judged(),
+                }
+            }
+            made
+        });
+        let token = made
+            .await
+            .map_err(|_| Error::internal("the making of a root token broke off"))??;
+        status.progress = required;
+        Ok(Generated {
+            status,
+            encoded: Some(encode(&token, &otp)),
+        })
+    }
+
+    async fn make_root_token(&self, given: &[Share]) -> Result<TokenId, Error> {
+        let deadline = Instant::now() + Duration::from_millis(REKEY_COMMIT_MS_MAX);
+        let mut backoff = Backoff::default();
+        // A wrong set is refused on what is known to be the state.
+        let mut confirm = true;
+        loop {
+            let (reads, plan) = {
+                let pinned = self.pin(confirm, deadline).await?;
+                let keys = self.keys.get().ok_or_else(Error::sealed)?;
+                let view = View::new(&pinned.state, &keys.barrier);
+                Quorum::prove(&view, given)?;
+                let context = token::Context {
+                    view: &view,
+                    revocations: &pinned.revocations,
+                    acls: &keys.acls,
+                    ttl: &self.ttl,
+                    now: pinned.now,
+                };
+                let mut plan = token::create_root(context, None, &mut SystemRandom)?;
+                quota::settle(&view, &mut plan.txn, &mut SystemRandom)?;
+                (view.into_reads(), plan)
+            };
+            confirm = false;
+            let submitted = self.node.submit(transaction(reads, plan.txn), deadline);
+            match submitted.await {
+                Ok(_) => {
+                    let accessor = plan.response.info.accessor.as_str();
+                    tracing::warn!(accessor, "a quorum has made a root token");
+                    return Ok(plan.response.id);
+                }
+                Err(SubmitError::Conflict) => backoff.wait(deadline).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_hides_the_token_and_shows_it_again() {
+        let token = TokenId::issue(&mut SystemRandom);
+        assert_eq!(token.expose().len(), TokenId::ISSUED_CHARS);
+        let mut text = String::new();
+        push_base62(&mut SystemRandom, TokenId::ISSUED_CHARS, &mut text);
+        let otp = Secret::new(text);
+        let encoded = encode(&token, &otp);
+        let bytes = STANDARD_NO_PAD.decode(encoded.expose()).unwrap();
+        let decoded = bytes.iter().zip(otp.expose().bytes()).map(|(a, b)| a ^ b);
+        assert_eq!(decoded.collect::<Vec<_>>(), token.expose().as_bytes());
+    }
+}

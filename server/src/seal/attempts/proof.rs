@@ -1,0 +1,161 @@
+//! The proof that the holders of new shares have them: given share by share, as the shares in force
+//! are. The new ones are put in force by it, and not before.
+
+use tenure_core::{
+    barrier::shamir::Share,
+    seal::{Candidate, Quorum, SealError},
+    token::Shares,
+};
+
+use super::{Given, no_attempt, rekey::RekeyPlan, under_way};
+use crate::{
+    error::Error,
+    listen::Applied,
+    pipeline::{Asker, Pipeline},
+};
+
+/// New shares that wait for their proof.
+pub(super) struct Proof {
+    pub(super) given: Given,
+    pub(super) quorum: Quorum,
+    pub(super) candidate: Candidate,
+}
+
+/// How far the proof of new shares is.
+#[derive(Clone, Debug, Default)]
+pub struct ProofStatus {
+    /// Whether new shares wait for it.
+    pub started: bool,
+    /// Its nonce.
+    pub nonce: String,
+    /// Number of new shares.
+    pub shares: u8,
+    /// How many of them are needed.
+    pub threshold: u8,
+    /// New shares given.
+    pub progress: u8,
+}
+
+fn proof_status_of(proof: Option<&Proof>) -> ProofStatus {
+    let Some(proof) = proof else {
+        return ProofStatus::default();
+    };
+    let (shares, threshold) = proof.candidate.split();
+    ProofStatus {
+        started: true,
+        nonce: proof.given.nonce.clone(),
+        shares,
+        threshold,
+        progress: proof.given.progress(),
+    }
+}
+
+impl Pipeline {
+    /// How far the proof of new shares is.
+    pub fn rekey_proof(&self, of: Shares) -> ProofStatus {
+        let mut held = self.attempts.held();
+        let attempt = held.rekey(of).as_ref();
+        proof_status_of(attempt.and_then(|attempt| attempt.proof.as_ref()))
+    }
+
+    /// Begins the proof again, under another nonce.
+    ///
+    /// # Errors
+    /// No new shares wait for one, or the caller may not.
+    pub fn reset_rekey_proof(
+        &self,
+        of: Shares,
+        nonce: &str,
+        asker: &Asker<'_>,
+    ) -> Result<ProofStatus, Error> {
+        let mut held = self.attempts.held();
+        let attempt = held.rekey(of).as_mut().ok_or_else(no_attempt)?;
+        let proof = attempt.proof.as_mut().ok_or_else(no_attempt)?;
+        if attempt.given.nonce != nonce {
+            proof.given.check_cancel(asker, nonce)?;
+        }
+        if proof.given.is_judged {
+            return Err(under_way());
+        }
+        let owner = proof.given.owner;
+        proof.given = Given::new("");
+        proof.given.owner = owner;
+        Ok(proof_status_of(Some(proof)))
+    }
+
+    /// Takes a new share; with the last one, puts all of them in force. `true` then.
+    ///
+    /// # Errors
+    /// No new shares wait, another nonce, or the shares don't give the new key.
+    pub async fn prove_rekey(
+        &self,
+        of: Shares,
+        share: Share,
+        nonce: &str,
+    ) -> Result<(ProofStatus, bool), Error> {
+        let (mut status, complete) = {
+            let mut held = self.attempts.held();
+            let attempt = held.rekey(of).as_mut().ok_or_else(no_attempt)?;
+            let proof = attempt.proof.as_mut().ok_or_else(no_attempt)?;
+            let (_, threshold) = proof.candidate.split();
+            let complete = proof.given.add(share, nonce, threshold)?;
+            if let Some(shares) = &complete
+                && !proof.candidate.is_given_by(shares)
+            {
+                proof.given.judged();
+                return Err(SealError::WrongShares.into());
+            }
+            let status = proof_status_of(Some(proof));
+            // It is proven: taken out, so that it is put in force once.
+            let proof = match complete {
+                Some(_) => attempt.proof.take().map(|proof| (attempt.plan, proof)),
+                None => None,
+            };
+            (status, proof)
+        };
+        let Some((plan, proof)) = complete else {
+            return Ok((status, false));
+        };
+        let (pipeline, nonce) = (self.clone(), nonce.to_owned());
+        let done = tokio::spawn(async move { pipeline.end_proof(of, plan, proof, &nonce).await });
+        done.await
+            .map_err(|_| Error::internal("the rekey broke off"))??;
+        status.progress = status.threshold;
+        Ok((status, true))
+    }
+
+    async fn end_proof(
+        &self,
+        of: Shares,
+        plan: RekeyPlan,
+        proof: Proof,
+        nonce: &str,
+    ) -> Result<(), Error> {
+        let done = self.put_in_force(of, proof.quorum, &proof.candidate).await;
+        let mut held = self.attempts.held();
+        let slot = held.rekey(of);
+        match done {
+            Ok(false) => {
+                *slot = None;
+                Ok(())
+            }
+            Ok(true) => {
+                *slot = None;
+                Err(Error::active_node_lost(Applied::Maybe))
+            }
+            Err(error) => {
+                // The holders have their new shares: the proof can be given again.
+                if let Some(attempt) = slot
+                    && attempt.proof.is_none()
+                {
+                    let mut given = proof.given;
+                    given.nonce = nonce.to_owned();
+                    given.judged();
+                    attempt.plan = plan;
+                    attempt.proof = Some(Proof { given, ..proof });
+                }
+                Err(error)
+            }
+        }
+    }
+}
