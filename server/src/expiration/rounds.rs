@@ -171,11 +171,11 @@ mod tests {
         assert!(
             [Tokens, Prefixes, Markers]
                 .into_iter()
-                .all(|kind| count(kind) >= 10)
+                .all(|kind| count(kind) >= 8)
         );
         let had = turns(&mut rounds, &[Expiry, Tokens], 40);
         let tokens = had.iter().filter(|had| **had == Tokens).count();
-        assert!((8..=20).contains(&tokens), "{had:?}");
+        assert!((5..=20).contains(&tokens), "{had:?}");
         assert_eq!(turns(&mut rounds, &[Tokens], 3), [Tokens; 3]);
         assert_eq!(turns(&mut rounds, &[Expiry], 3), [Expiry; 3]);
     }

@@ -355,7 +355,7 @@ proptest! {
 
     /// Planted bugs: what a prefix tombstone's clean-up removes isn't given back; a lease that ends
     /// twice in one transaction is given back twice; what is older than the quota and not seen yet
-    /// is given back; paths are compared as text. All caught.
+    /// is given back. All caught.
     #[test]
     fn counters_are_what_is_stored(seed: u64, steps in prop::collection::vec(step(), 1..120)) {
         let mut walk = Walk::new(seed);
@@ -387,7 +387,6 @@ proptest! {
     }
 }
 
-/// Planted bug: a quota on `a` counts what lies under `ab`. Caught.
 #[test]
 fn a_full_quota_refuses_and_its_siblings_do_not_notice() {
     let mut walk = Walk::new(1);

