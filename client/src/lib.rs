@@ -29,6 +29,7 @@ mod call;
 mod cluster;
 mod error;
 mod health;
+mod keep_alive;
 mod keys;
 mod leases;
 mod limits;
@@ -40,6 +41,7 @@ mod seal;
 mod secret;
 mod secrets;
 mod tokens;
+mod watch;
 
 pub use backup::Snapshot;
 pub use builder::Builder;
@@ -47,6 +49,7 @@ pub use call::Client;
 pub use cluster::{JoinToken, Peer};
 pub use error::{Applied, Error, ErrorKind};
 pub use health::Health;
+pub use keep_alive::KeepAlive;
 pub use limits::{CONNECT_TIMEOUT_MS, DEADLINE_MS, READ_ATTEMPT_MS};
 pub use policies::CapabilitiesOf;
 pub use seal::InitKeys;
@@ -55,3 +58,4 @@ pub use secret::Secret;
 pub use tenure_proto::v1 as proto;
 /// The status codes of gRPC.
 pub use tonic::Code;
+pub use watch::Watch;

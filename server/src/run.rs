@@ -233,6 +233,7 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        streams: Arc::default(),
         attempts: Arc::default(),
         share_rate: Arc::default(),
         rates,
@@ -315,6 +316,7 @@ async fn run_logged(
     tracing::info!("the server stops");
     // Leadership first, while peers and clients are still served; then calls drain.
     let _ = timeout(HAND_OVER_WAIT, node.hand_over(None)).await;
+    pipeline.streams.close();
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     keys.close();

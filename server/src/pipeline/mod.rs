@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod look;
 mod opening;
 mod rate;
 mod revoked;
@@ -52,6 +53,7 @@ use crate::{
     listen::Applied,
     random::SystemRandom,
     seal::{Attempts, Keys, ShareRate, Unsealed},
+    streams::Streams,
     telemetry::Metrics,
 };
 
@@ -207,6 +209,8 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// The streams of this node.
+    pub streams: Arc<Streams>,
     /// What quorums are about to do.
     pub attempts: Arc<Attempts>,
     /// How fast key shares may be given.
@@ -299,7 +303,7 @@ impl Pipeline {
         Ok(answer.encode_to_vec().into())
     }
 
-    /// Serves a call whose caller is known to the edge.
+    /// Serves a call whose caller is known to the edge, or what opens a stream, or a message of one.
     ///
     /// # Errors
     /// As [`Pipeline::call`].
@@ -402,7 +406,8 @@ impl Pipeline {
             };
             // It pins files and old versions in the store: not while the commit lasts.
             drop(pinned);
-            let committed = self.node.submit(transaction(reads, txn), context.deadline);
+            let txn = transaction(reads, txn, &keys.barrier)?;
+            let committed = self.node.submit(txn, context.deadline);
             match committed.await {
                 Ok(_) => {
                     let answer = self.act(call, context, true, answer?).await?;
