@@ -279,6 +279,7 @@ impl Restore {
                 ranges: vec![(start, end)],
             },
             ops,
+            ..Txn::default()
         };
         let swap_in = SwapIn {
             message: wire::SwapIn {

@@ -11,7 +11,10 @@ use tenure_core::state::{
 use tenure_raft::backup::Part;
 use tonic::Code;
 
-use crate::{error::Error, seal::Keys};
+use crate::{
+    error::Error,
+    seal::{Keys, Unsealed},
+};
 
 /// The rows of the seal in a snapshot.
 pub struct SealRows {
@@ -53,11 +56,11 @@ impl SealRows {
         }
     }
 
-    /// Whether nodes with these keys can go on with the snapshot unsealed.
+    /// The keys with which nodes that have these go on unsealed with the snapshot, if they can.
     ///
     /// # Errors
     /// It holds no keyring: nobody could ever open it.
-    pub fn opens_with(&self, keys: &Keys) -> Result<bool, Error> {
+    pub fn opened_with(&self, keys: &Keys) -> Result<Option<Unsealed>, Error> {
         let whole = read_plain::<SealConfigs>(self, &())?.is_some()
             && read_plain::<Keyrings>(self, &())?.is_some();
         if !whole {
@@ -65,7 +68,7 @@ impl SealRows {
                            initialized";
             return Err(Error::new(Code::InvalidArgument, "NO_KEYRING", message));
         }
-        Ok(keys.would_follow(self))
+        Ok(keys.followed(self))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{pin::Pin, time::Duration};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tenure_core::{
-    state::{ExpirationHolds, Reads, Txn},
+    state::{EventFloor, ExpirationHolds, Reads, Txn},
     types::UnixMillis,
 };
 use tenure_proto::v1;
@@ -27,6 +27,7 @@ use crate::{
     limits::{RESTORE_IDLE_MS, RESTORE_SWAP_MS_MAX},
     listen::Applied,
     pipeline::{Context, Pipeline, transaction},
+    random::SystemRandom,
 };
 
 /// A file that comes in.
@@ -67,8 +68,8 @@ pub async fn restore_here(
     let rows = SealRows::wanted_by(&pipeline.keys)?;
     let mut restore = pipeline.node.begin_restore().await.map_err(Error::from)?;
     let (summary, rows) = take(&mut restore, file, rows, context.deadline).await?;
-    let opens = rows.opens_with(&pipeline.keys)?;
-    if !opens && !options.force {
+    let opened = rows.opened_with(&pipeline.keys)?;
+    if opened.is_none() && !options.force {
         return Err(keyring_mismatch().into());
     }
     let verified = restore.verify(|_| {}).await.map_err(Error::from)?;
@@ -81,6 +82,13 @@ pub async fn restore_here(
     let mut txn = Txn::default();
     txn.insert_plain::<ExpirationHolds>(&(), &now)
         .map_err(Error::from)?;
+    if let Some(keys) = &opened {
+        // A watch that has seen more than the snapshot must not go on as if nothing happened.
+        let seen = pipeline.node.view().map_err(Error::from)?.revision();
+        let floor = seen.max(summary.revision);
+        txn.insert::<EventFloor>(&keys.barrier, &(), &floor, &mut SystemRandom)
+            .map_err(Error::from)?;
+    }
     let on_top = transaction(Reads::default(), txn).ops;
     let end = Instant::now() + Duration::from_millis(RESTORE_SWAP_MS_MAX);
     let revision = restore
@@ -92,7 +100,7 @@ pub async fn restore_here(
         snapshot_revision = summary.revision,
         records = summary.records,
         forced = options.force,
-        sealed = !opens,
+        sealed = opened.is_none(),
         remote = context.remote,
         request_id = context.trace_id,
         "a snapshot was restored; expiration is held until it is resumed"

@@ -176,9 +176,10 @@ impl Keys {
         self.follow(state.revision(), state, Unsealed::in_state);
     }
 
-    /// Whether [`Keys::replaced`] would leave this node open. A sealed node says no.
-    pub fn would_follow(&self, state: &dyn Store) -> bool {
-        self.get().is_some_and(|keys| keys.in_state(state).is_ok())
+    /// The keys that [`Keys::replaced`] would put in place; `None` where it would seal this node,
+    /// or nothing can be said because it is sealed.
+    pub fn followed(&self, state: &dyn Store) -> Option<Unsealed> {
+        self.get().and_then(|keys| keys.in_state(state).ok())
     }
 
     fn follow(

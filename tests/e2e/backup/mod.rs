@@ -19,8 +19,10 @@ use crate::text;
 /// A record as a snapshot holds it: value, and the revisions that created and last wrote it.
 type Record = (Vec<u8>, u64, u64);
 
-/// Key of the record that says that expiration is held: a restore writes it, and nothing else.
+/// Key of the record that says that expiration is held: a restore writes it.
 const HOLD: [u8; 2] = [2, 4];
+/// Key of the record up to where watches are told to begin anew: a restore writes it too.
+const EVENT_FLOOR: [u8; 2] = [2, 62];
 
 /// Saves a snapshot.
 async fn save(client: &Client) -> Outcome<Vec<u8>> {
@@ -43,7 +45,7 @@ async fn restore(
     client.restore_snapshot(force, open).await
 }
 
-/// All that a snapshot holds, but for the hold.
+/// All that a snapshot holds, but for what a restore writes.
 fn records(file: &[u8]) -> Outcome<BTreeMap<Vec<u8>, Record>> {
     let mut decoder = Decoder::default();
     decoder.push(file);
@@ -59,6 +61,7 @@ fn records(file: &[u8]) -> Outcome<BTreeMap<Vec<u8>, Record>> {
     }
     decoder.finish().map_err(text)?;
     found.remove(HOLD.as_slice());
+    found.remove(EVENT_FLOOR.as_slice());
     Ok(found)
 }
 
