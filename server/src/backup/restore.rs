@@ -89,7 +89,11 @@ pub async fn restore_here(
         txn.insert::<EventFloor>(&keys.barrier, &(), &floor, &mut SystemRandom)
             .map_err(Error::from)?;
     }
-    let on_top = transaction(Reads::default(), txn).ops;
+    // It tells of no lease: the barrier seals nothing more.
+    let keys = pipeline.keys.get().ok_or_else(Error::sealed)?;
+    let on_top = transaction(Reads::default(), txn, &keys.barrier)
+        .map_err(Error::from)?
+        .ops;
     let end = Instant::now() + Duration::from_millis(RESTORE_SWAP_MS_MAX);
     let revision = restore
         .swap_in(&verified, on_top, end)
