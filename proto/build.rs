@@ -14,6 +14,7 @@ const PUBLIC: &[&str] = &[
     "tenure/v1/seal.proto",
     "tenure/v1/key.proto",
     "tenure/v1/cluster.proto",
+    "tenure/v1/backup.proto",
     "tenure/v1/errors.proto",
 ];
 /// Keys and answers are zeroized when they are dropped.
@@ -72,6 +73,7 @@ const SECRET: &[&str] = &[
     ".tenure.v1.JoinRequest",
 ];
 const INTERNAL: &[&str] = &[
+    "tenure/internal/v1/backup.proto",
     "tenure/internal/v1/raft.proto",
     "tenure/internal/v1/forward.proto",
     "tenure/state/v1/state.proto",
@@ -88,6 +90,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = protox::compile(PUBLIC.iter().chain(INTERNAL), ["."])?;
     let mut builder = tonic_prost_build::configure()
         .bytes(".tenure.internal.v1")
+        // Pieces of a file are passed on, not copied.
+        .bytes(".tenure.v1.SaveSnapshotResponse")
+        .bytes(".tenure.v1.RestoreSnapshotRequest")
         // Ordered maps: equal messages give equal bytes on every node.
         .btree_map(".tenure.internal.v1")
         // Kept answers are found by the encoded request.

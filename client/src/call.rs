@@ -31,7 +31,7 @@ pub struct Client {
     nodes: Arc<Vec<Node>>,
     /// Index of the node that answered last.
     preferred: Arc<AtomicUsize>,
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 pub(crate) struct Node {

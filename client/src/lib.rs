@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod backup;
 mod builder;
 mod call;
 mod cluster;
@@ -43,6 +44,7 @@ mod token_roles;
 mod tokens;
 mod watch;
 
+pub use backup::Snapshot;
 pub use builder::Builder;
 pub use call::Client;
 pub use cluster::{JoinToken, Peer};

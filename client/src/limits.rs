@@ -20,5 +20,11 @@ pub const WATCH_SILENT_MS: u64 = 20_000;
 pub const KEEP_ALIVE_ANSWER_MS: u64 = 12_000;
 /// Most leases that one message of a keep-alive names: the server's bound.
 pub const KEEP_ALIVE_LEASES_MAX: usize = 256;
+/// A snapshot that is saved or restored is given up after so long.
+pub const SNAPSHOT_DEADLINE_MS: u64 = 6 * 3_600_000;
+/// Bytes of a snapshot that are sent at a time.
+pub const RESTORE_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of a snapshot that are read ahead.
+pub const RESTORE_PIECES_QUEUED: usize = 2;
 /// Most bytes of an answer.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;

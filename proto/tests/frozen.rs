@@ -69,6 +69,7 @@ fn command() -> Command {
                 })),
             ],
         }],
+        swap_in: None,
     }
 }
 
@@ -118,6 +119,7 @@ fn the_state() {
         log_id: log_id(),
         revision: 9,
         time_ms: 1_700_000_000_000,
+        restores: 0,
     };
     check(applied, "08011205080310ac0218092080d095ffbc31");
     check(

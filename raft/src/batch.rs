@@ -62,6 +62,14 @@ pub enum SubmitError {
     Overloaded,
 }
 
+/// Staged pieces of a backup that take the place of all records above the seam, before the
+/// transaction's own writes.
+pub(crate) struct SwapIn {
+    pub message: wire::SwapIn,
+    /// Revision of the state that was saved: that of the transaction will be above it.
+    pub revision: Revision,
+}
+
 /// What the sequencer says instead of a revision.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -114,6 +122,9 @@ type Reply = oneshot::Sender<Result<Revision, Refusal>>;
 
 struct Proposal {
     txn: Txn,
+    /// Then it has an entry of its own, and is the last one of its sequencer: what was planned
+    /// on the state before must not reach the one after.
+    swap_in: Option<SwapIn>,
     deadline: Instant,
     reply: Reply,
 }
@@ -167,6 +178,19 @@ impl Sequencer {
     /// # Errors
     /// See [`SubmitError`]; all but `MaybeApplied` promise that nothing was applied.
     pub(crate) async fn submit(&self, txn: Txn, deadline: Instant) -> Result<Revision, Refusal> {
+        self.submit_with(txn, None, deadline).await
+    }
+
+    /// Like [`Self::submit`], and swaps in staged pieces first; the sequencer then ends.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; all but `MaybeApplied` promise that nothing was applied.
+    pub(crate) async fn submit_with(
+        &self,
+        txn: Txn,
+        swap_in: Option<SwapIn>,
+        deadline: Instant,
+    ) -> Result<Revision, Refusal> {
         let bytes = txn.size_bytes();
         if bytes > TRANSACTION_BYTES_MAX {
             return Err(SubmitError::TooLarge { bytes }.into());
@@ -174,6 +198,7 @@ impl Sequencer {
         let (reply, answer) = oneshot::channel();
         let proposal = Proposal {
             txn,
+            swap_in,
             deadline,
             reply,
         };
@@ -244,6 +269,7 @@ impl Task {
         stop: CancellationToken,
         quiet: DropGuard,
     ) {
+        let mut held = None;
         loop {
             tokio::select! {
                 biased;
@@ -254,9 +280,11 @@ impl Task {
                         stop.cancel();
                     }
                 }
-                proposal = proposals.recv(), if self.in_flight.len() < ENTRIES_IN_FLIGHT_MAX => {
+                proposal = next(&mut held, &mut proposals),
+                    if self.in_flight.len() < ENTRIES_IN_FLIGHT_MAX =>
+                {
                     let Some(proposal) = proposal else { break };
-                    if !self.propose(proposal, &mut proposals).await {
+                    if !self.propose(proposal, &mut held, &mut proposals).await {
                         stop.cancel();
                     }
                 }
@@ -264,21 +292,31 @@ impl Task {
         }
         drop(quiet);
         proposals.close();
-        while let Some(proposal) = proposals.recv().await {
+        while let Some(proposal) = next(&mut held, &mut proposals).await {
             let _ = proposal.reply.send(Err(SubmitError::NotActive.into()));
         }
         while self.in_flight.next().await.is_some() {}
     }
 
     /// Builds one entry from `first` and what is queued behind it, and proposes it. False
-    /// when raft has stopped.
-    async fn propose(&mut self, first: Proposal, proposals: &mut mpsc::Receiver<Proposal>) -> bool {
+    /// when nothing may follow it: raft has stopped, or a restore was proposed.
+    async fn propose(
+        &mut self,
+        first: Proposal,
+        held: &mut Option<Proposal>,
+        proposals: &mut mpsc::Receiver<Proposal>,
+    ) -> bool {
         let mut batch = Batch::default();
         self.admit(first, &mut batch);
-        while batch.transactions.len() < ENTRY_TRANSACTIONS_MAX
+        while batch.swap_in.is_none()
+            && batch.transactions.len() < ENTRY_TRANSACTIONS_MAX
             && batch.bytes + TRANSACTION_BYTES_MAX <= ENTRY_BYTES_MAX
             && let Ok(next) = proposals.try_recv()
         {
+            if next.swap_in.is_some() && !batch.transactions.is_empty() {
+                *held = Some(next);
+                break;
+            }
             self.admit(next, &mut batch);
         }
         if batch.transactions.is_empty() {
@@ -290,7 +328,9 @@ impl Task {
             time_ms: self.clock.now_ms(),
             first_revision: self.next_revision - batch.transactions.len() as u64,
             transactions: batch.transactions,
+            swap_in: batch.swap_in,
         };
+        let restores = command.swap_in.is_some();
         let replies = batch.replies;
         match propose(&self.raft, &self.leader, &command).await {
             Some(outcome) => {
@@ -306,7 +346,7 @@ impl Task {
                     }
                     applied
                 }));
-                true
+                !restores
             }
             None => {
                 for (reply, _) in replies {
@@ -321,6 +361,7 @@ impl Task {
     fn admit(&mut self, proposal: Proposal, batch: &mut Batch) {
         let Proposal {
             txn,
+            swap_in,
             deadline,
             reply,
         } = proposal;
@@ -334,6 +375,11 @@ impl Task {
         if let Some(changed) = self.resolver.changed(txn.read_revision, &txn.reads) {
             let _ = reply.send(Err(Refusal::Conflict { changed }));
             return;
+        }
+        if let Some(swap_in) = swap_in {
+            // Above all revisions of the records that come: they only grow.
+            self.next_revision = self.next_revision.max(swap_in.revision.saturating_add(1));
+            batch.swap_in = Some(swap_in.message);
         }
         let revision = self.next_revision;
         self.next_revision += 1;
@@ -352,6 +398,18 @@ struct Batch {
     transactions: Vec<wire::Transaction>,
     replies: Vec<(Reply, Revision)>,
     bytes: usize,
+    swap_in: Option<wire::SwapIn>,
+}
+
+/// What was held back, or the next one of the queue.
+async fn next(
+    held: &mut Option<Proposal>,
+    proposals: &mut mpsc::Receiver<Proposal>,
+) -> Option<Proposal> {
+    match held.take() {
+        Some(proposal) => Some(proposal),
+        None => proposals.recv().await,
+    }
 }
 
 /// Proposes an entry for one leadership. The future tells whether it was applied; `None`

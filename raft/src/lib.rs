@@ -6,6 +6,7 @@
 //! and no policy, and it works on a sealed node; nothing above it touches RocksDB or
 //! openraft.
 
+pub mod backup;
 pub mod batch;
 pub mod clock;
 pub mod codec;

@@ -75,3 +75,26 @@ pub const APPLY_BYTES_MAX: usize = 8 << 20;
 pub const SNAPSHOT_CHUNKS_QUEUED: usize = 2;
 /// Most files in a snapshot that is received.
 pub const SNAPSHOT_FILES_MAX: u64 = 1 << 20;
+
+// ------------------------------------------------------------------------- backups
+
+/// Version of the file of a backup that this build writes, and the newest that it reads.
+pub const BACKUP_FORMAT: u32 = 1;
+/// A frame of a backup takes no further record from so many bytes on.
+pub const BACKUP_FRAME_BYTES: usize = 256 << 10;
+/// Most bytes of the payload of one frame: the largest record fits, with its overhead.
+pub const BACKUP_FRAME_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + BACKUP_FRAME_BYTES + (64 << 10);
+/// Frames of a backup that are read ahead of the stream.
+pub const BACKUP_FRAMES_QUEUED: usize = 2;
+/// A backup whose receiver takes nothing for so long is given up: it pins old versions.
+pub const BACKUP_IDLE_MS: u64 = 60_000;
+/// Bytes of each table file that are read ahead for a backup.
+pub const BACKUP_READ_AHEAD_BYTES: usize = 128 << 10;
+/// Bytes of one staged piece of a backup: each is a transaction of its own.
+pub const RESTORE_PIECE_BYTES: usize = 1 << 20;
+/// Most bytes of a backup that is restored.
+pub const RESTORE_BYTES_MAX: u64 = 256 << 30;
+/// A restore leaves so much of the disk free, beside what it needs itself.
+pub const RESTORE_DISK_FREE_BYTES: u64 = 64 << 20;
+/// Bytes of one table file that a restore writes.
+pub const RESTORE_TABLE_BYTES: u64 = 64 << 20;

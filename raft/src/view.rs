@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::{
     codec::CodecError,
+    limits::BACKUP_READ_AHEAD_BYTES,
     state::{AppliedInfo, AppliedRecord, Generation, read_applied},
     txn::Record,
     types::Revision,
@@ -88,6 +89,11 @@ impl View {
         self.0.applied.time_ms
     }
 
+    /// How many restores it has seen: the restore epoch.
+    pub fn restores(&self) -> u64 {
+        self.0.applied.restores
+    }
+
     /// Index of the last log entry in it.
     pub fn applied_index(&self) -> u64 {
         self.applied().index
@@ -151,12 +157,56 @@ impl View {
         Ok(scan)
     }
 
+    /// Hands every record from `start` (inclusive) to `end` (exclusive) to `take`, in order of
+    /// their keys, past the cache: for reading a whole state once. Blocks.
+    pub(crate) fn each<E: From<ViewError>>(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        mut take: impl FnMut(Bytes, Record) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut options = past_cache();
+        options.set_iterate_upper_bound(end);
+        options.set_readahead_size(BACKUP_READ_AHEAD_BYTES);
+        let mut rows = self.0.snapshot.raw_iterator_opt(options);
+        rows.seek(start);
+        while let Some((key, value)) = rows.item() {
+            self.check()?;
+            let record = decode_record(value).map_err(ViewError::from)?;
+            take(Bytes::copy_from_slice(key), record)?;
+            rows.next();
+        }
+        rows.status().map_err(ViewError::from)?;
+        Ok(self.check()?)
+    }
+
+    /// Like [`Self::get`], for what is read once.
+    pub(crate) fn get_past_cache(&self, key: &[u8]) -> Result<Option<Record>, ViewError> {
+        self.check()?;
+        match self.0.snapshot.get_pinned_opt(key, past_cache())? {
+            Some(value) => Ok(Some(decode_record(&value)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The stored bytes of a key that is no record.
+    pub(crate) fn get_raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        self.check()?;
+        Ok(self.0.snapshot.get(key)?)
+    }
+
     fn check(&self) -> Result<(), ViewError> {
         match self.ended() {
             true => Err(ViewError::GenerationEnded),
             false => Ok(()),
         }
     }
+}
+
+fn past_cache() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options
 }
 
 /// A part of a range.

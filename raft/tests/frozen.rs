@@ -78,6 +78,7 @@ fn command() -> internal::Command {
                 ],
             },
         ],
+        swap_in: None,
     }
 }
 

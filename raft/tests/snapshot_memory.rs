@@ -103,6 +103,7 @@ fn entry(index: u64, noise: &mut u64) -> Entry {
         time_ms: index,
         first_revision: index,
         transactions: vec![Transaction { operations }],
+        swap_in: None,
     };
     Entry {
         log_id: LogId::new(1.into(), index),

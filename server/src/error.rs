@@ -15,7 +15,7 @@ use tenure_core::{
     state,
     token::{ErrorKind, TokenError},
 };
-use tenure_raft::{batch::SubmitError, reads::ReadError};
+use tenure_raft::{backup::FormatError, batch::SubmitError, node::RestoreError, reads::ReadError};
 use tonic::{Code, Status};
 
 use crate::{
@@ -322,6 +322,35 @@ impl From<SubmitError> for Error {
                 Self::new(Code::ResourceExhausted, "OVERLOADED", error.to_string())
             }
         }
+    }
+}
+
+impl From<FormatError> for Error {
+    fn from(error: FormatError) -> Self {
+        let (code, reason) = match error {
+            FormatError::Newer { .. } => (Code::FailedPrecondition, "NEWER_SNAPSHOT"),
+            FormatError::NotOne => (Code::InvalidArgument, "NOT_A_SNAPSHOT"),
+            FormatError::CutOff | FormatError::Checksum | FormatError::Malformed(_) => {
+                (Code::InvalidArgument, "DAMAGED_SNAPSHOT")
+            }
+        };
+        Self::new(code, reason, error.to_string())
+    }
+}
+
+impl From<RestoreError> for Error {
+    fn from(error: RestoreError) -> Self {
+        let (code, reason) = match error {
+            RestoreError::NotActive => return Self::no_active_node(),
+            RestoreError::Format(error) => return error.into(),
+            RestoreError::Submit(error) => return error.into(),
+            RestoreError::Busy => (Code::Aborted, "RESTORE_UNDER_WAY"),
+            RestoreError::TooLarge => (Code::InvalidArgument, "TOO_LARGE"),
+            RestoreError::DiskFull { .. } => (Code::FailedPrecondition, "DISK_FULL"),
+            RestoreError::Lost(_) => (Code::Unavailable, "RESTORE_LOST"),
+            RestoreError::Failed(_) => return storage(&error),
+        };
+        Self::new(code, reason, error.to_string())
     }
 }
 

@@ -4,6 +4,7 @@
 //! policies: it bounds, names and measures what comes in, and hands it on to the `pipeline`.
 
 pub mod api;
+pub mod backup;
 pub mod config;
 pub mod engines;
 pub mod error;

@@ -137,6 +137,17 @@ pub const WATCH_MESSAGE_BYTES: usize = 64 << 10;
 /// Events that all watches of a node share in memory, so that each is opened once.
 pub const WATCH_EVENTS_SHARED_MAX: usize = 32_768;
 
+/// Snapshots that a node streams at a time: each pins old versions of the state.
+pub const SAVES_MAX: usize = 2;
+/// Longest time that a snapshot is streamed.
+pub const SAVE_MS_MAX: u64 = 6 * 3_600_000;
+/// Longest time that a restore takes in a snapshot, whatever the time of other requests.
+pub const RESTORE_MS_MAX: u64 = 6 * 3_600_000;
+/// A snapshot that comes in and stands still for so long is given up.
+pub const RESTORE_IDLE_MS: u64 = 30_000;
+/// Longest wait for the last entry of a restore, which writes the whole state.
+pub const RESTORE_SWAP_MS_MAX: u64 = 3_600_000;
+
 /// Clients that a node keeps the rate of, each apart; 48 bytes each, all of them allocated when
 /// there is a rate limit.
 pub const RATE_CLIENTS_SLOTS: usize = 65_536;

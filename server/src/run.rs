@@ -32,8 +32,9 @@ pub use self::dev::{Dev, DevReady};
 use self::signals::{Signals, until_stopped};
 use crate::{
     api::{Doors, grpc::Services, http},
+    backup::Saves,
     config::{Config, ConfigError, Environment},
-    expiration::{self, DueHead},
+    expiration::{self, DueHead, hold_of},
     ha::{
         forward::Receiver,
         health::{DiskProbe, HealthService, HealthState},
@@ -44,7 +45,7 @@ use crate::{
         BodyBudget, ClientListener, Edge, HealthListener, ListenError, Methods, serve_clients,
         serve_health,
     },
-    pipeline::{Observer, Pipeline, RateGate, Revoked},
+    pipeline::{Observer, Pipeline, RateGate, Revoked, StateView},
     process,
     seal::{Keys, Sealer, provider_of},
     telemetry::{
@@ -237,6 +238,7 @@ async fn run_logged(
         share_rate: Arc::default(),
         rates,
         ttl,
+        saves: Saves::default(),
         cluster_name: cluster_name.clone(),
         metrics: Arc::clone(&metrics),
     });
@@ -283,7 +285,10 @@ async fn run_logged(
         let follow = async {
             loop {
                 watched.lost().await;
-                of.set_unsealed(false).await;
+                // It may have been opened with other keys since.
+                if watched.is_sealed() {
+                    of.set_unsealed(false).await;
+                }
             }
         };
         stopped.run_until_cancelled(follow).await;
@@ -422,6 +427,9 @@ async fn look_after(
             gauges.clock_skew_ms.set(status.clock_skew_ms);
             gauges.log_bytes.set(number(status.log_bytes));
             gauges.proposed.set(status.proposed);
+            let held = node.view().ok().map(|view| hold_of(&StateView(view)));
+            let held = held.is_some_and(|held| matches!(held, Ok(Some(_))));
+            gauges.expiration_held.set(i64::from(held));
             let voters = status.members.iter().filter(|member| member.voter).count();
             gauges.voters.set(i64::try_from(voters).unwrap_or(i64::MAX));
         }

@@ -163,6 +163,45 @@ impl Http {
         answer.map_err(|_| "no answer in time".to_owned())?
     }
 
+    /// Sends the head of a request with a token; its body is the caller's.
+    pub async fn begin(&mut self, verb: &str, target: &str, headers: &str) -> Outcome<()> {
+        let token = self.token.clone().unwrap_or_default();
+        let head = format!(
+            "{verb} {target} HTTP/1.1\r\nhost: a\r\nx-vault-token: {token}\r\n{headers}\r\n"
+        );
+        self.stream.write_all(head.as_bytes()).await.map_err(text)
+    }
+
+    /// A request whose answer is a file of any size. The connection ends with it.
+    pub async fn download(&mut self, target: &str) -> Outcome<Vec<u8>> {
+        self.begin("GET", target, "connection: close\r\n").await?;
+        self.stream.flush().await.map_err(text)?;
+        let mut all = Vec::new();
+        self.stream.read_to_end(&mut all).await.map_err(text)?;
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n");
+        let body = all.split_off(end.ok_or("no head")? + 4);
+        let head = String::from_utf8_lossy(&all).to_lowercase();
+        let is_file = head.starts_with("http/1.1 200") && head.contains("application/octet-stream");
+        if !is_file {
+            return Err(head);
+        }
+        match head.contains("transfer-encoding: chunked") {
+            true => unchunked(&body),
+            false => Ok(body),
+        }
+    }
+
+    /// Sends a file of any size, and gives the answer to it.
+    pub async fn upload(&mut self, verb: &str, target: &str, file: &[u8]) -> Outcome<Answer> {
+        let length = format!("content-length: {}\r\n", file.len());
+        self.begin(verb, target, &length).await?;
+        // A node that refuses may answer before it has all.
+        let _ = self.stream.write_all(file).await;
+        let _ = self.stream.flush().await;
+        let answer = tokio::time::timeout(PATIENCE, self.read(false)).await;
+        answer.map_err(|_| "no answer in time".to_owned())?
+    }
+
     async fn read(&mut self, without_body: bool) -> Outcome<Answer> {
         let head = loop {
             let end = self.left.windows(4).position(|w| w == b"\r\n\r\n");
@@ -205,5 +244,20 @@ impl Http {
             return Err("the answer has no end".to_owned());
         }
         Ok(())
+    }
+}
+
+/// A body of chunks, without their lengths.
+fn unchunked(mut body: &[u8]) -> Outcome<Vec<u8>> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n");
+        let (length, rest) = body.split_at(end.ok_or("no chunk")?);
+        let length = usize::from_str_radix(&String::from_utf8_lossy(length), 16).map_err(text)?;
+        if length == 0 {
+            return Ok(whole);
+        }
+        whole.extend_from_slice(rest.get(2..2 + length).ok_or("half a chunk")?);
+        body = rest.get(4 + length..).ok_or("a chunk without its end")?;
     }
 }

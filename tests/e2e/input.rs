@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 33] = [
+const WITHOUT_INPUT: [&str; 34] = [
     "Watch",
     "ListTokenRoles",
     "TuneTokens",
@@ -35,6 +35,7 @@ const WITHOUT_INPUT: [&str; 33] = [
     "ReadQuotaConfig",
     "WriteQuotaConfig",
     "ListMounts",
+    "SaveSnapshot",
     "GetSealStatus",
     "Seal",
     "GetClusterStatus",

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
 
 mod auto_unseal;
+mod backup;
 mod clock;
 mod deploy;
 mod disk;

@@ -62,6 +62,7 @@ pub(crate) struct StatusBody {
     leader_cluster_address: String,
     raft_committed_index: u64,
     raft_applied_index: u64,
+    expiration_held: bool,
 }
 
 /// What `status` and `operator unseal` show.
@@ -87,6 +88,7 @@ pub(crate) fn seal_report(status: &SealStatus) -> Result<Report<StatusBody>, Fai
         leader_cluster_address: ha.leader_cluster_address.clone(),
         raft_committed_index: ha.committed_index,
         raft_applied_index: ha.applied_index,
+        expiration_held: ha.expiration_held,
     };
     Report::flat(key_values(&rows(status, &ha)), body)
 }
@@ -140,6 +142,10 @@ fn rows(status: &SealStatus, ha: &HaStatus) -> Vec<(String, String)> {
     if status.initialized {
         rows.push(("Raft Committed Index", ha.committed_index.to_string()));
         rows.push(("Raft Applied Index", ha.applied_index.to_string()));
+    }
+    if ha.expiration_held {
+        let held = "held after a restore: tenure operator expiration resume";
+        rows.push(("Expiration", held.to_owned()));
     }
     rows.into_iter()
         .map(|(key, value)| (key.to_owned(), value))

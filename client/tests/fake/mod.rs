@@ -258,6 +258,7 @@ impl Fake {
                 leader_cluster_address: "127.0.0.1:8201".into(),
                 committed_index: 42,
                 applied_index: 41,
+                expiration_held: false,
             }),
         }
     }
@@ -661,6 +662,7 @@ impl v1::cluster_service_server::ClusterService for Fake {
             term: 3,
             committed_index: 42,
             cluster_time: None,
+            expiration_held_since: None,
         }))
     }
 

@@ -9,6 +9,7 @@
 //! | 1 | [`SealConfigs`] | fixed | from init on |
 //! | 2 | [`Keyrings`] | fixed | from init on |
 //! | 3 | [`RootKeys`] | fixed | from init on |
+//! | 4 | [`ExpirationHolds`] | fixed | from a restore until expiration is resumed |
 //! | 16 | [`Tokens`] | token hash | until the token is cleaned up |
 //! | 17 | [`Accessors`] | accessor hash | as its token |
 //! | 18 | [`TokenChildren`] | parent hash, child hash | as the child |
@@ -50,6 +51,7 @@ mod dedupe;
 mod event;
 mod event_floor;
 mod event_mark;
+mod expiration_hold;
 mod keyring;
 mod kv_config;
 mod kv_metadata;
@@ -90,6 +92,7 @@ pub use dedupe::{DedupeRecord, Dedupes};
 pub use event::{About, Event, EventKind, Events};
 pub use event_floor::EventFloor;
 pub use event_mark::{EventMark, EventMarks};
+pub use expiration_hold::ExpirationHolds;
 pub use keyring::Keyrings;
 pub use kv_config::{KvConfigRecord, KvConfigs};
 pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};

@@ -556,6 +556,11 @@ fn the_bytes_on_disk_are_frozen() {
         format!("0210{}", "01".repeat(32))
     );
     assert_eq!(hex::encode(key_of::<Keyrings>(&())), "0202");
+    assert_eq!(hex::encode(key_of::<ExpirationHolds>(&())), "0204");
+    assert_eq!(
+        hex::encode(ExpirationHolds::encode(&UnixMillis::new(9))),
+        "08011009"
+    );
     assert_eq!(
         hex::encode(key_of::<RootKeysBefore>(&0x0102)),
         "023800000102"

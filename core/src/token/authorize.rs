@@ -160,6 +160,14 @@ pub enum Administer {
     MintJoinToken,
     /// Remove a member.
     RemoveMember,
+    /// Save a snapshot of the state.
+    SaveSnapshot,
+    /// Put the state of a snapshot in the place of this one.
+    RestoreSnapshot,
+    /// The same, whatever its keys.
+    ForceRestoreSnapshot,
+    /// Let the expiration manager go on after a restore.
+    ResumeExpiration,
     /// Add a barrier key.
     Rotate,
     /// See the barrier key's term.
@@ -288,6 +296,18 @@ impl Action for Administer {
             }
             Self::RemoveMember => {
                 Ask::new(Operation::Update, "sys/storage/raft/remove-peer").root_protected()
+            }
+            Self::SaveSnapshot => {
+                Ask::new(Operation::Read, "sys/storage/raft/snapshot").root_protected()
+            }
+            Self::RestoreSnapshot => {
+                Ask::new(Operation::Update, "sys/storage/raft/snapshot").root_protected()
+            }
+            Self::ForceRestoreSnapshot => {
+                Ask::new(Operation::Update, "sys/storage/raft/snapshot-force").root_protected()
+            }
+            Self::ResumeExpiration => {
+                Ask::new(Operation::Update, "sys/expiration/resume").root_protected()
             }
             Self::Rotate => Ask::new(Operation::Update, "sys/rotate").root_protected(),
             Self::ShowKeyStatus => Ask::new(Operation::Read, "sys/key-status"),

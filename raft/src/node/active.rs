@@ -82,6 +82,7 @@ impl Node {
             time_ms: core.clock.now_ms(),
             first_revision: 0,
             transactions: Vec::new(),
+            swap_in: None,
         };
         let deadline = Instant::now() + OPENING_WAIT;
         loop {
@@ -117,6 +118,7 @@ impl Node {
             since_ms: core.clock.now_ms(),
             sequencer,
         })));
+        self.clear_staging();
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod hand_over;
 mod join;
 mod join_token;
 mod peer;
+mod restore;
 mod status;
 
 use std::{
@@ -34,6 +35,7 @@ pub use self::{
     duties::RemoveError,
     hand_over::HandOverError,
     join::{ChallengeSolver, JoinCredential, JoinError, JoinGate, TokensOnly},
+    restore::{Restore, RestoreError, Verified},
     status::{MemberStatus, NodeStatus, SAMPLE_AGE_MAX},
 };
 use crate::{
@@ -143,6 +145,8 @@ pub(crate) struct Shared {
     /// One change of membership at a time: each has two steps, and what finishes one that a
     /// lost leader left half done must not finish one that is under way.
     membership: tokio::sync::Mutex<()>,
+    /// One restore at a time, its clean-up included.
+    restoring: Arc<tokio::sync::Mutex<()>>,
     samples: Mutex<BTreeMap<NodeId, status::PeerSample>>,
     leadership: watch::Sender<Leadership>,
     stop: CancellationToken,
@@ -197,6 +201,7 @@ impl Node {
                 proposed: Arc::default(),
                 activating: tokio::sync::Mutex::default(),
                 membership: tokio::sync::Mutex::default(),
+                restoring: Arc::default(),
                 samples: Mutex::default(),
                 leadership: watch::Sender::default(),
                 stop: CancellationToken::new(),

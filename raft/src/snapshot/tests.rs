@@ -52,6 +52,7 @@ fn row(index: u64) -> Entry {
                 operation: Some(internal::operation::Operation::Put(put)),
             }],
         }],
+        swap_in: None,
     };
     Entry {
         log_id: LogId::new(2.into(), index),

@@ -3,13 +3,12 @@
 
 use std::{io, sync::Arc};
 
-use bytes::Bytes;
 use openraft::EntryPayload;
 use prost::Message;
 use rocksdb::{ErrorKind, WriteBatch};
 use tenure_proto::internal;
 
-use super::{AppliedBatch, AppliedRecord, Change, Inner, StateError, keys};
+use super::{AppliedBatch, AppliedRecord, Change, Inner, StateError, keys, swap};
 use crate::{
     codec, rocks,
     types::{Entry, LogId, Revision, StoredMembership},
@@ -32,8 +31,43 @@ struct Effect {
     changes: Vec<Change>,
 }
 
-/// Applies a group of entries in one write, and publishes the state after it.
+/// Applies entries in order: groups of them in one write each, and a restore by itself.
 pub(super) async fn apply(inner: &Arc<Inner>, entries: &[Entry]) -> io::Result<()> {
+    let mut rest = entries;
+    while !rest.is_empty() {
+        let before = *inner.current.load().applied_record();
+        let (group, swap_in) = plan(&before, rest)?;
+        let done = group.effects.len();
+        match swap_in {
+            Some(swap_in) => restore(inner, group, swap_in).await?,
+            None => write(inner, group, &rest[..done]).await?,
+        }
+        rest = rest.get(done..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Swaps a backup in, and what its entry writes on top.
+async fn restore(inner: &Arc<Inner>, group: Plan, swap_in: internal::SwapIn) -> io::Result<()> {
+    let Plan {
+        mut batch,
+        mut after,
+        ..
+    } = group;
+    after.restores = after
+        .restores
+        .checked_add(1)
+        .ok_or_else(|| invalid("restore epochs are used up".to_owned()))?;
+    batch.put(keys::APPLIED, after.encode());
+    let inner = Arc::clone(inner);
+    tokio::task::spawn_blocking(move || swap::swap(&inner, &swap_in, batch, &after))
+        .await
+        .map_err(io::Error::other)?
+        .map_err(StateError::into)
+}
+
+/// Writes a group of entries in one write, and publishes the state after it.
+async fn write(inner: &Arc<Inner>, group: Plan, entries: &[Entry]) -> io::Result<()> {
     fail::fail_point!("apply::before");
     let current = View::clone(&inner.current.load());
     let generation = Arc::clone(current.generation());
@@ -42,14 +76,14 @@ pub(super) async fn apply(inner: &Arc<Inner>, entries: &[Entry]) -> io::Result<(
         after,
         membership,
         effects,
-    } = plan(current.applied_record(), entries)?;
+    } = group;
 
     let db = generation.db().map_err(StateError::from)?;
     match db.write_opt(batch, &rocks::state_write()) {
         Ok(()) => {}
         // RocksDB would hold this task up: wait on a thread that may block.
         Err(error) if error.kind() == ErrorKind::Incomplete => {
-            let batch = plan(current.applied_record(), entries)?.batch;
+            let batch = plan(current.applied_record(), entries)?.0.batch;
             let generation = Arc::clone(&generation);
             tokio::task::spawn_blocking(move || -> Result<(), StateError> {
                 Ok(generation
@@ -86,7 +120,8 @@ pub(super) async fn apply(inner: &Arc<Inner>, entries: &[Entry]) -> io::Result<(
     Ok(())
 }
 
-fn plan(before: &AppliedRecord, entries: &[Entry]) -> io::Result<Plan> {
+/// Plans the entries up to the next restore; one that comes first is planned alone.
+fn plan(before: &AppliedRecord, entries: &[Entry]) -> io::Result<(Plan, Option<internal::SwapIn>)> {
     let mut plan = Plan {
         batch: WriteBatch::default(),
         after: *before,
@@ -94,26 +129,43 @@ fn plan(before: &AppliedRecord, entries: &[Entry]) -> io::Result<Plan> {
         effects: Vec::with_capacity(entries.len()),
     };
     for entry in entries {
-        plan.add(entry)?;
+        let command = command_of(entry)?;
+        let swap_in = command.as_ref().and_then(|command| command.swap_in.clone());
+        if swap_in.is_some() {
+            if plan.effects.is_empty() {
+                plan.add(entry, command)?;
+                return Ok((plan, swap_in));
+            }
+            break;
+        }
+        plan.add(entry, command)?;
     }
     plan.batch.put(keys::APPLIED, plan.after.encode());
     if let Some(membership) = &plan.membership {
         let bytes = codec::stored_membership_to_proto(membership).encode_to_vec();
         plan.batch.put(keys::MEMBERSHIP, bytes);
     }
-    Ok(plan)
+    Ok((plan, None))
+}
+
+fn command_of(entry: &Entry) -> io::Result<Option<internal::Command>> {
+    let EntryPayload::Normal(command) = &entry.payload else {
+        return Ok(None);
+    };
+    let command: internal::Command = codec::decode("command", command.0.clone())?;
+    codec::check_format("command", command.format)?;
+    Ok(Some(command))
 }
 
 impl Plan {
-    fn add(&mut self, entry: &Entry) -> io::Result<()> {
+    fn add(&mut self, entry: &Entry, command: Option<internal::Command>) -> io::Result<()> {
         let log_id: LogId = entry.log_id;
         let mut changes = Vec::new();
-        match &entry.payload {
-            EntryPayload::Blank => {}
-            EntryPayload::Membership(membership) => {
-                self.membership = Some(StoredMembership::new(Some(log_id), membership.clone()));
-            }
-            EntryPayload::Normal(command) => self.add_command(&command.0, &mut changes)?,
+        if let EntryPayload::Membership(membership) = &entry.payload {
+            self.membership = Some(StoredMembership::new(Some(log_id), membership.clone()));
+        }
+        if let Some(command) = command {
+            self.add_command(command, &mut changes)?;
         }
         self.after.log_id = Some(log_id);
         self.effects.push(Effect {
@@ -125,9 +177,11 @@ impl Plan {
         Ok(())
     }
 
-    fn add_command(&mut self, bytes: &Bytes, changes: &mut Vec<Change>) -> io::Result<()> {
-        let command: internal::Command = codec::decode("command", bytes.clone())?;
-        codec::check_format("command", command.format)?;
+    fn add_command(
+        &mut self,
+        command: internal::Command,
+        changes: &mut Vec<Change>,
+    ) -> io::Result<()> {
         if !command.transactions.is_empty() {
             // An entry that raft refused leaves a gap before the next one, and harms nothing:
             // nobody has seen its revisions. Going back would.

@@ -109,6 +109,8 @@ pub(crate) struct AppliedRecord {
     pub log_id: Option<LogId>,
     pub revision: Revision,
     pub time_ms: u64,
+    /// The restore epoch.
+    pub restores: u64,
 }
 
 impl AppliedRecord {
@@ -127,6 +129,7 @@ impl AppliedRecord {
             log_id: self.log_id.as_ref().map(codec::log_id_to_proto),
             revision: self.revision,
             time_ms: self.time_ms,
+            restores: self.restores,
         }
         .encode_to_vec()
     }
@@ -145,6 +148,7 @@ pub(crate) fn read_applied(
         log_id: applied.log_id.as_ref().map(codec::log_id_from_proto),
         revision: applied.revision,
         time_ms: applied.time_ms,
+        restores: applied.restores,
     })
 }
 

@@ -5,6 +5,7 @@
 //! - [`generation`]: one database, from an install (or the first start) to the next.
 //! - [`apply`]: committed entries to one atomic write.
 //! - [`machine`]: what openraft drives.
+//! - [`swap`]: a backup that takes the place of all records above the seam.
 //! - [`open`], [`install`]: which generation is current, across crashes.
 
 mod apply;
@@ -12,6 +13,7 @@ mod generation;
 mod install;
 mod machine;
 mod open;
+mod swap;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +38,8 @@ use crate::{
     view::{View, ViewError},
 };
 
-/// Keys below the records. Records have the tags 1 (this crate) and 2 (above the seam).
+/// Keys below the records. Records have the tags 1 (this crate), 2 (above the seam) and 3 (a
+/// backup that is being restored).
 pub(crate) mod keys {
     /// Tag of this module's own keys.
     pub const TAG: u8 = 0;
@@ -65,6 +68,9 @@ pub enum StateError {
     /// A snapshot isn't what was announced.
     #[error("the snapshot holds another state than announced")]
     SnapshotMismatch,
+    /// A staged backup isn't the one that was verified.
+    #[error("the staged backup can't be swapped in: {0}")]
+    Staged(String),
     /// A read failed, or the state is being replaced.
     #[error(transparent)]
     View(#[from] ViewError),
@@ -105,7 +111,7 @@ pub trait ApplyObserver: Send + Sync + 'static {
     /// be quick: it runs on the apply task.
     fn applied(&self, applied: AppliedBatch<'_>);
 
-    /// A snapshot was installed: everything may have changed. Called before the applied
+    /// A snapshot was installed, or a backup restored: everything may have changed. Called before the applied
     /// index is published; until it returns, only the handle that it is given can take views
     /// (it shows the new state, and must not be kept). It may read the disk.
     fn reset(&self, state: &State);

@@ -23,6 +23,8 @@ use crate::{
     types::{Command, Entry, LogId},
 };
 
+mod swap;
+
 const CLUSTER: [u8; 16] = [7; 16];
 
 /// Notes what it was told.
@@ -98,6 +100,7 @@ fn command(time_ms: u64, first_revision: u64, transactions: Vec<Vec<Op>>) -> int
                     .collect(),
             })
             .collect(),
+        swap_in: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn command(first_revision: u64, size: usize) -> Command {
                 operation: Some(operation::Operation::Put(put)),
             }],
         }],
+        swap_in: None,
     };
     Command(command.encode_to_vec().into())
 }

@@ -66,6 +66,8 @@ macro_rules! calls {
             v1::StepDownRequest,
             v1::GetMetricsRequest,
             v1::SealRequest,
+            v1::SaveSnapshotRequest,
+            v1::ResumeExpirationRequest,
             v1::RotateRequest,
             v1::GetKeyStatusRequest,
             v1::StartRekeyRequest,

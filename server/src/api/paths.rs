@@ -129,6 +129,16 @@ paths! {
     GetGenerateRootRequest => "sys/generate-root/attempt",
     UpdateGenerateRootRequest => "sys/generate-root/update",
     CancelGenerateRootRequest => "sys/generate-root/attempt",
+    SaveSnapshotRequest => "sys/storage/raft/snapshot",
+    RestoreOptions(call) => snapshot_path(call.force),
+    ResumeExpirationRequest => "sys/expiration/resume",
+}
+
+fn snapshot_path(force: bool) -> &'static str {
+    match force {
+        false => "sys/storage/raft/snapshot",
+        true => "sys/storage/raft/snapshot-force",
+    }
 }
 
 fn create_path(call: &v1::CreateTokenRequest) -> Cow<'_, str> {

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
     lease, quota,
-    state::{LeaseQuotas, Reads, Store, Txn, View},
+    state::{ExpirationHolds, LeaseQuotas, Reads, Store, Txn, View, read_plain},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -27,7 +27,7 @@ pub use self::head::DueHead;
 use self::rounds::{Done, Kind, Rounds};
 use crate::{
     error::Error,
-    pipeline::{Pinned, Pipeline, transaction},
+    pipeline::{Pinned, Pipeline, StateView, transaction},
     random::SystemRandom,
     seal::Unsealed,
 };
@@ -63,6 +63,20 @@ pub fn start(pipeline: &Arc<Pipeline>, end: CancellationToken) {
     }));
 }
 
+/// Since when the manager is held: a restored state may hold leases whose credentials were
+/// renewed, or ended, since it was saved. Nothing is cleared away until an operator says so; use
+/// is refused as ever.
+///
+/// # Errors
+/// The state can't be read.
+pub fn hold_of(state: &StateView) -> Result<Option<UnixMillis>, Error> {
+    // Only a restore writes one.
+    match state.0.restores() {
+        0 => Ok(None),
+        _ => Ok(read_plain::<ExpirationHolds>(state, &())?),
+    }
+}
+
 struct Manager<'a> {
     pipeline: &'a Pipeline,
     rounds: Rounds,
@@ -93,6 +107,9 @@ impl Manager<'_> {
         }
         let pinned = self.pipeline.pin(false, deadline).await?;
         self.pipeline.due.pinned(told, pinned.state.revision());
+        if hold_of(&pinned.state)?.is_some() {
+            return Ok(Some(sleep_until(None, pinned.now)));
+        }
         // After the state is pinned: so they open all that is in it.
         let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         for kind in self.rounds.order() {

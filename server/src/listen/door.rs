@@ -1,6 +1,13 @@
 //! Which door a request came to. gRPC says so in its content type; everything else is HTTP.
 
-use http::{Request, header::CONTENT_TYPE};
+use http::{Method, Request, header::CONTENT_TYPE};
+
+/// Requests that bring a file of any size, piece by piece.
+const FILES: [(Door, &str); 3] = [
+    (Door::Grpc, "/tenure.v1.BackupService/RestoreSnapshot"),
+    (Door::Http, "/v1/sys/storage/raft/snapshot"),
+    (Door::Http, "/v1/sys/storage/raft/snapshot-force"),
+];
 
 /// The two doors of one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,4 +27,11 @@ impl Door {
             _ => Self::Http,
         }
     }
+}
+
+/// Whether a request brings a file: then bounds of its own hold for its size and its time, and
+/// whoever takes it looks at the token before the first byte.
+pub fn brings_file<T>(request: &Request<T>) -> bool {
+    let writes = matches!(*request.method(), Method::POST | Method::PUT);
+    writes && FILES.contains(&(Door::of(request), request.uri().path()))
 }

@@ -46,6 +46,7 @@ pub use self::{
 };
 use crate::{
     api::Logical,
+    backup::Saves,
     error::Error,
     expiration::DueHead,
     ha::forward,
@@ -218,6 +219,8 @@ pub struct Pipeline {
     pub rates: Arc<RateGate>,
     /// Bounds of lifetimes.
     pub ttl: TtlConfig,
+    /// Snapshots that are streamed now.
+    pub saves: Saves,
     /// For people.
     pub cluster_name: String,
     /// What this node counts.
@@ -262,6 +265,19 @@ impl Pipeline {
         Ok(answer)
     }
 
+    /// Counts a call whose bodies are files, like any other, against the rate limit of its path.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(crate) fn admit<C: Call>(&self, request: &Request<C>) -> Result<(), Status> {
+        let admitted = self.rate(request);
+        admitted.map(drop).map_err(|limited| {
+            let mut status = Status::from(limited.error());
+            limited.tell(status.metadata_mut());
+            status
+        })
+    }
+
     /// Counts the request against the rate limit of its path. A sealed node knows of none, and
     /// refuses anyway.
     fn rate<C: Call>(&self, request: &Request<C>) -> Result<Told, Limited> {
@@ -287,7 +303,7 @@ impl Pipeline {
         Ok(answer.encode_to_vec().into())
     }
 
-    /// Serves what opens a stream, or a message of one.
+    /// Serves a call whose caller is known to the edge, or what opens a stream, or a message of one.
     ///
     /// # Errors
     /// As [`Pipeline::call`].
@@ -311,8 +327,35 @@ impl Pipeline {
         }
     }
 
+    /// Whether the caller may still make this call. It costs no use.
+    ///
+    /// # Errors
+    /// The refusal that the caller sees.
+    pub(crate) async fn still_allowed<C: Call>(
+        &self,
+        call: &C,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let keys = self.keys.get().ok_or_else(Error::sealed)?;
+        let pinned = self.pin(true, context.deadline).await?;
+        let view = View::new(&pinned.state, &keys.barrier);
+        let judged_by = token::Context {
+            view: &view,
+            revocations: &pinned.revocations,
+            acls: &keys.acls,
+            ttl: &self.ttl,
+            now: pinned.now,
+        };
+        let caller = token::identify(judged_by, context.token()?)?;
+        call.plan(&Scope {
+            context: judged_by,
+            caller: &caller,
+        })
+        .map(drop)
+    }
+
     /// `None`: the call belongs on the active node.
-    async fn execute<C: Call>(
+    pub(crate) async fn execute<C: Call>(
         &self,
         call: &C,
         context: &Context,

@@ -176,6 +176,12 @@ impl Keys {
         self.follow(state.revision(), state, Unsealed::in_state);
     }
 
+    /// The keys that [`Keys::replaced`] would put in place; `None` where it would seal this node,
+    /// or nothing can be said because it is sealed.
+    pub fn followed(&self, state: &dyn Store) -> Option<Unsealed> {
+        self.get().and_then(|keys| keys.in_state(state).ok())
+    }
+
     fn follow(
         &self,
         revision: u64,

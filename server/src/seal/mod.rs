@@ -49,8 +49,8 @@ pub use self::{
     share_rate::{ShareRate, address_of},
 };
 use crate::{
-    api::grpc::join_error, config::RetryJoin, error::Error, pipeline::StateView,
-    random::SystemRandom,
+    api::grpc::join_error, config::RetryJoin, error::Error, expiration::hold_of,
+    pipeline::StateView, random::SystemRandom,
 };
 
 /// Bytes of an unsplit root key.
@@ -138,6 +138,8 @@ pub struct HaStatus {
     pub committed_index: u64,
     /// Last index applied.
     pub applied_index: u64,
+    /// Whether the expiration manager is held after a restore.
+    pub expiration_held: bool,
 }
 
 impl Sealer {
@@ -202,6 +204,10 @@ impl Sealer {
         let (shares, threshold) = split.unwrap_or_default();
         let sealed = self.keys.is_sealed();
         let shown = self.shown().clone();
+        let held = match self.node.is_initialized() {
+            true => hold_of(&StateView(self.node.view()?))?.is_some(),
+            false => false,
+        };
         let ha = self.node.status().map(|status| {
             let leader = status.members.iter().find(|member| member.leader);
             HaStatus {
@@ -213,6 +219,7 @@ impl Sealer {
                     .map_or_else(String::new, |leader| leader.member.peer_address.clone()),
                 committed_index: status.committed_index,
                 applied_index: status.applied_index,
+                expiration_held: held,
             }
         });
         let id = self.node.cluster_id().map_or_else(String::new, hex::encode);

@@ -24,6 +24,8 @@ pub struct StoreMetrics {
     pub log_bytes: Gauge,
     /// What this node proposed as the active one.
     pub proposed: ProposedMetrics,
+    /// 1 while the expiration manager is held after a restore.
+    pub expiration_held: Gauge,
     /// Voting members.
     pub voters: Gauge,
     /// This node's wall clock minus the voters' median, in milliseconds.
@@ -68,6 +70,11 @@ impl StoreMetrics {
             bytes,
         );
         registry.register("raft_voters", "Voting members", voters);
+        registry.register(
+            "expiration_held",
+            "1 while the expiration manager is held after a restore",
+            self.expiration_held.clone(),
+        );
         self.proposed.register(registry);
         let unit = Unit::Other("milliseconds".into());
         let skew = self.clock_skew_ms.clone();

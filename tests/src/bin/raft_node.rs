@@ -29,10 +29,13 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
+use tokio_stream::StreamExt;
 
 const CALL_BOUND: Duration = Duration::from_secs(5);
 /// Tag of the layer above the seam.
 const TAG: u8 = 2;
+/// Tag of the pieces of a backup that is being restored.
+const STAGED_TAG: u8 = 3;
 const SCAN_ROWS: usize = 1_000;
 const FILL_TXN_BYTES: usize = 512 << 10;
 
@@ -335,6 +338,13 @@ impl Service {
                 fail::cfg(*failpoint, actions).map_err(refused)?;
                 Ok(String::new())
             }
+            ["save", path] => self.save(path).await,
+            ["restore", path] => self.restore(path).await,
+            ["staged"] => {
+                let view = self.node.view().map_err(unread)?;
+                let staged = view.scan(&[STAGED_TAG], &[STAGED_TAG + 1], SCAN_ROWS);
+                Ok(staged.map_err(refused)?.len().to_string())
+            }
             ["memory"] => memory_kib().map(|kib| kib.to_string()),
             ["crash"] => crash(),
             _ => Err("refused unknown command".to_owned()),
@@ -511,6 +521,35 @@ impl Service {
             }
         }
         Ok(count.to_string())
+    }
+
+    /// Writes a backup to a file.
+    async fn save(&self, path: &str) -> Result<String, String> {
+        let read = self.node.read(Consistency::Quorum, deadline()).await;
+        let (view, _) = read.map_err(unread)?;
+        let cluster = self.node.cluster_id().ok_or("refused no cluster yet")?;
+        let mut frames = tenure_raft::backup::save(view, cluster);
+        let mut file = Vec::new();
+        while let Some(frame) = frames.next().await {
+            file.extend_from_slice(&frame.map_err(refused)?);
+        }
+        std::fs::write(path, &file).map_err(refused)?;
+        Ok(file.len().to_string())
+    }
+
+    /// Restores the backup of a file.
+    async fn restore(&self, path: &str) -> Result<String, String> {
+        let file = std::fs::read(path).map_err(refused)?;
+        let mut restore = self.node.begin_restore().await.map_err(refused)?;
+        restore.push(&file).await.map_err(refused)?;
+        let verified = restore.verify(|_| {}).await.map_err(refused)?;
+        let on_top = vec![Op::Put {
+            key: key_of("held"),
+            value: Bytes::from_static(b"x"),
+            create_revision: None,
+        }];
+        let swapped = restore.swap_in(&verified, on_top, deadline()).await;
+        Ok(swapped.map_err(refused)?.to_string())
     }
 
     /// `count` small entries, one transaction each.

@@ -9,6 +9,7 @@ mod raft;
 mod rekey;
 mod rotate;
 mod seal;
+mod snapshot;
 mod step_down;
 mod unseal;
 
@@ -42,6 +43,9 @@ pub(crate) enum OperatorCommand {
     /// Show and change the members of the cluster
     #[command(subcommand, arg_required_else_help = true)]
     Raft(raft::RaftCommand),
+    /// Let expiration go on after a restore
+    #[command(subcommand, arg_required_else_help = true)]
+    Expiration(snapshot::ExpirationCommand),
 }
 
 pub(crate) async fn run(
@@ -59,5 +63,6 @@ pub(crate) async fn run(
         OperatorCommand::StepDown(args) => step_down::run(args, context).await,
         OperatorCommand::Metrics(args) => metrics::run(args, context).await,
         OperatorCommand::Raft(command) => raft::run(command, context).await,
+        OperatorCommand::Expiration(command) => snapshot::expiration(command, context).await,
     }
 }

@@ -10,7 +10,10 @@ use tenure_client::{
     proto::{GetClusterStatusResponse, Member, MemberRole},
 };
 
-use super::super::{CommonArgs, Context};
+use super::{
+    super::{CommonArgs, Context},
+    snapshot,
+};
 use crate::{
     connection::ConnectionArgs,
     duration,
@@ -30,6 +33,9 @@ pub(crate) enum RaftCommand {
     ListPeers(ListPeersArgs),
     /// Take a member out of the cluster for good
     RemovePeer(RemovePeerArgs),
+    /// Save, restore and look at snapshots of the cluster's state
+    #[command(subcommand, arg_required_else_help = true)]
+    Snapshot(snapshot::SnapshotCommand),
 }
 
 /// Flags of `tenure operator raft join-token`.
@@ -88,6 +94,7 @@ pub(crate) async fn run(command: RaftCommand, context: &mut Context<'_>) -> Resu
         RaftCommand::Join(args) => join(args, context).await?,
         RaftCommand::ListPeers(args) => list_peers(args, context).await?,
         RaftCommand::RemovePeer(args) => remove_peer(args, context).await?,
+        RaftCommand::Snapshot(command) => snapshot::run(command, context).await?,
     }
     Ok(code::OK)
 }

@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     error::Error,
+    expiration::hold_of,
     listen::Applied,
-    pipeline::{Access, Call, Pipeline, Planned, Scope},
+    pipeline::{Access, Call, Pipeline, Planned, Scope, StateView},
     seal,
 };
 
@@ -160,6 +161,7 @@ impl Call for v1::GetClusterStatusRequest {
         _answer: Self::Answer,
     ) -> Result<Self::Answer, Error> {
         let status = pipeline.node.status().ok_or_else(Error::not_initialized)?;
+        let held = hold_of(&StateView(pipeline.node.view()?))?;
         let skew = status.clock_skew_ms;
         let members = status.members.into_iter().map(|known| v1::Member {
             node_id: known.id,
@@ -193,6 +195,7 @@ impl Call for v1::GetClusterStatusRequest {
             term: status.term,
             committed_index: status.committed_index,
             cluster_time: Some(timestamp(UnixMillis::new(status.cluster_time_ms))),
+            expiration_held_since: held.map(timestamp),
         })
     }
 }

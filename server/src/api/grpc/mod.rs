@@ -17,10 +17,12 @@ macro_rules! serve {
     };
 }
 
+mod backup;
 mod cluster;
 pub use cluster::join_error;
 pub use streams::event_on_wire;
 mod convert;
+pub use convert::timestamp;
 mod key;
 mod lease;
 pub use lease::child;
@@ -90,6 +92,8 @@ impl Services {
             SealServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         let cluster = ClusterServiceServer::new(self.clone())
             .max_decoding_message_size(REQUEST_BYTES_CEILING);
+        let backup = v1::backup_service_server::BackupServiceServer::new(self.clone())
+            .max_decoding_message_size(REQUEST_BYTES_CEILING);
         let keys =
             KeyServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_CEILING);
         Ok(Routes::new(tokens)
@@ -100,6 +104,7 @@ impl Services {
             .add_service(mounts)
             .add_service(seal)
             .add_service(cluster)
+            .add_service(backup)
             .add_service(keys)
             .add_service(reflection))
     }

@@ -152,6 +152,7 @@ fn wire(status: seal::Status) -> v1::SealStatus {
             leader_cluster_address: ha.leader_cluster_address,
             committed_index: ha.committed_index,
             applied_index: ha.applied_index,
+            expiration_held: ha.expiration_held,
         }),
     }
 }

@@ -8,6 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::listen::RequestId;
 
+/// Kinds of bodies.
+const JSON: &str = "application/json";
+const FILE: &str = "application/octet-stream";
+
 /// An answer, before it is bytes.
 pub struct Reply {
     status: StatusCode,
@@ -28,6 +32,8 @@ enum Content {
     Enveloped(Box<Envelope>),
     /// JSON of its own shape.
     Bare(Value),
+    /// A file, as it comes.
+    File(Body),
     /// What isn't JSON, with its media type.
     Plain(String, &'static str),
 }
@@ -192,6 +198,17 @@ impl Reply {
         }
     }
 
+    /// A file.
+    pub fn file(body: Body) -> Self {
+        Self {
+            status: StatusCode::OK,
+            code: Code::Ok,
+            content: Content::File(body),
+            location: None,
+            told: Vec::new(),
+        }
+    }
+
     /// 200 with a text of this media type.
     pub fn plain(text: String, kind: &'static str) -> Self {
         Self {
@@ -218,7 +235,7 @@ impl Reply {
         match &mut self.content {
             Content::Enveloped(envelope) => envelope.warnings.push(warning),
             Content::Nothing => *self = Self::done_with(vec![warning]),
-            Content::Bare(_) | Content::Plain(..) => {}
+            Content::Bare(_) | Content::Plain(..) | Content::File(_) => {}
         }
     }
 
@@ -239,25 +256,21 @@ impl Reply {
 
     /// The answer as it goes out. `id` names the request.
     pub fn into_response(self, id: Option<RequestId>) -> Response<Body> {
-        let mut kind = "application/json";
-        let body = match self.content {
-            Content::Plain(text, other) => {
-                kind = other;
-                Some(text.into_bytes())
+        let text = |mut text: Vec<u8>, kind| {
+            if !text.ends_with(b"\n") {
+                text.push(b'\n');
             }
-            Content::Nothing => None,
-            Content::Bare(value) => Some(value.to_string().into_bytes()),
-            Content::Enveloped(envelope) => Some(envelope.into_json(id)),
+            let whole = http_body_util::Full::new(Bytes::from(text));
+            (Body::new(whole), kind)
         };
-        let mut bytes = body;
-        if let Some(bytes) = &mut bytes
-            && !bytes.ends_with(b"\n")
-        {
-            bytes.push(b'\n');
-        }
-        let has_body = bytes.is_some();
-        let full = |bytes: Vec<u8>| Body::new(http_body_util::Full::new(Bytes::from(bytes)));
-        let mut response = Response::new(bytes.map_or_else(Body::empty, full));
+        let (body, kind) = match self.content {
+            Content::Nothing => (Body::empty(), ""),
+            Content::Plain(plain, kind) => text(plain.into_bytes(), kind),
+            Content::Bare(value) => text(value.to_string().into_bytes(), JSON),
+            Content::Enveloped(envelope) => text(envelope.into_json(id), JSON),
+            Content::File(body) => (body, FILE),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let set = HeaderValue::from_static;
@@ -265,7 +278,7 @@ impl Reply {
         for (name, value) in self.told {
             headers.insert(name, value);
         }
-        if has_body {
+        if !kind.is_empty() {
             headers.insert(header::CONTENT_TYPE, set(kind));
         }
         if let Some(location) = self.location {

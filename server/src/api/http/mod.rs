@@ -1,6 +1,7 @@
 //! The Vault-compatible `/v1`: JSON over HTTP, the same calls through the same pipeline. One file a
 //! group says how its calls are read and answered; nothing here decides on a token or a right.
 
+mod backup;
 mod body;
 mod cluster;
 mod envelope;
@@ -80,6 +81,8 @@ pub enum Handler {
     CallWithBytes(fn(Arc<Services>, Caller, Input) -> Replying),
     /// What needs no token.
     Open(fn(Arc<Services>, Caller, Input) -> Replying),
+    /// What reads or answers with a file.
+    Streamed(backup::Streamed),
 }
 
 /// Who sent a request: its headers, and what the edge knows of its connection.
@@ -127,6 +130,9 @@ macro_rules! routes_of_calls {
             })*
             for (route, handler) in sys::OPEN {
                 entries.push(Entry { route, handler: Handler::Open(handler) });
+            }
+            for (route, handler) in backup::STREAMED {
+                entries.push(Entry { route, handler: Handler::Streamed(handler) });
             }
             entries
         }
@@ -220,6 +226,11 @@ async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Rep
         extensions: parts.extensions,
         path: path.strip_prefix("/v1/").unwrap_or(&path).to_owned(),
     };
+    if let Found::Route(entry, _) = route::find(operation, &path)
+        && let Handler::Streamed(handler) = entry.handler
+    {
+        return handler(services, caller, body).await;
+    }
     // All of it, whatever becomes of it: many clients send the whole body before they read.
     let bytes = match operation {
         Operation::Write | Operation::Patch => body::read(body).await?,
@@ -261,6 +272,10 @@ async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Rep
                 Ok(()) => handler(services, caller.clone(), input(fields)).await,
                 Err(error) => refuse(&services, &caller, Refused::with(&error)).await,
             }
+        }
+        // Served above: its body is no message.
+        (Handler::Streamed(_), Ok(_)) => {
+            refuse(&services, &caller, Refused::unsupported_operation()).await
         }
         (_, Err(error)) => refuse(&services, &caller, Refused::with(&error)).await,
     }

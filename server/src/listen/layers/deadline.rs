@@ -12,9 +12,10 @@ use tokio::time::{Instant, Sleep};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::super::door::brings_file;
 use super::super::refusal::{Applied, refusal};
 use super::{Next, Step, pass};
-use crate::limits::EdgeLimits;
+use crate::limits::{EdgeLimits, RESTORE_MS_MAX};
 
 const TIMEOUT_HEADER: &str = "grpc-timeout";
 
@@ -50,7 +51,11 @@ impl Step for EnforceDeadline {
         if asked == Some(Duration::ZERO) {
             return expired(Applied::No).into_http();
         }
-        let head_by = now + asked.unwrap_or(Duration::MAX).min(self.duration_max);
+        let longest = match brings_file(&request) {
+            true => Duration::from_millis(RESTORE_MS_MAX),
+            false => self.duration_max,
+        };
+        let head_by = now + asked.unwrap_or(Duration::MAX).min(longest);
         request.extensions_mut().insert(Deadline(head_by));
         let Ok(response) = tokio::time::timeout_at(head_by, pass(next, request)).await else {
             // The handler had begun: from here nobody knows how far it came.

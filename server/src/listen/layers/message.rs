@@ -13,7 +13,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::super::Edge;
-use super::super::door::Door;
+use super::super::door::{Door, brings_file};
 use super::super::refusal::{Applied, refusal};
 use super::bodies::{BodyBudget, Share};
 use super::{Next, Step, pass};
@@ -42,6 +42,10 @@ impl LimitMessages {
 
 impl Step for LimitMessages {
     async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+        if Door::of(&request) == Door::Http && brings_file(&request) {
+            // Never held: its pieces go on as they come.
+            return pass(next, request).await;
+        }
         if Door::of(&request) == Door::Http {
             return self.whole(request, next).await;
         }

@@ -1,0 +1,101 @@
+//! A pinned state as the frames of a backup. A thread that may block reads, and waits while the
+//! receiver is slow: a frame or two are in memory at any size. It changes nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tenure_proto::internal::{BackupHeader, BackupRecord};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::format::{Encoder, RECORDS_TAG};
+use crate::{
+    limits::{BACKUP_FRAME_BYTES, BACKUP_FRAMES_QUEUED, BACKUP_IDLE_MS},
+    view::{View, ViewError},
+};
+
+/// Why a backup broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The state can't be read, or was replaced meanwhile.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+type Frames = mpsc::Sender<Result<Bytes, SaveError>>;
+
+/// Streams the records of a pinned state as the bytes of a file, a frame at a time. Without its
+/// last frame a file isn't whole, so that one that broke off is found out. Must be called on
+/// the runtime.
+pub fn save(
+    view: View,
+    cluster_id: [u8; 16],
+) -> impl Stream<Item = Result<Bytes, SaveError>> + Send + Unpin + use<> {
+    let (frames, queue) = mpsc::channel(BACKUP_FRAMES_QUEUED);
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        if let Err(Stopped::Failed(error)) = send_all(&view, cluster_id, &frames, &runtime) {
+            // A receiver that is gone needs no error.
+            let _ = frames.try_send(Err(error));
+        }
+    });
+    ReceiverStream::new(queue)
+}
+
+enum Stopped {
+    /// Nobody receives any more, or not in time.
+    Gone,
+    Failed(SaveError),
+}
+
+impl From<ViewError> for Stopped {
+    fn from(error: ViewError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn send_all(
+    view: &View,
+    cluster_id: [u8; 16],
+    frames: &Frames,
+    runtime: &Handle,
+) -> Result<(), Stopped> {
+    let send = |frame: Bytes| {
+        let sent = timeout(
+            Duration::from_millis(BACKUP_IDLE_MS),
+            frames.send(Ok(frame)),
+        );
+        match runtime.block_on(sent) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Stopped::Gone),
+        }
+    };
+    let header = BackupHeader {
+        cluster_id: Bytes::copy_from_slice(&cluster_id),
+        revision: view.revision(),
+        time_ms: view.time_ms(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let (mut encoder, first) = Encoder::begin(&header);
+    send(first)?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    view.each(&[RECORDS_TAG], &[RECORDS_TAG + 1], |key, record| {
+        bytes += key.len() + record.value.len();
+        records.push(BackupRecord {
+            key,
+            value: record.value,
+            create_revision: record.create_revision,
+            mod_revision: record.mod_revision,
+        });
+        if bytes >= BACKUP_FRAME_BYTES {
+            bytes = 0;
+            send(encoder.records(std::mem::take(&mut records)))?;
+        }
+        Ok::<(), Stopped>(())
+    })?;
+    if !records.is_empty() {
+        send(encoder.records(records))?;
+    }
+    send(encoder.end())
+}
