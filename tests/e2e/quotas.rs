@@ -197,7 +197,6 @@ async fn counted(root: &Client, name: &str) -> Outcome<()> {
 
 /// semantics.md 4, lease count quota: raced over three nodes it is never exceeded; what was there
 /// before it is counted; what ends makes room; a sibling's path isn't touched.
-///
 #[test]
 fn a_lease_count_is_exact_over_all_nodes() {
     run(

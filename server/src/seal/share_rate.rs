@@ -140,7 +140,6 @@ mod tests {
             .sum()
     }
 
-    /// Planted bug: the address's own count isn't lowered. Caught.
     #[test]
     fn an_address_has_its_share_and_a_node_its_own() {
         let rate = ShareRate::default();
