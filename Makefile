@@ -18,6 +18,7 @@ demo: ## the main job on three real nodes: seal, tokens, revocation, failover
 
 test: test-deploy test-proto test-setup ## all tests: units, properties, crash tests, clusters of real processes
 	$(CARGO) build --locked --workspace --all-targets
+	tests/foreign/run "$${CARGO_TARGET_DIR:-target}/debug/tenure"
 	$(CARGO) test --locked --workspace
 
 test-setup:

@@ -185,6 +185,37 @@ impl Client {
         }
     }
 
+    /// How long a call may take, retries included.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.settings.deadline
+    }
+
+    /// The next call or stream begins at the next address.
+    pub(crate) fn prefer_next(&self) {
+        let next = (self.preferred.load(Ordering::Relaxed) + 1) % self.nodes.len().max(1);
+        self.preferred.store(next, Ordering::Relaxed);
+    }
+
+    /// Opens a stream at the address that served last, and says which that is. A stream has no
+    /// deadline; its head has.
+    pub(crate) async fn open<A, F, R>(&self, open: F) -> Result<(A, String), Error>
+    where
+        F: FnOnce(Channel, Sign) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        let index = self.preferred.load(Ordering::Relaxed) % self.nodes.len().max(1);
+        let Some(node) = self.nodes.get(index) else {
+            return Err(Error::config("no address given"));
+        };
+        let limit = self.settings.read_attempt.min(self.settings.deadline);
+        let sign = Sign(self.settings.token.clone());
+        match timeout(limit, open(node.channel.clone(), sign)).await {
+            Ok(Ok(answer)) => Ok((answer.into_inner(), node.address.clone())),
+            Ok(Err(status)) => Err(Error::from_status(&status, &node.address)),
+            Err(_) => Err(Error::deadline(limit, &node.address)),
+        }
+    }
+
     /// The id under which the server logged the request that was answered last, through
     /// this client or a clone of it. Only where [`Builder::note_request_ids`] was asked for.
     pub fn last_request_id(&self) -> Option<String> {
@@ -208,6 +239,21 @@ impl Client {
             request
                 .metadata_mut()
                 .insert("authorization", authorization(token)?);
+        }
+        Ok(request)
+    }
+}
+
+/// Puts the token on the request that opens a stream.
+pub(crate) struct Sign(Option<Arc<Secret>>);
+
+impl Sign {
+    pub(crate) fn request<Q>(self, message: Q) -> Result<tonic::Request<Q>, Status> {
+        let mut request = tonic::Request::new(message);
+        if let Some(token) = &self.0 {
+            // It was tried when the client was made.
+            let value = authorization(token).map_err(|_| Status::invalid_argument("the token"))?;
+            request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
     }

@@ -72,6 +72,12 @@ impl Error {
         self.0.reason.as_deref()
     }
 
+    /// Whether events that a watch asks for are gone: list the leases, and watch from behind the
+    /// revision of the first page.
+    pub fn is_compacted(&self) -> bool {
+        self.reason() == Some("COMPACTED")
+    }
+
     /// For people.
     pub fn message(&self) -> &str {
         &self.0.message

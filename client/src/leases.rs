@@ -13,7 +13,7 @@ use crate::{
     tokens::wire,
 };
 
-fn service(channel: Channel) -> LeaseServiceClient<Channel> {
+pub(crate) fn service(channel: Channel) -> LeaseServiceClient<Channel> {
     LeaseServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 

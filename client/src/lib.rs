@@ -28,6 +28,7 @@ mod call;
 mod cluster;
 mod error;
 mod health;
+mod keep_alive;
 mod keys;
 mod leases;
 mod limits;
@@ -39,12 +40,14 @@ mod seal;
 mod secret;
 mod secrets;
 mod tokens;
+mod watch;
 
 pub use builder::Builder;
 pub use call::Client;
 pub use cluster::{JoinToken, Peer};
 pub use error::{Applied, Error, ErrorKind};
 pub use health::Health;
+pub use keep_alive::KeepAlive;
 pub use limits::{CONNECT_TIMEOUT_MS, DEADLINE_MS, READ_ATTEMPT_MS};
 pub use policies::CapabilitiesOf;
 pub use seal::InitKeys;
@@ -53,3 +56,4 @@ pub use secret::Secret;
 pub use tenure_proto::v1 as proto;
 /// The status codes of gRPC.
 pub use tonic::Code;
+pub use watch::Watch;

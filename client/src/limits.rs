@@ -14,5 +14,11 @@ pub const KEEP_ALIVE_TIMEOUT_MS: u64 = 3_000;
 pub const BACKOFF_FIRST_MS: u64 = 25;
 /// The longest wait between two rounds over the addresses.
 pub const BACKOFF_MAX_MS: u64 = 1_000;
+/// A watch that says nothing for so long (the server says how far it is every 5 s) is resumed.
+pub const WATCH_SILENT_MS: u64 = 20_000;
+/// A message of a keep-alive that isn't answered within so long is sent again.
+pub const KEEP_ALIVE_ANSWER_MS: u64 = 12_000;
+/// Most leases that one message of a keep-alive names: the server's bound.
+pub const KEEP_ALIVE_LEASES_MAX: usize = 256;
 /// Most bytes of an answer.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;

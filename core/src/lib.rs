@@ -9,6 +9,7 @@
 
 pub mod barrier;
 pub mod dedupe;
+pub mod event;
 pub mod lease;
 pub mod mount;
 pub mod names;

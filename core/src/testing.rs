@@ -94,6 +94,16 @@ impl MemoryStore {
                     self.records.insert(key.clone(), stored);
                     changes.push(Change::Put(key, revision));
                 }
+                Op::PutAtRevision { prefix, value } => {
+                    let key = Bytes::from([prefix.as_ref(), &revision.to_be_bytes()].concat());
+                    let stored = Stored {
+                        value,
+                        create_revision: revision,
+                        mod_revision: revision,
+                    };
+                    self.records.insert(key.clone(), stored);
+                    changes.push(Change::Put(key, revision));
+                }
                 Op::Delete(key) => {
                     self.records.remove(&key);
                     changes.push(Change::Delete(key));

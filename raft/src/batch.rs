@@ -337,10 +337,13 @@ impl Task {
         }
         let revision = self.next_revision;
         self.next_revision += 1;
-        self.resolver.record(revision, &txn.ops);
         batch.bytes += txn.size_bytes();
+        let mut ops = txn.ops;
+        // Apply gives the transaction this very revision: its entry says where it begins.
+        ops.extend(txn.at_revision.into_iter().map(|row| row.put(revision)));
+        self.resolver.record(revision, &ops);
         batch.replies.push((reply, revision));
-        batch.transactions.push(encode(txn.ops));
+        batch.transactions.push(encode(ops));
     }
 }
 

@@ -14,6 +14,35 @@ pub struct Txn {
     pub reads: ReadSet,
     /// What is written, in order.
     pub ops: Vec<Op>,
+    /// What is written behind it, under keys that hold the transaction's own revision.
+    pub at_revision: Vec<AtRevision>,
+}
+
+/// A new record whose key ends with the revision of its transaction, big endian. The sequencer,
+/// which gives revisions, makes a plain put of it: what is proposed holds whole keys.
+#[derive(Clone)]
+pub struct AtRevision {
+    /// The key without the revision.
+    pub prefix: Bytes,
+    /// The value.
+    pub value: Bytes,
+}
+
+impl AtRevision {
+    /// The put of the transaction that got `revision`.
+    pub fn put(self, revision: Revision) -> Op {
+        Op::Put {
+            key: [self.prefix.as_ref(), &revision.to_be_bytes()]
+                .concat()
+                .into(),
+            value: self.value,
+            create_revision: None,
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.prefix.len() + size_of::<Revision>() + self.value.len()
+    }
 }
 
 /// Keys and ranges that a transaction read, absences included.
@@ -69,6 +98,7 @@ impl Op {
 impl Txn {
     /// Bytes of all keys and values written.
     pub fn size_bytes(&self) -> usize {
-        self.ops.iter().map(Op::size_bytes).sum()
+        let at_revision = self.at_revision.iter().map(AtRevision::size_bytes);
+        self.ops.iter().map(Op::size_bytes).chain(at_revision).sum()
     }
 }

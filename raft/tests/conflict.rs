@@ -64,6 +64,7 @@ async fn write(node: Node, key: Bytes) -> Result<u64, SubmitError> {
             value: Bytes::from_static(b"v"),
             create_revision: None,
         }],
+        ..Txn::default()
     };
     node.submit(txn, Instant::now() + SOON).await
 }

@@ -34,6 +34,8 @@ pub struct Error {
     pub message: String,
     /// Whether the call changed anything.
     pub applied: Applied,
+    /// One more fact for programs.
+    pub fact: Option<(&'static str, String)>,
     /// When it may be made again, if that is known.
     pub retry_after: Option<Duration>,
 }
@@ -46,6 +48,7 @@ impl Error {
             reason,
             message: message.into(),
             applied: Applied::No,
+            fact: None,
             retry_after: None,
         }
     }
@@ -133,6 +136,33 @@ impl Error {
         }
     }
 
+    /// Events that a watch asks for are gone.
+    pub fn compacted(oldest: u64) -> Self {
+        let message = "events of this revision are gone: list the leases, and watch from behind the \
+             revision of the list";
+        Self {
+            fact: Some(("oldest_revision", oldest.to_string())),
+            ..Self::new(Code::OutOfRange, "COMPACTED", message)
+        }
+    }
+
+    /// A stream too many.
+    pub fn too_many_streams() -> Self {
+        let message = "too many streams are open, of this token or on this node";
+        Self::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
+    }
+
+    /// What a stream shows isn't read.
+    pub fn slow_consumer() -> Self {
+        let message = "the stream is not read fast enough: resume it behind the last message";
+        Self::new(Code::ResourceExhausted, "SLOW_CONSUMER", message)
+    }
+
+    /// The node stops.
+    pub fn stopping() -> Self {
+        Self::new(Code::Unavailable, "STOPPING", "this node stops")
+    }
+
     /// The client has made too many calls.
     pub fn rate_limited(after: Duration) -> Self {
         let message = "too many requests: a rate limit is exceeded";
@@ -155,9 +185,10 @@ impl From<Error> for Status {
             reason,
             message,
             applied,
+            fact,
             retry_after,
         } = error;
-        refusal_until(code, reason, &message, applied, retry_after)
+        refusal_until(code, reason, &message, applied, fact, retry_after)
     }
 }
 

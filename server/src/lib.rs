@@ -16,6 +16,7 @@ mod process;
 mod random;
 pub mod run;
 pub mod seal;
+pub mod streams;
 pub mod telemetry;
 
 pub use run::{Dev, DevReady, RunError, dev, serve};

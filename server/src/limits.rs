@@ -112,6 +112,31 @@ pub const LIST_ROWS_MAX: usize = 10_000;
 /// Most bytes of such a list while it is put together: rows can be large.
 pub const LIST_BYTES_MAX: usize = 16 << 20;
 
+/// Most streams (Watch and KeepAlive) of one node. Each looks at its token four times a second.
+pub const STREAMS_MAX: usize = 1_024;
+/// Most streams of one token on one node.
+pub const STREAMS_PER_TOKEN_MAX: usize = 64;
+/// Messages that wait for a slow reader of a stream.
+pub const STREAM_QUEUE_MESSAGES: usize = 8;
+/// A reader that takes nothing for so long has its stream ended.
+pub const STREAM_SEND_MS_MAX: u64 = 10_000;
+/// How often an idle stream looks whether its token still lives: it ends within so long.
+pub const STREAM_CHECK_MS: u64 = 250;
+/// A stream on a node that has heard of no leader for so long ends, so that its client goes to
+/// another node.
+pub const STREAM_LEADERLESS_MS_MAX: u64 = 5_000;
+/// Longest time that one message of a keep-alive stream may take.
+pub const KEEP_ALIVE_MESSAGE_MS_MAX: u64 = 10_000;
+/// A watch says how far it is after so long without an event.
+pub const WATCH_PROGRESS_MS: u64 = 5_000;
+/// A watch waits so long after a look, so that it looks once for many commits.
+pub const WATCH_PACE_MS: u64 = 10;
+/// Bytes of events after which a message of a watch is full. The events of one revision stay
+/// together: some hundred KiB at most.
+pub const WATCH_MESSAGE_BYTES: usize = 64 << 10;
+/// Events that all watches of a node share in memory, so that each is opened once.
+pub const WATCH_EVENTS_SHARED_MAX: usize = 32_768;
+
 /// Clients that a node keeps the rate of, each apart; 48 bytes each, all of them allocated when
 /// there is a rate limit.
 pub const RATE_CLIENTS_SLOTS: usize = 65_536;

@@ -232,6 +232,7 @@ async fn run_logged(
         keys: Arc::clone(&keys),
         revoked,
         due,
+        streams: Arc::default(),
         attempts: Arc::default(),
         share_rate: Arc::default(),
         rates,
@@ -310,6 +311,7 @@ async fn run_logged(
     tracing::info!("the server stops");
     // Leadership first, while peers and clients are still served; then calls drain.
     let _ = timeout(HAND_OVER_WAIT, node.hand_over(None)).await;
+    pipeline.streams.close();
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     keys.close();

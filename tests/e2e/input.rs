@@ -15,7 +15,8 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 27] = [
+const WITHOUT_INPUT: [&str; 28] = [
+    "Watch",
     "ListLeases",
     "CountLeases",
     "Unseal",
@@ -182,7 +183,8 @@ async fn malformed(cluster: &ServerCluster, index: usize, faults: &mut Faults) -
 }
 
 /// Methods whose first field is a text.
-const TEXT_FIRST: [&str; 15] = [
+const TEXT_FIRST: [&str; 16] = [
+    "Watch",
     "GrantLease",
     "LookupLease",
     "RenewLease",

@@ -33,6 +33,7 @@ mod sealed;
 mod secrecy;
 mod secrets;
 mod snapshot;
+mod streams;
 mod sweep;
 mod timing;
 

@@ -76,6 +76,15 @@ pub async fn call(
         .await
         .map_err(|error| Status::unavailable(format!("connect: {error}")))?;
     let path = http::uri::PathAndQuery::try_from(path).map_err(|_| Status::internal("path"))?;
+    if path.as_str().ends_with("/Watch") {
+        // It goes on: its first message is its answer.
+        let mut stream = client
+            .server_streaming(request, path, Plain)
+            .await?
+            .into_inner();
+        let first = stream.message().await?;
+        return first.ok_or_else(|| Status::internal("the stream is empty"));
+    }
     Ok(client.unary(request, path, Plain).await?.into_inner())
 }
 

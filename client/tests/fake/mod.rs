@@ -27,6 +27,21 @@ pub const ROOT: &str = "hvs.fake-root-canary";
 /// The share that opens the fake server.
 pub const SHARE: [u8; 33] = [7; 33];
 
+/// A stream of the fake server.
+pub type Scripted<M> = tokio_stream::wrappers::ReceiverStream<Result<M, Status>>;
+
+/// Every lease of a message, renewed for a minute.
+fn renewed(message: &v1::KeepAliveRequest) -> v1::KeepAliveResponse {
+    let results = message.renewals.iter().map(|renewal| v1::LeaseRenewed {
+        lease_id: renewal.lease_id.clone(),
+        lease_duration: seconds(60),
+        ..Default::default()
+    });
+    v1::KeepAliveResponse {
+        results: results.collect(),
+    }
+}
+
 /// What happens to the next call, before the canned behaviour.
 pub enum Step {
     /// It is refused.
@@ -37,6 +52,12 @@ pub enum Step {
 
 #[derive(Default)]
 pub struct State {
+    /// What the next watches show, one script each, and from where on they were asked for.
+    pub watches: VecDeque<Vec<Result<v1::WatchResponse, Status>>>,
+    /// The revisions that they were to begin with.
+    pub watched_from: Vec<Option<u64>>,
+    /// What the next messages of keep-alives are answered.
+    pub renewals: VecDeque<Result<v1::KeepAliveResponse, Status>>,
     /// Names of the calls, in order.
     pub calls: Vec<String>,
     pub script: VecDeque<Step>,
@@ -621,6 +642,54 @@ impl v1::cluster_service_server::ClusterService for Fake {
 
 #[tonic::async_trait]
 impl v1::lease_service_server::LeaseService for Fake {
+    type KeepAliveStream = Scripted<v1::KeepAliveResponse>;
+    type WatchStream = Scripted<v1::WatchResponse>;
+
+    async fn keep_alive(
+        &self,
+        request: Request<tonic::Streaming<v1::KeepAliveRequest>>,
+    ) -> Result<Response<Self::KeepAliveStream>, Status> {
+        self.enter("keep_alive").await?;
+        self.caller(&request)?;
+        let mut messages = request.into_inner();
+        let state = Arc::clone(&self.0);
+        let (send, answers) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                let next = state.lock().unwrap().renewals.pop_front();
+                let answer = match next {
+                    Some(answer) => answer,
+                    None => Ok(renewed(&message)),
+                };
+                let ends = answer.is_err();
+                if send.send(answer).await.is_err() || ends {
+                    break;
+                }
+            }
+        });
+        Ok(Response::new(Scripted::new(answers)))
+    }
+
+    /// Plays the next script, and notes from where on it was asked for.
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.enter("watch").await?;
+        self.caller(&request)?;
+        let script = {
+            let mut state = self.state();
+            let start = request.get_ref().start_revision;
+            state.watched_from.push(start);
+            state.watches.pop_front().unwrap_or_default()
+        };
+        let (send, messages) = tokio::sync::mpsc::channel(script.len().max(1));
+        for step in script {
+            let _ = send.try_send(step);
+        }
+        Ok(Response::new(Scripted::new(messages)))
+    }
+
     async fn grant_lease(
         &self,
         request: Request<v1::GrantLeaseRequest>,
@@ -723,6 +792,7 @@ impl v1::lease_service_server::LeaseService for Fake {
         Ok(Response::new(v1::ListLeasesResponse {
             leases: leases.collect(),
             next_page_token,
+            revision: 1,
         }))
     }
 

@@ -14,6 +14,8 @@ pub struct GrantLease<'a>(pub Path, pub Parameters<'a>);
 pub struct LookupLease(pub LeaseId);
 /// Renew a lease, by this increment.
 pub struct RenewLease(pub LeaseId, pub TtlRequest);
+/// Renew what can't be a lease: asked so that who may renew nothing learns nothing else.
+pub struct RenewNothing;
 /// Revoke a lease.
 pub struct RevokeLease(pub LeaseId);
 /// Revoke all leases under a prefix.
@@ -47,6 +49,12 @@ impl Action for RenewLease {
         Ask::new(Operation::Update, "sys/leases/renew")
             .with("lease_id", Value::Text(self.0.text().into()))
             .with_time("increment", self.1)
+    }
+}
+
+impl Action for RenewNothing {
+    fn ask(&self) -> Ask<'_> {
+        Ask::new(Operation::Update, "sys/leases/renew")
     }
 }
 

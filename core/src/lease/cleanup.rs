@@ -5,11 +5,11 @@ use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
     state::{
-        Due, DueKind, Leases, LeasesByToken, PrefixTombstones, ReadError, Row, TimeIndex, Txn,
-        View, key_of, range_of, successor,
+        About, Due, DueKind, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, ReadError,
+        Row, TimeIndex, Txn, key_of, range_of, successor,
     },
     token::{Context, Plan},
-    types::limits::CLEANUP_ROWS_MAX,
+    types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
 
 /// Where a clean-up stands, from one step to the next. It is only a shortcut: a new one may
@@ -66,7 +66,10 @@ pub fn clean_up_prefix(
         .peek::<Leases>((start, end), CLEANUP_ROWS_MAX)?;
     let last = rows.last().map(|row| row.key.clone());
     for row in rows.iter().filter(|row| row.create_revision <= tombstone) {
-        remove(&mut txn, row);
+        // Somebody else may clear it away meanwhile: its end is told once.
+        context.view.note::<Leases>(&row.key);
+        let ended = Ended::new(EventKind::Revoked, context.now);
+        remove(&mut txn, row, ended);
         cursor.found = true;
     }
     let response = match (last, cursor.found) {
@@ -87,12 +90,14 @@ pub fn clean_up_prefix(
 /// Deletes up to `limit` leases of a token that were granted at or before the revision
 /// `until`, and says how many.
 pub(crate) fn clear_owned(
-    view: &View<'_>,
+    context: Context<'_>,
     txn: &mut Txn,
     token: &TokenHash,
     until: u64,
     limit: usize,
 ) -> Result<usize, ReadError> {
+    let view = context.view;
+    let ended = Ended::new(EventKind::Revoked, context.now);
     let range = range_of::<LeasesByToken>(token.as_bytes());
     let rows = view.scan::<LeasesByToken>(range, limit.max(1))?;
     let mut gone = 0;
@@ -100,7 +105,7 @@ pub(crate) fn clear_owned(
     for row in rows.iter().filter(|row| row.create_revision <= until) {
         let (_, key) = &row.key;
         match view.get::<Leases>(key)? {
-            Some(lease) => remove(txn, &lease),
+            Some(lease) => remove(txn, &lease, ended),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
         gone += 1;
@@ -108,10 +113,32 @@ pub(crate) fn clear_owned(
     Ok(gone)
 }
 
-/// Deletes all rows of a lease.
-pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>) {
+/// How a lease ended, for those who watch.
+#[derive(Clone, Copy)]
+pub(crate) struct Ended {
+    kind: EventKind,
+    at: UnixMillis,
+}
+
+impl Ended {
+    pub(crate) fn new(kind: EventKind, at: UnixMillis) -> Self {
+        Self { kind, at }
+    }
+}
+
+/// Deletes all rows of a lease, and tells its end: there is no other way to delete one, so that
+/// each end is told once.
+pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>, ended: Ended) {
     let (key, record) = (&lease.key, &lease.value);
     txn.tally.lease_gone(key, lease.create_revision);
+    txn.tell(Event {
+        kind: ended.kind,
+        about: About::Lease(record.id.clone()),
+        at: ended.at,
+        token: Some(record.token),
+        owner: None,
+        expires: None,
+    });
     txn.delete::<Leases>(key);
     txn.delete::<LeasesByToken>(&(record.token, key.clone()));
     txn.delete::<TimeIndex>(&Due {

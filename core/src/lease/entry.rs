@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::LeaseError;
 use crate::{
     barrier::{NameChain, TokenHash},
-    state::{Leases, PrefixTombstones, Row},
+    state::{About, Event, EventKind, Leases, PrefixTombstones, Row},
     token::{Caller, Context, Entry, Permit, live},
-    types::LeaseId,
+    types::{LeaseId, UnixMillis},
 };
 
 /// A lease that lives.
@@ -18,6 +18,19 @@ pub(super) struct Living {
 }
 
 impl Living {
+    /// What those who watch are told of a grant or a renewal at `now`.
+    pub(super) fn event(&self, kind: EventKind, now: UnixMillis) -> Event {
+        let record = &self.row.value;
+        Event {
+            kind,
+            about: About::Lease(record.id.clone()),
+            at: now,
+            token: Some(record.token),
+            owner: Some(self.owner.record().accessor.clone()),
+            expires: Some(record.expires),
+        }
+    }
+
     /// Whether it is the caller's own.
     pub(super) fn is_of(&self, caller: &Caller) -> bool {
         self.row.value.token == *caller.entry().hash()

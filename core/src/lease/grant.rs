@@ -7,7 +7,7 @@ use super::{
 use crate::{
     quota,
     random::Random,
-    state::{Due, DueKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
+    state::{Due, DueKind, EventKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex, Txn},
     token::{self, Permit, Plan, Terms},
     types::{LeaseId, Secret, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
 };
@@ -87,10 +87,12 @@ pub fn grant(
         create_revision: 0,
         mod_revision: 0,
     };
+    let lease = Living { row, owner };
+    txn.tell(lease.event(EventKind::Granted, context.now));
     Ok(Plan {
         txn,
         response: Granted {
-            info: LeaseInfo::new(Living { row, owner }, context.now),
+            info: LeaseInfo::new(lease, context.now),
             warnings: granted.warnings,
         },
     })

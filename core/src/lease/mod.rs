@@ -15,11 +15,11 @@ mod renew;
 mod revoke;
 
 pub use action::{
-    GrantLease, ListLeases, LookupLease, RenewLease, RevokeForce, RevokeLease, RevokePrefix,
-    ShowIrrevocable,
+    GrantLease, ListLeases, LookupLease, RenewLease, RenewNothing, RevokeForce, RevokeLease,
+    RevokePrefix, ShowIrrevocable,
 };
+pub(crate) use cleanup::{Ended, clear_owned, remove};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
-pub(crate) use cleanup::{clear_owned, remove};
 pub use error::{LeaseError, LeasePrecondition};
 pub use grant::{GrantRequest, Granted, grant};
 pub use list::{Count, CountBy, Group, Listing, count, list};

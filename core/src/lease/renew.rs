@@ -3,7 +3,7 @@
 use super::{LeaseError, LeaseInfo, LeasePrecondition, RenewLease, entry::resolve};
 use crate::{
     random::Random,
-    state::{Due, DueKind, TimeIndex, Txn},
+    state::{Due, DueKind, EventKind, TimeIndex, Txn},
     token::{Permit, Plan, extend},
 };
 
@@ -24,6 +24,10 @@ pub fn renew(
     let context = permit.context;
     let RenewLease(id, increment) = &permit.action;
     let mut lease = resolve(permit, id)?;
+    if permit.caller.is_spent() && lease.is_of(&permit.caller) {
+        // It ends with its token, in this very transaction.
+        return Err(LeasePrecondition::LastUse.into());
+    }
     let record = &mut lease.row.value;
     if !record.renewable {
         return Err(LeasePrecondition::NotRenewable.into());
@@ -44,6 +48,7 @@ pub fn renew(
     record.expires = end;
     record.last_renewal = Some(context.now);
     txn.update(barrier, &lease.row, random)?;
+    txn.tell(lease.event(EventKind::Renewed, context.now));
     let info = LeaseInfo::new(lease, context.now);
     Ok(Plan {
         txn,

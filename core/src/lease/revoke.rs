@@ -2,13 +2,14 @@
 //! they are refused everywhere; what it leaves on disk, clean-up removes.
 
 use super::{
-    LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix, cleanup::remove,
+    LeaseError, LeasePrecondition, RevokeForce, RevokeLease, RevokePrefix,
+    cleanup::{Ended, remove},
     entry::resolve,
 };
 use crate::{
     barrier::NameChain,
     random::Random,
-    state::{Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
+    state::{About, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, Txn, range_of},
     token::{Context, Permit, Plan},
     types::{Path, limits::LEASES_REVOKED_AT_ONCE_MAX},
 };
@@ -17,7 +18,8 @@ use crate::{
 pub fn revoke(permit: &Permit<'_, RevokeLease>) -> Result<Plan<()>, LeaseError> {
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
-    remove(&mut txn, &lease.row);
+    let ended = Ended::new(EventKind::Revoked, permit.context.now);
+    remove(&mut txn, &lease.row, ended);
     Ok(Plan { txn, response: () })
 }
 
@@ -53,15 +55,23 @@ fn mark(
     random: &mut dyn Random,
 ) -> Result<Plan<()>, LeaseError> {
     let barrier = context.view.barrier();
-    let prefix = barrier.name_chain(prefix.segments());
+    let chain = barrier.name_chain(prefix.segments());
     let mut txn = Txn::default();
     // Without a lease there is nothing to mark. One that is granted meanwhile sends the
     // transaction back: the range counts as read.
     let first = context
         .view
-        .scan::<Leases>(range_of::<Leases>(prefix.as_bytes()), 1)?;
+        .scan::<Leases>(range_of::<Leases>(chain.as_bytes()), 1)?;
     if !first.is_empty() {
-        txn.insert::<PrefixTombstones>(barrier, &prefix, &context.now, random)?;
+        txn.insert::<PrefixTombstones>(barrier, &chain, &context.now, random)?;
+        txn.tell(Event {
+            kind: EventKind::Revoked,
+            about: About::Prefix(prefix.clone()),
+            at: context.now,
+            token: None,
+            owner: None,
+            expires: None,
+        });
     }
     Ok(Plan { txn, response: () })
 }
@@ -80,10 +90,11 @@ fn revoke_own(
     if rows.len() > LEASES_REVOKED_AT_ONCE_MAX {
         return Err(LeasePrecondition::TooMany.into());
     }
+    let ended = Ended::new(EventKind::Revoked, permit.context.now);
     for row in rows {
         let (_, key) = row.key;
         if let Some(lease) = view.get::<Leases>(&key)? {
-            remove(txn, &lease);
+            remove(txn, &lease, ended);
         }
     }
     Ok(())

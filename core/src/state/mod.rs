@@ -30,6 +30,9 @@
 //! | 56 | [`RootKeysBefore`] | barrier term | until so many rotations later |
 //! | 57 | [`StoredRootKeys`] | fixed | from an init with auto-unseal on |
 //! | 58 | [`RecoveryKeys`] | fixed | from an init with auto-unseal on |
+//! | 60 | [`Events`] | revision | a bounded time and number of bytes |
+//! | 61 | [`EventMarks`] | revision | as the events up to it |
+//! | 62 | [`EventFloor`] | fixed | from the first deletion of events on |
 //! | 66 | [`RateLimits`] | fixed | from the first rate limit on |
 //! | 67 | [`LeaseQuotas`] | fixed | from the first lease-count quota on |
 //! | 68 | [`LeaseQuotasMade`] | number of the quota | as the quota |
@@ -40,6 +43,9 @@
 mod accessor;
 mod cubbyhole;
 mod dedupe;
+mod event;
+mod event_floor;
+mod event_mark;
 mod keyring;
 mod kv_config;
 mod kv_metadata;
@@ -73,6 +79,9 @@ mod view;
 pub use accessor::{AccessorRecord, Accessors};
 pub use cubbyhole::{CubbyholeRecord, Cubbyholes};
 pub use dedupe::{DedupeRecord, Dedupes};
+pub use event::{About, Event, EventKind, Events};
+pub use event_floor::EventFloor;
+pub use event_mark::{EventMark, EventMarks};
 pub use keyring::Keyrings;
 pub use kv_config::{KvConfigRecord, KvConfigs};
 pub use kv_metadata::{KvMetadataRecord, KvMetadatas, KvVersionInfo};

@@ -14,6 +14,9 @@ pub trait Table {
     const NAME: &'static str;
     /// Whether the barrier seals its values.
     const SEALED: bool;
+    /// Whether a key is the revision of the transaction that writes it, which the sequencer puts
+    /// in. Such a value is sealed for the table, not for its key.
+    const AT_REVISION: bool = false;
 
     /// What its rows are found by.
     type Key: Clone;
@@ -47,6 +50,15 @@ pub fn key_of<T: Table>(key: &T::Key) -> Bytes {
     let mut out = vec![TAG, T::ID];
     T::write_key(key, &mut out);
     out.into()
+}
+
+/// The place that a value is sealed for.
+pub(super) fn place_of<T: Table>(key: &[u8]) -> &[u8] {
+    if T::AT_REVISION {
+        key.get(..2).unwrap_or(key)
+    } else {
+        key
+    }
 }
 
 /// All keys of the table that begin with `prefix` (of the key without tag and id), as

@@ -1,5 +1,6 @@
 //! Every table's round trip, and what must not pass: swapped values, other formats.
 
+mod events;
 mod quotas;
 mod secrets;
 

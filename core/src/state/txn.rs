@@ -1,9 +1,11 @@
 //! Writes, collected. Values are sealed as they are put in. It reads nothing and commits
 //! nothing.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
-use super::{Row, Table, key_of};
+use super::{About, Event, EventKind, Events, Row, TAG, Table, key_of};
 use crate::{
     barrier::{Barrier, BarrierError},
     quota::Tally,
@@ -22,6 +24,14 @@ pub enum Op {
         /// The revision that created the record, as it was read; `None` creates it.
         create_revision: Option<u64>,
     },
+    /// Writes a new record whose key is this prefix and the revision of the transaction, big
+    /// endian: only the sequencer knows it.
+    PutAtRevision {
+        /// The key without the revision.
+        prefix: Bytes,
+        /// The value.
+        value: Bytes,
+    },
     /// Deletes one key.
     Delete(Bytes),
     /// Deletes from start (inclusive) to end (exclusive).
@@ -32,6 +42,8 @@ pub enum Op {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
     ops: Vec<Op>,
+    /// Not sealed yet.
+    events: Vec<Event>,
     /// What it makes and removes, for quotas to count: see [`quota::settle`](crate::quota::settle).
     pub(crate) tally: Tally,
 }
@@ -116,18 +128,65 @@ impl Txn {
         self.ops.push(Op::DeleteRange(start, end));
     }
 
+    /// Tells those who watch what this transaction does.
+    pub fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// What is told and not sealed yet.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Makes a write of all that is told: one row, however much it is. Nothing is told after it.
+    pub fn seal_events(
+        &mut self,
+        barrier: &Barrier,
+        random: &mut dyn Random,
+    ) -> Result<(), BarrierError> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let place = [TAG, Events::ID];
+        let mut events = std::mem::take(&mut self.events);
+        // A lease may end twice in one transaction, by its time and with its token.
+        let mut ended = BTreeSet::new();
+        events.retain(|event| match (&event.about, event.kind) {
+            (About::Lease(id), EventKind::Expired | EventKind::Revoked) => ended.insert(id.text()),
+            _ => true,
+        });
+        let plain = Events::encode(&events);
+        self.ops.push(Op::PutAtRevision {
+            prefix: Bytes::copy_from_slice(&place),
+            value: barrier.seal(&place, &plain, random)?.into(),
+        });
+        Ok(())
+    }
+
+    /// Bytes of the keys and values of its writes; events aren't counted.
+    pub fn size_bytes(&self) -> usize {
+        let size = |op: &Op| match op {
+            Op::Put { key, value, .. } => key.len() + value.len(),
+            Op::PutAtRevision { prefix, value } => prefix.len() + value.len(),
+            Op::Delete(key) => key.len(),
+            Op::DeleteRange(start, end) => start.len() + end.len(),
+        };
+        self.ops.iter().map(size).sum()
+    }
+
     /// Whether nothing is written.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.ops.is_empty() && self.events.is_empty()
     }
 
     /// Adds the writes of another transaction behind these.
     pub fn append(&mut self, other: Self) {
         self.ops.extend(other.ops);
+        self.events.extend(other.events);
         self.tally.append(other.tally);
     }
 
-    /// The writes.
+    /// The writes. Events are among them once they are [sealed](Self::seal_events).
     pub fn into_ops(self) -> Vec<Op> {
         self.ops
     }

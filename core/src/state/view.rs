@@ -5,7 +5,10 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Row, Store, StoreError, Stored, Table, key_of, table::strip};
+use super::{
+    Row, Store, StoreError, Stored, Table, key_of,
+    table::{place_of, strip},
+};
 use crate::barrier::{Barrier, BarrierError};
 
 /// Why a row could not be read.
@@ -148,6 +151,24 @@ impl<'a> View<'a> {
         self.rows(self.store.scan(&start, &end, limit)?)
     }
 
+    /// The keys of the first `limit` rows from `start` (inclusive) to `end` (exclusive), each with
+    /// the bytes that it takes with its value. Doesn't count as read, and opens nothing.
+    pub fn peek_sizes<T: Table>(
+        &self,
+        (start, end): (Bytes, Bytes),
+        limit: usize,
+    ) -> Result<Vec<(T::Key, usize)>, ReadError> {
+        let found = self.store.scan(&start, &end, limit)?;
+        let size = |(raw, stored): (Bytes, Stored)| {
+            let key = strip::<T>(&raw).and_then(T::read_key)?;
+            Some((key, raw.len() + stored.value.len()))
+        };
+        found
+            .into_iter()
+            .map(|row| size(row).ok_or(ReadError::Malformed { table: T::NAME }))
+            .collect()
+    }
+
     fn rows<T: Table>(&self, found: Vec<(Bytes, Stored)>) -> Result<Vec<Row<T>>, ReadError> {
         let malformed = || ReadError::Malformed { table: T::NAME };
         let row = |(raw, stored): (Bytes, Stored)| {
@@ -161,7 +182,7 @@ impl<'a> View<'a> {
 
     fn row<T: Table>(&self, key: T::Key, raw: &[u8], stored: &Stored) -> Result<Row<T>, ReadError> {
         let value = if T::SEALED {
-            let opened = self.barrier.open(raw, &stored.value);
+            let opened = self.barrier.open(place_of::<T>(raw), &stored.value);
             let opened = opened.map_err(|source| ReadError::Barrier {
                 table: T::NAME,
                 source,
@@ -170,9 +191,14 @@ impl<'a> View<'a> {
         } else {
             T::decode(&stored.value)
         };
+        let malformed = ReadError::Malformed { table: T::NAME };
+        let (_, revision) = raw.split_at(raw.len().min(2));
+        if T::AT_REVISION && revision != stored.mod_revision.to_be_bytes() {
+            return Err(malformed);
+        }
         Ok(Row {
             key,
-            value: value.ok_or(ReadError::Malformed { table: T::NAME })?,
+            value: value.ok_or(malformed)?,
             create_revision: stored.create_revision,
             mod_revision: stored.mod_revision,
         })

@@ -67,7 +67,7 @@ pub fn clean_up(
         };
         let node = *node;
         let Some(child) = next_child(view, &node, after.as_ref())? else {
-            let gone = lease::clear_owned(view, &mut txn, &node, tombstone, budget)?;
+            let gone = lease::clear_owned(context, &mut txn, &node, tombstone, budget)?;
             cursor.found |= gone > 0;
             if gone > 0 && gone >= budget {
                 // There may be more of them: the next step looks again.
@@ -140,7 +140,7 @@ pub fn sweep_marker(context: Context<'_>, hash: &TokenHash) -> Result<Plan<bool>
     let (view, mut txn) = (context.view, Txn::default());
     if let Some(marker) = context.revocations.marker(hash) {
         view.note::<OrphanMarkers>(hash);
-        let gone = lease::clear_owned(view, &mut txn, hash, marker, CLEANUP_ROWS_MAX)?;
+        let gone = lease::clear_owned(context, &mut txn, hash, marker, CLEANUP_ROWS_MAX)?;
         if gone == 0 && !has_children(view, hash)? {
             txn.delete::<OrphanMarkers>(hash);
         }

@@ -1,11 +1,17 @@
 //! What the expiration manager does with rows that are due. Expiry is judged at every use
 //! already: this only clears away, and an old row never ends what was renewed.
 
-use super::{Context, Plan, TokenError, revoke::end_tree};
+use super::{
+    Context, Entry, Plan, TokenError,
+    revoke::{end_tree, tell},
+};
 use crate::{
     lease,
     random::Random,
-    state::{Dedupes, Due, DueCursor, DueKind, Leases, ReadError, TimeIndex, Tokens, Txn, View},
+    state::{
+        Dedupes, Due, DueCursor, DueKind, EventKind, Leases, ReadError, Row, TimeIndex, Tokens,
+        Txn, View,
+    },
     types::{Expiry, UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
 
@@ -73,6 +79,7 @@ pub fn expire(
                 Some(row) if row.value.expiry == Expiry::At(due.at) => {
                     let created = row.create_revision;
                     end_tree(context, &mut txn, hash, &row.value, created, random)?;
+                    tell_expiry(context, &mut txn, row);
                     &mut expired.tokens
                 }
                 _ => &mut expired.stale,
@@ -86,7 +93,13 @@ pub fn expire(
             },
             DueKind::Lease(key) => match context.view.get::<Leases>(key)? {
                 Some(row) if row.value.expires == due.at => {
-                    lease::remove(&mut txn, &row);
+                    // A prefix may have ended it before its time did.
+                    let kind = match context.revocations.kill_lease(key, row.create_revision) {
+                        true => EventKind::Revoked,
+                        false => EventKind::Expired,
+                    };
+                    let ended = lease::Ended::new(kind, context.now);
+                    lease::remove(&mut txn, &row, ended);
                     &mut expired.leases
                 }
                 _ => &mut expired.stale,
@@ -99,4 +112,22 @@ pub fn expire(
         txn,
         response: expired,
     })
+}
+
+/// Tells that a token reached its end, unless it was told already that it was revoked.
+fn tell_expiry(context: Context<'_>, txn: &mut Txn, row: Row<Tokens>) {
+    let created = row.create_revision;
+    let ancestors = context
+        .revocations
+        .uncut(&row.value.ancestors, created)
+        .to_vec();
+    if !context.revocations.kill(&row.key, &ancestors, created) {
+        let entry = Entry {
+            hash: row.key,
+            record: row.value,
+            created,
+            ancestors,
+        };
+        tell(context, txn, EventKind::Expired, &entry);
+    }
 }

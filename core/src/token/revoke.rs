@@ -1,14 +1,17 @@
 //! Revocation: one transaction, however much descends from the token. From its commit on
 //! the whole tree is refused everywhere; what it leaves on disk, clean-up removes.
 
-use super::{Context, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve};
+use super::{
+    Context, Entry, Permit, Plan, Revoke, RevokeOrphan, Target, TokenError, lookup::resolve,
+};
 use crate::{
     barrier::{Barrier, TokenHash},
     lease, quota,
     random::Random,
     state::{
-        Accessors, Cubbyholes, Due, DueKind, Leases, LeasesByToken, OrphanMarkers, ReadError,
-        TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn, View, range_of,
+        About, Accessors, Cubbyholes, Due, DueKind, Event, EventKind, Leases, LeasesByToken,
+        OrphanMarkers, ReadError, TimeIndex, TokenChildren, TokenRecord, Tokens, Tombstones, Txn,
+        View, range_of,
     },
     types::Expiry,
 };
@@ -40,6 +43,7 @@ pub fn revoke(
         Some((entry, _)) => {
             let (record, created) = (&entry.record, entry.created);
             end_tree(context, &mut txn, &entry.hash, record, created, random)?;
+            tell(context, &mut txn, EventKind::Revoked, &entry);
             true
         }
         None => false,
@@ -69,6 +73,7 @@ pub fn revoke_orphan(
         txn.insert::<OrphanMarkers>(barrier, &entry.hash, &context.now, random)?;
     }
     remove(barrier, &mut txn, &entry.hash, &entry.record, entry.created);
+    tell(context, &mut txn, EventKind::Revoked, &entry);
     Ok(Plan {
         txn,
         response: Revoked {
@@ -76,6 +81,18 @@ pub fn revoke_orphan(
             warnings: Vec::new(),
         },
     })
+}
+
+/// Tells those who watch that a token ended, with all that depends on it.
+pub(super) fn tell(context: Context<'_>, txn: &mut Txn, kind: EventKind, entry: &Entry) {
+    txn.tell(Event {
+        kind,
+        about: About::Token(entry.record.accessor.clone()),
+        at: context.now,
+        token: Some(entry.hash),
+        owner: None,
+        expires: None,
+    });
 }
 
 /// Ends a token that was made at the revision `created`, its tree and their leases: a leaf without leases is deleted, anything else
@@ -89,7 +106,7 @@ pub(super) fn end_tree(
     random: &mut dyn Random,
 ) -> Result<(), TokenError> {
     let view = context.view;
-    if !has_children(view, hash)? && end_few_leases(view, txn, hash)? {
+    if !has_children(view, hash)? && end_few_leases(context, txn, hash)? {
         remove(view.barrier(), txn, hash, record, created);
     } else {
         txn.insert::<Tombstones>(view.barrier(), hash, &context.now, random)?;
@@ -100,7 +117,13 @@ pub(super) fn end_tree(
 /// Deletes the leases of a token if they are few: every tombstone is in the memory of every
 /// node until it is cleaned up, so a leaf shouldn't need one. One that is granted meanwhile
 /// sends the transaction back: the range counts as read. False when there are more.
-fn end_few_leases(view: &View<'_>, txn: &mut Txn, hash: &TokenHash) -> Result<bool, TokenError> {
+fn end_few_leases(
+    context: Context<'_>,
+    txn: &mut Txn,
+    hash: &TokenHash,
+) -> Result<bool, TokenError> {
+    let view = context.view;
+    let ended = lease::Ended::new(EventKind::Revoked, context.now);
     let range = range_of::<LeasesByToken>(hash.as_bytes());
     let rows = view.scan::<LeasesByToken>(range, LEASES_ENDED_AT_ONCE + 1)?;
     if rows.len() > LEASES_ENDED_AT_ONCE {
@@ -108,7 +131,7 @@ fn end_few_leases(view: &View<'_>, txn: &mut Txn, hash: &TokenHash) -> Result<bo
     }
     for row in &rows {
         match view.get::<Leases>(&row.key.1)? {
-            Some(lease) => lease::remove(txn, &lease),
+            Some(lease) => lease::remove(txn, &lease, ended),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
     }

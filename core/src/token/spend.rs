@@ -4,10 +4,14 @@
 
 use std::num::NonZeroU32;
 
-use super::{Caller, Context, Plan, TokenError, entry::live, revoke::end_tree};
+use super::{
+    Caller, Context, Plan, TokenError,
+    entry::live,
+    revoke::{end_tree, tell},
+};
 use crate::{
     random::Random,
-    state::{Tokens, Txn},
+    state::{EventKind, Tokens, Txn},
 };
 
 /// Spends one use. The request is planned with the caller of the response, on the same view,
@@ -41,6 +45,7 @@ pub fn spend_use(
         None => {
             let (record, created) = (&entry.record, entry.created);
             end_tree(context, &mut txn, &entry.hash, record, created, random)?;
+            tell(context, &mut txn, EventKind::Revoked, &entry);
             true
         }
     };

@@ -96,7 +96,8 @@ impl World {
         Ok(response)
     }
 
-    pub(crate) fn apply(&mut self, txn: crate::state::Txn) {
+    pub(crate) fn apply(&mut self, mut txn: crate::state::Txn) {
+        txn.seal_events(&self.barrier, &mut self.random).unwrap();
         let changes = self.store.commit(txn.into_ops());
         for change in changes {
             match change {

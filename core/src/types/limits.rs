@@ -70,6 +70,11 @@ pub const ACLS_KEPT_MAX: usize = 1_024;
 pub const ACLS_KEPT_TEXT_BYTES_MAX: usize = 16 << 20;
 /// Most leases that a token without `sudo` ends by one prefix.
 pub const LEASES_REVOKED_AT_ONCE_MAX: usize = 256;
+/// Most leases that one message of a keep-alive stream renews.
+pub const LEASES_RENEWED_AT_ONCE_MAX: usize = 256;
+/// After so many bytes of leases, payloads included, such a message renews no more of them: all
+/// of it is one transaction, and their events are a part of it, too.
+pub const LEASES_RENEWED_BYTES_MAX: usize = 1 << 20;
 /// Most leases that one call looks at to count them.
 pub const COUNT_ROWS_MAX: usize = 1_000;
 
@@ -112,6 +117,19 @@ pub const PAGE_ROWS_MAX: usize = 500;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Most rows that one clean-up transaction looks at.
 pub const CLEANUP_ROWS_MAX: usize = 256;
+
+/// Bytes of events after which their oldest are deleted, however young they are.
+pub const EVENT_BYTES_MAX: u64 = 256 << 20;
+/// Age after which events are deleted, however few there are.
+pub const EVENT_AGE_MS_MAX: u64 = 3_600_000;
+/// Events are deleted in stretches. A new one begins after so many bytes…
+pub const EVENT_STRETCH_BYTES: u64 = 4 << 20;
+/// …or after so long.
+pub const EVENT_STRETCH_MS: u64 = 60_000;
+/// Rows of events that one look at the end of the table counts.
+pub const EVENT_ROWS_COUNTED_MAX: usize = 4_096;
+/// Rows of events that are read at once.
+pub const EVENT_ROWS_READ_MAX: usize = 256;
 
 /// Longest request id.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;

@@ -219,6 +219,7 @@ impl Node {
             read_revision: view.revision(),
             reads,
             ops,
+            ..Txn::default()
         };
         Ok((Some(txn), id))
     }

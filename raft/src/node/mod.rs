@@ -46,7 +46,7 @@ use crate::{
     peer_server::{PeerHandler, serve},
     peers::{PeerChannel, PeerError, Peers},
     reads::{Consistency, ReadError, Reads, unreadable},
-    state::{ApplyObserver, State, StateError, StateMachine},
+    state::{AppliedInfo, ApplyObserver, State, StateError, StateMachine},
     tls::PeerTlsOptions,
     types::{Member, NodeId, TypeConfig},
     view::View,
@@ -345,6 +345,15 @@ impl Node {
     pub fn view(&self) -> Result<View, ReadError> {
         let core = self.core().ok_or(ReadError::NoLeader)?;
         core.state.view().map_err(unreadable)
+    }
+
+    /// How far this node's state is, and its changes.
+    ///
+    /// # Errors
+    /// There is no state.
+    pub fn watch_applied(&self) -> Result<watch::Receiver<AppliedInfo>, ReadError> {
+        let core = self.core().ok_or(ReadError::NoLeader)?;
+        Ok(core.state.watch_applied())
     }
 
     /// A view that shows every write acknowledged before the call, and cluster time in

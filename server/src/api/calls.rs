@@ -24,6 +24,8 @@ macro_rules! calls {
             v1::RevokePrefixRequest,
             v1::ListLeasesRequest,
             v1::CountLeasesRequest,
+            v1::KeepAliveRequest,
+            v1::WatchRequest,
             v1::WritePolicyRequest,
             v1::ReadPolicyRequest,
             v1::ListPoliciesRequest,

@@ -65,6 +65,8 @@ paths! {
         true => "sys/leases/count".to_owned(),
         false => below("sys/leases/lookup", &call.prefix),
     },
+    KeepAliveRequest => "sys/leases/renew",
+    WatchRequest(call) => below("sys/leases/watch", &call.prefix),
     WritePolicyRequest(call) => below("sys/policies/acl", &call.name),
     ReadPolicyRequest(call) => below("sys/policies/acl", &call.name),
     ListPoliciesRequest => "sys/policies/acl",

@@ -111,7 +111,10 @@ impl Manager<'_> {
             self.rounds.pass(kind);
             if !txn.is_empty() {
                 let node = &self.pipeline.node;
-                match node.submit(transaction(reads, txn), deadline).await {
+                match node
+                    .submit(transaction(reads, txn, &keys.barrier)?, deadline)
+                    .await
+                {
                     Ok(_) => {}
                     // Somebody was faster: the next look sees what came of it.
                     Err(SubmitError::Conflict) => return Ok(None),
@@ -164,6 +167,13 @@ impl Manager<'_> {
                 }
             }
             Kind::Markers => self.sweep(context)?,
+            Kind::Events => {
+                let step = self
+                    .rounds
+                    .events
+                    .step(&view, pinned.now, &mut SystemRandom)?;
+                step.map(|(txn, done)| (txn, Done::Tidied(done)))
+            }
             Kind::Quotas => self.count(&view)?,
             Kind::Trim => match self.rounds.trim_to() {
                 None => None,

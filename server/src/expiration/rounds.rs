@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::{
     barrier::{NameChain, TokenHash},
+    event::{Tidied, Tidy},
     lease::{PrefixCursor, PrefixProgress},
     state::{Due, DueCursor},
     token::{Cursor, Progress},
@@ -28,12 +29,14 @@ pub(super) enum Kind {
     Markers,
     /// The head of the time index.
     Trim,
+    /// The oldest events.
+    Events,
     /// What was there before a lease-count quota.
     Quotas,
 }
 
 /// One round.
-const ROUND: [Kind; 10] = [
+const ROUND: [Kind; 12] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -42,6 +45,8 @@ const ROUND: [Kind; 10] = [
     Kind::Markers,
     Kind::Expiry,
     Kind::Trim,
+    Kind::Expiry,
+    Kind::Events,
     Kind::Expiry,
     Kind::Quotas,
 ];
@@ -56,6 +61,7 @@ pub(super) enum Done {
     Counted,
     /// Up to here.
     Trimmed(UnixMillis),
+    Tidied(Tidied),
 }
 
 /// Where everything stands.
@@ -73,6 +79,8 @@ pub(super) struct Rounds {
     pub(super) token: Option<TokenHash>,
     prefixes: BTreeMap<NameChain, PrefixCursor>,
     pub(super) prefix: Option<NameChain>,
+    /// What is known of the events.
+    pub(super) events: Tidy,
     /// The orphan marker that was looked at last.
     pub(super) marker: Option<TokenHash>,
     /// The revision of the lease-count quotas at which none was counting.
@@ -128,6 +136,7 @@ impl Rounds {
                 self.prefix = Some(prefix);
             }
             Done::Swept | Done::Counted => {}
+            Done::Tidied(done) => self.events.settle(done),
             Done::Trimmed(end) => {
                 self.trimmed = DueCursor::at(end);
                 self.deleted = 0;

@@ -32,18 +32,21 @@ impl Applied {
 
 /// Makes a status with its `ErrorInfo`.
 pub fn refusal(code: Code, reason: &'static str, message: &str, applied: Applied) -> Status {
-    refusal_until(code, reason, message, applied, None)
+    refusal_until(code, reason, message, applied, None, None)
 }
 
-/// The same with `RetryInfo`, if it is known when the call may be made again.
+/// The same with one more fact for programs, and with `RetryInfo`, if it is known when the call may
+/// be made again.
 pub fn refusal_until(
     code: Code,
     reason: &'static str,
     message: &str,
     applied: Applied,
+    fact: Option<(&'static str, String)>,
     after: Option<Duration>,
 ) -> Status {
-    let metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
+    let mut metadata = HashMap::from([(APPLIED_KEY.to_owned(), applied.as_str().to_owned())]);
+    metadata.extend(fact.map(|(key, value)| (key.to_owned(), value)));
     let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
     if let Some(after) = after {
         details.set_retry_info(Some(after));

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod context;
+mod look;
 mod opening;
 mod rate;
 mod revoked;
@@ -51,6 +52,7 @@ use crate::{
     listen::Applied,
     random::SystemRandom,
     seal::{Attempts, Keys, ShareRate, Unsealed},
+    streams::Streams,
     telemetry::Metrics,
 };
 
@@ -206,6 +208,8 @@ pub struct Pipeline {
     pub revoked: Arc<Revoked>,
     /// What is due next.
     pub due: Arc<DueHead>,
+    /// The streams of this node.
+    pub streams: Arc<Streams>,
     /// What quorums are about to do.
     pub attempts: Arc<Attempts>,
     /// How fast key shares may be given.
@@ -283,7 +287,15 @@ impl Pipeline {
         Ok(answer.encode_to_vec().into())
     }
 
-    async fn serve<C: Call>(&self, call: C, context: &Context) -> Result<C::Answer, Status> {
+    /// Serves what opens a stream, or a message of one.
+    ///
+    /// # Errors
+    /// As [`Pipeline::call`].
+    pub(crate) async fn serve<C: Call>(
+        &self,
+        call: C,
+        context: &Context,
+    ) -> Result<C::Answer, Status> {
         match self.execute(&call, context).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) if C::ACCESS == Access::Here => Err(Error::needs_active_node().into()),
@@ -351,7 +363,8 @@ impl Pipeline {
             };
             // It pins files and old versions in the store: not while the commit lasts.
             drop(pinned);
-            let committed = self.node.submit(transaction(reads, txn), context.deadline);
+            let txn = transaction(reads, txn, &keys.barrier)?;
+            let committed = self.node.submit(txn, context.deadline);
             match committed.await {
                 Ok(_) => {
                     let answer = self.act(call, context, true, answer?).await?;

@@ -2,11 +2,16 @@
 //! their transactions as the store takes them. Decides nothing.
 
 use bytes::Bytes;
-use tenure_core::state::{Op, Reads, Store, StoreError, Stored, Txn};
+use tenure_core::{
+    barrier::{Barrier, BarrierError},
+    state::{Op, Reads, Store, StoreError, Stored, Txn},
+};
 use tenure_raft::{
     txn::{self, ReadSet, Record},
     view::{View, ViewError},
 };
+
+use crate::random::SystemRandom;
 
 /// A view of the replicated store, for `core`.
 pub struct StateView(pub View);
@@ -49,27 +54,42 @@ fn failed(error: ViewError) -> StoreError {
     }
 }
 
-/// A planned transaction with what it rests on, for the sequencer.
-pub fn transaction(reads: Reads, txn: Txn) -> txn::Txn {
-    let ops = txn.into_ops().into_iter().map(|op| match op {
-        Op::Put {
-            key,
-            value,
-            create_revision,
-        } => txn::Op::Put {
-            key,
-            value,
-            create_revision,
-        },
-        Op::Delete(key) => txn::Op::Delete(key),
-        Op::DeleteRange(start, end) => txn::Op::DeleteRange(start, end),
-    });
-    txn::Txn {
+/// A planned transaction with what it rests on, for the sequencer; what it tells is sealed here.
+///
+/// # Errors
+/// The barrier can't seal.
+pub fn transaction(
+    reads: Reads,
+    mut planned: Txn,
+    barrier: &Barrier,
+) -> Result<txn::Txn, BarrierError> {
+    planned.seal_events(barrier, &mut SystemRandom)?;
+    let (mut ops, mut at_revision) = (Vec::new(), Vec::new());
+    for op in planned.into_ops() {
+        match op {
+            Op::Put {
+                key,
+                value,
+                create_revision,
+            } => ops.push(txn::Op::Put {
+                key,
+                value,
+                create_revision,
+            }),
+            Op::PutAtRevision { prefix, value } => {
+                at_revision.push(txn::AtRevision { prefix, value });
+            }
+            Op::Delete(key) => ops.push(txn::Op::Delete(key)),
+            Op::DeleteRange(start, end) => ops.push(txn::Op::DeleteRange(start, end)),
+        }
+    }
+    Ok(txn::Txn {
         read_revision: reads.revision,
         reads: ReadSet {
             keys: reads.keys.into_iter().collect(),
             ranges: reads.ranges,
         },
-        ops: ops.collect(),
-    }
+        ops,
+        at_revision,
+    })
 }

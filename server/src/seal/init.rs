@@ -188,7 +188,8 @@ impl Sealer {
             txn.append(plan.txn);
             (view.into_reads(), plan.response.id)
         };
-        self.node.submit(transaction(reads, txn), deadline).await?;
+        let txn = transaction(reads, txn, &barrier)?;
+        self.node.submit(txn, deadline).await?;
         Ok(InitKeys {
             shares: split,
             recovery: kept.is_some(),

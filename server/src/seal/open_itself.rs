@@ -186,7 +186,8 @@ impl Sealer {
             view.into_reads()
         };
         let deadline = Instant::now() + COMMIT_WAIT;
-        self.node.submit(transaction(reads, txn), deadline).await?;
+        let txn = transaction(reads, txn, &keys.barrier)?;
+        self.node.submit(txn, deadline).await?;
         tracing::info!(
             key_id = anew.key_id,
             "the root key was sealed anew by its provider"

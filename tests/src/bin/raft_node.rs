@@ -404,6 +404,7 @@ impl Service {
                 value: Bytes::copy_from_slice(new.as_bytes()),
                 create_revision: found.map(|record| record.create_revision),
             }],
+            ..Txn::default()
         };
         // The view pins a snapshot: not across the commit.
         drop(view);

@@ -2,10 +2,13 @@
 //! leases that know their token and their path as text. After every step each lease must
 //! live exactly if the model's does, and in the end nothing must be stored of the dead.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    state::{About, EventKind, Events},
     testing::cases,
     token::{CreateRequest, Cursor, Progress, Target, clean_up},
     types::{Ttl, UnixMillis},
@@ -344,6 +347,31 @@ impl Model {
         let revocations = &self.world.revocations;
         assert_eq!(revocations.tombstones().count(), 0);
         assert_eq!(revocations.prefixes().count(), 0);
+        self.check_events();
+    }
+
+    /// Each grant is told once, and each end once, however it came and whoever cleared it away.
+    ///
+    /// It found a lease whose end was told twice: it was due in the same step as its token.
+    fn check_events(&self) {
+        let mut told: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+        for row in self.world.rows::<Events>() {
+            for event in row.value {
+                let About::Lease(id) = event.about else {
+                    continue;
+                };
+                let [grants, ends] = told.entry(id.text()).or_default();
+                match event.kind {
+                    EventKind::Granted => *grants += 1,
+                    EventKind::Renewed => {}
+                    EventKind::Expired | EventKind::Revoked => *ends += 1,
+                }
+            }
+        }
+        for (n, lease) in self.leases.iter().enumerate() {
+            let wanted = [1, usize::from(!self.lives(n))];
+            assert_eq!(told.get(&lease.id.text()), Some(&wanted), "lease {n}");
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) fn conflict(reads: &Reads, txn: Txn) -> bool {
     };
     txn.into_ops().iter().any(|op| match op {
         Op::Put { key, .. } | Op::Delete(key) => inside(key),
+        // Nobody plans on events.
+        Op::PutAtRevision { .. } => false,
         Op::DeleteRange(..) => true,
     })
 }

@@ -1,5 +1,7 @@
 //! LeaseService.
 
+use std::sync::Arc;
+
 use tenure_core::{
     barrier::NameChain,
     lease::{
@@ -11,14 +13,17 @@ use tenure_core::{
     types::{LeaseId, Path, Secret},
 };
 use tenure_proto::v1;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
     convert::{duration, page_rows, page_start, page_token, timestamp, ttl},
+    streams::watch_action,
 };
 use crate::{
     error::Error,
-    pipeline::{Access, Call, Planned, Scope},
+    pipeline::{Access, Call, Context, Manner, Planned, Scope},
+    streams::{self, KeepAliveStream, WatchStream},
 };
 
 serve! {
@@ -29,7 +34,30 @@ serve! {
     revoke_lease: RevokeLeaseRequest -> RevokeLeaseResponse,
     revoke_prefix: RevokePrefixRequest -> RevokePrefixResponse,
     list_leases: ListLeasesRequest -> ListLeasesResponse,
-    count_leases: CountLeasesRequest -> CountLeasesResponse,
+    count_leases: CountLeasesRequest -> CountLeasesResponse;
+
+    type KeepAliveStream = KeepAliveStream;
+    type WatchStream = WatchStream;
+
+    async fn keep_alive(
+        &self,
+        request: Request<Streaming<v1::KeepAliveRequest>>,
+    ) -> Result<Response<KeepAliveStream>, Status> {
+        let stream = streams::keep_alive(Arc::clone(&self.pipeline), request).await?;
+        Ok(Response::new(stream))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<WatchStream>, Status> {
+        let context = Context::of(&request, Manner::default())?;
+        let action = watch_action(request.get_ref());
+        let opened = self.pipeline.call(request).await?.into_inner();
+        let pipeline = Arc::clone(&self.pipeline);
+        let stream = streams::watch(pipeline, context, action?, opened.revision).await?;
+        Ok(Response::new(stream))
+    }
 }
 
 impl Call for v1::GrantLeaseRequest {
@@ -167,6 +195,7 @@ impl Call for v1::ListLeasesRequest {
         Ok(Planned::answer(v1::ListLeasesResponse {
             leases: page.leases.into_iter().map(summary).collect(),
             next_page_token: page_token(page.next.as_ref().map(NameChain::as_bytes)),
+            revision: scope.context.view.revision(),
         }))
     }
 
@@ -268,7 +297,7 @@ pub fn child(prefix: &str, id: &str) -> Option<String> {
     })
 }
 
-fn lease_id(text: &str) -> Result<LeaseId, Error> {
+pub(super) fn lease_id(text: &str) -> Result<LeaseId, Error> {
     LeaseId::parse(text).map_err(|error| Error::invalid_argument(format!("lease_id: {error}")))
 }
 
@@ -277,7 +306,7 @@ fn path(field: &str, text: &str) -> Result<Path, Error> {
 }
 
 /// Empty: everything.
-fn prefix(text: &str) -> Result<Option<Path>, Error> {
+pub(super) fn prefix(text: &str) -> Result<Option<Path>, Error> {
     match text {
         "" => Ok(None),
         text => path("prefix", text).map(Some),
@@ -343,6 +372,7 @@ mod tests {
         let mut page = v1::ListLeasesResponse {
             leases: ids.map(lease).into(),
             next_page_token: "next".to_owned(),
+            ..Default::default()
         };
         call.reduce(&mut page);
         let left: Vec<_> = page.leases.iter().map(|lease| &*lease.lease_id).collect();

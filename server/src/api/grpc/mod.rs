@@ -2,9 +2,11 @@
 
 /// A service each of whose methods hands its message to the pipeline.
 macro_rules! serve {
-    ($service:path: $($method:ident: $request:ident -> $response:ident),* $(,)?) => {
+    ($service:path: $($method:ident: $request:ident -> $response:ident),* $(,)? $(; $($streams:tt)*)?) => {
         #[tonic::async_trait]
         impl $service for Services {
+            $($($streams)*)?
+
             $(async fn $method(
                 &self,
                 request: tonic::Request<v1::$request>,
@@ -17,6 +19,7 @@ macro_rules! serve {
 
 mod cluster;
 pub use cluster::join_error;
+pub use streams::event_on_wire;
 mod convert;
 mod key;
 mod lease;
@@ -26,6 +29,7 @@ mod policy;
 mod quota;
 mod seal;
 mod secrets;
+mod streams;
 mod token;
 
 use std::sync::Arc;

@@ -201,3 +201,7 @@ impl HttpCall for v1::CountLeasesRequest {
         Reply::data(json!({ "lease_count": answer.count, "counts": counts }))
     }
 }
+
+/// Streams are for gRPC alone.
+impl HttpCall for v1::KeepAliveRequest {}
+impl HttpCall for v1::WatchRequest {}

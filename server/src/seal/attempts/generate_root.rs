@@ -191,7 +191,7 @@ impl Pipeline {
         // A wrong set is refused on what is known to be the state.
         let mut confirm = true;
         loop {
-            let (reads, plan) = {
+            let (txn, response) = {
                 let pinned = self.pin(confirm, deadline).await?;
                 let keys = self.keys.get().ok_or_else(Error::sealed)?;
                 let view = View::new(&pinned.state, &keys.barrier);
@@ -205,15 +205,15 @@ impl Pipeline {
                 };
                 let mut plan = token::create_root(context, None, &mut SystemRandom)?;
                 quota::settle(&view, &mut plan.txn, &mut SystemRandom)?;
-                (view.into_reads(), plan)
+                let txn = transaction(view.into_reads(), plan.txn, &keys.barrier)?;
+                (txn, plan.response)
             };
             confirm = false;
-            let submitted = self.node.submit(transaction(reads, plan.txn), deadline);
-            match submitted.await {
+            match self.node.submit(txn, deadline).await {
                 Ok(_) => {
-                    let accessor = plan.response.info.accessor.as_str();
+                    let accessor = response.info.accessor.as_str();
                     tracing::warn!(accessor, "a quorum has made a root token");
-                    return Ok(plan.response.id);
+                    return Ok(response.id);
                 }
                 Err(SubmitError::Conflict) => backoff.wait(deadline).await,
                 Err(error) => return Err(error.into()),

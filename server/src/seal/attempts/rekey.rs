@@ -320,18 +320,18 @@ impl Pipeline {
         let deadline = Instant::now() + Duration::from_millis(REKEY_COMMIT_MS_MAX);
         let mut backoff = Backoff::default();
         loop {
-            let (reads, txn) = {
+            let txn = {
                 let pinned = self.pin(false, deadline).await?;
                 let keys = self.keys.get().ok_or_else(Error::sealed)?;
                 let view = View::new(&pinned.state, &keys.barrier);
                 let txn = rekey(&view, &quorum, candidate, pinned.now, &mut SystemRandom)?;
-                (view.into_reads(), txn)
+                transaction(view.into_reads(), txn, &keys.barrier)?
             };
             if !waits() {
                 let message = "nobody waits for the new shares any more: the old ones stay";
                 return Err(Error::new(Code::Cancelled, "CALLER_GONE", message));
             }
-            match self.node.submit(transaction(reads, txn), deadline).await {
+            match self.node.submit(txn, deadline).await {
                 Ok(_) => {
                     tracing::info!(?of, "new shares are in force");
                     return Ok(false);
