@@ -14,7 +14,6 @@ use tenure_core::{
 };
 use tenure_raft::{batch::SubmitError, reads::Consistency};
 use tokio::time::{Instant, sleep};
-use tonic::Code;
 
 use super::{Given, no_attempt, proof::Proof, under_way};
 use crate::{
@@ -329,7 +328,7 @@ impl Pipeline {
             };
             if !waits() {
                 let message = "nobody waits for the new shares any more: the old ones stay";
-                return Err(Error::new(Code::Cancelled, "CALLER_GONE", message));
+                return Err(Error::internal(message));
             }
             match self.node.submit(txn, deadline).await {
                 Ok(_) => {
