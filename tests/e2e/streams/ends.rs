@@ -71,6 +71,9 @@ async fn all_end(streams: Vec<Streams>, root: &Client, reason: &str) -> Outcome<
 }
 
 /// A leaf, a child of a revoked tree, one that expires, one whose policy goes.
+///
+/// Planted bugs: a watch that goes on where its token isn't valid; a caller that isn't looked at
+/// while there is nothing to show. Both caught: open after 2 s, of the leaf, of the deleted policy.
 #[test]
 fn with_their_token() {
     run("streams::ends::with_their_token", async |scenario| {

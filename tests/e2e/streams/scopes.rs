@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenure_client::proto::WatchRequest;
+use tenure_client::proto::lease_event::Subject;
 
 use super::{events, granted, opened, short, shorts, watch};
 use crate::{ensure, make, run, text, three, wish};
@@ -11,8 +12,11 @@ use crate::{ensure, make, run, text, three, wish};
 const OWN: &str = r#"path "sys/leases/watch/*" { capabilities = ["read"] }
 path "sys/leases/*" { capabilities = ["update", "list"] }"#;
 
+/// Leases that are looked up as soon as they are told of.
+const GRANTS: usize = 20;
+
 /// Grant, renewal, revocation, expiry, each once, in order, on every node, and only to those who
-/// may know. An event is shown when what it tells can be read through any node.
+/// may know.
 #[test]
 fn each_is_shown_what_it_may_see() {
     run(
@@ -57,9 +61,7 @@ fn each_is_shown_what_it_may_see() {
                 let brief = granted(&one, &format!("{base}/brief"), 1).await?;
                 one.revoke_lease(&mine).await.map_err(text)?;
                 let own_events = events(&mut own, 5).await?;
-                for event in &own_events[..1] {
-                    // What it tells is there, wherever one looks.
-                    ensure(short(event) == format!("granted {mine}"), || short(event))?;
+                for event in &own_events[..3] {
                     ensure(event.owner_accessor == accessor, || format!("{event:?}"))?;
                 }
                 let wanted = [
@@ -80,6 +82,48 @@ fn each_is_shown_what_it_may_see() {
                 ensure(token_events[1] == format!("granted {beside}"), || {
                     format!("{token_events:?}")
                 })?;
+            }
+            Ok(())
+        },
+    );
+}
+
+/// An event is shown when what it tells can be read through any node, whichever shows it.
+///
+/// Planted bug: events in a commit of their own, before the change. Caught: no such lease.
+#[test]
+fn what_is_told_can_be_read() {
+    run(
+        "streams::scopes::what_is_told_can_be_read",
+        async |scenario| {
+            let cluster = three(scenario).await?;
+            for index in 0..3 {
+                let prefix = format!("told/{index}");
+                let mut told = opened(watch(&cluster.root_at(index)?, &prefix, None)).await?;
+                let (client, path) = (cluster.client()?, prefix.clone());
+                let grants = tokio::spawn(async move {
+                    for number in 0..GRANTS {
+                        granted(&client, &format!("{path}/{number}"), 3600).await?;
+                    }
+                    Ok::<_, String>(())
+                });
+                let mut shown = 0;
+                while shown < GRANTS {
+                    let seen = events(&mut told, 1).await?;
+                    shown += seen.len();
+                    for event in &seen {
+                        let Some(Subject::LeaseId(id)) = &event.subject else {
+                            return Err(short(event));
+                        };
+                        for node in 0..3 {
+                            let read = cluster.root_at(node)?.lookup_lease(id).await;
+                            read.map_err(|error| {
+                                format!("{} at node {node}: {error}", short(event))
+                            })?;
+                        }
+                    }
+                }
+                grants.await.map_err(text)??;
             }
             Ok(())
         },
