@@ -198,9 +198,11 @@ pub const SEAL_RETRY_MS_MIN: u64 = 250;
 pub const SEAL_RETRY_MS_MAX: u64 = 15_000;
 /// A node that an operator sealed opens itself again after so long, as the peers' do.
 pub const SEAL_REOPEN_AFTER_MS: u64 = 3_000;
-/// Longest wait for a commit that puts new shares in force, whatever the caller's own deadline: its
-/// answer is shown once.
+/// Longest wait for a commit that puts new shares in force, whatever the caller's own deadline.
 pub const REKEY_COMMIT_MS_MAX: u64 = 30_000;
+/// How long the new shares are kept, in milliseconds, for a caller who lost the answer and repeats
+/// the call.
+pub const REKEY_ANSWER_KEPT_MS: u64 = 5 * 60 * 1_000;
 
 /// Most connections of the metrics listener.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;

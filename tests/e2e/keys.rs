@@ -55,8 +55,8 @@ async fn term(client: &Client) -> Outcome<u32> {
 /// rekey, another one is killed over a rotation. Both serve all that was written since, the
 /// killed one after the new shares opened it and the old ones didn't.
 ///
-/// Planted bugs: a standby that keeps its keys when apply tells of new ones (it answers STORAGE
-/// for what it can't open); the old shares kept in force by a rekey. Caught.
+/// Planted bug: a standby that keeps its keys when apply tells of new ones (it answers STORAGE
+/// for what it can't open). Caught.
 #[test]
 fn standbys_follow_rotations_and_rekeys() {
     run(
@@ -165,10 +165,49 @@ fn new_shares_open_what_was_killed() {
     });
 }
 
+/// A node alone is killed right after the answer to a rekey, when the end of its log need not be
+/// applied yet: the old shares don't open it, the new ones do. The call that made the shares may
+/// be repeated by who gave its share, and by nobody who has only the nonce.
+#[test]
+fn a_lone_node_forgets_no_rekey() {
+    run("keys::a_lone_node_forgets_no_rekey", async |scenario| {
+        let mut cluster = start(scenario, ServerOptions::new(1)?).await?;
+        for round in 0..3 {
+            let client = cluster.client()?;
+            let old = cluster.keys()?.clone();
+            let target = RekeyTarget::Root;
+            let begun = client.start_rekey(plan(5, 3, false)).await.map_err(text)?;
+            let mut made = None;
+            for share in old.quorum() {
+                made = client.update_rekey(target, &begun.nonce, share).await.ok();
+            }
+            let made = made.filter(|answer| answer.complete).ok_or("not made")?;
+            if round == 0 {
+                let [first, .., last] = old.quorum() else {
+                    return Err("no quorum".into());
+                };
+                let again = client.update_rekey(target, &begun.nonce, last).await;
+                let again = again.map_err(text)?;
+                ensure(again.shares == made.shares, || "other shares".into())?;
+                let other = client.update_rekey(target, &begun.nonce, first).await;
+                refused("another share", other, Code::FailedPrecondition)?;
+            }
+            cluster.keys = Some(Keys {
+                shares: made.shares,
+                ..old.clone()
+            });
+            cluster.node_mut(0)?.kill();
+            cluster.restart(0).await?;
+            old_shares_are_refused(&cluster, 0, &old).await?;
+            cluster.unseal(0).await?;
+            cluster.wait_active().await?;
+        }
+        Ok(())
+    });
+}
+
 /// New shares that must be proven: until then the old ones hold, wrong ones prove nothing, and
 /// the proof can begin again.
-///
-/// Planted bug: the new shares are put in force when they are made. Caught.
 #[test]
 fn new_shares_count_once_they_are_proven() {
     run(

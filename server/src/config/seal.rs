@@ -1,7 +1,7 @@
 //! The `seal` stanza: who keeps the root key, so that nodes open themselves. Without one, key shares
 //! do. Secrets in it are read when they are needed, and never shown.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tenure_core::types::Secret;
@@ -102,7 +102,11 @@ impl KeySource {
             },
             Self::File(path) => {
                 let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-                if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+                let file = std::fs::metadata(path).map_err(failed)?;
+                if file.permissions().mode() & 0o077 != 0 {
+                    tracing::warn!(path = %path.display(), "others than its owner may use this key");
+                }
+                if file.len() > FILE_BYTES_MAX {
                     return Err(format!("{}: too large to be a key", path.display()));
                 }
                 std::fs::read(path).map(Zeroizing::new).map_err(failed)

@@ -17,7 +17,7 @@ use tenure_raft::node::StartError;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::{Sealer, open_itself::provider_failed};
+use super::{Sealer, open_itself::seal_checked};
 use crate::{
     error::Error,
     pipeline::{StateView, transaction},
@@ -144,7 +144,7 @@ impl Sealer {
         let keyring = Keyring::generate(now, &mut SystemRandom);
         let kept = match &self.provider {
             Some(provider) => {
-                let stored = provider.seal(&root).await.map_err(provider_failed)?;
+                let stored = seal_checked(provider.as_ref(), &root).await?;
                 Some((stored, RootKey::generate(&mut SystemRandom)))
             }
             None => None,

@@ -9,6 +9,7 @@ mod attempts;
 mod init;
 mod join;
 mod keys;
+mod open;
 mod open_itself;
 mod provider;
 mod share_rate;
@@ -19,21 +20,15 @@ use std::{
 };
 
 use tenure_core::{
-    barrier::{
-        Keyring, KeyringError, RootKey,
-        shamir::{self, Share},
-    },
+    barrier::shamir::Share,
     random::{self},
-    state::{Keyrings, SealConfig, SealConfigs, StoredRootKeys, read_plain},
+    state::{SealConfig, SealConfigs, read_plain},
     types::UnixMillis,
 };
-use tenure_raft::{
-    node::{JoinCredential, JoinError, Node},
-    reads::Consistency,
-};
+use tenure_raft::node::Node;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    task::AbortHandle,
 };
 use tonic::Code;
 
@@ -49,8 +44,8 @@ pub use self::{
     share_rate::{ShareRate, address_of},
 };
 use crate::{
-    api::grpc::join_error, config::RetryJoin, error::Error, expiration::hold_of,
-    pipeline::StateView, random::SystemRandom,
+    config::RetryJoin, error::Error, expiration::hold_of, pipeline::StateView,
+    random::SystemRandom,
 };
 
 /// Bytes of an unsplit root key.
@@ -59,8 +54,6 @@ const ROOT_KEY_BYTES: usize = 32;
 const UNSEAL_CALLS_MAX: usize = 8;
 /// How long a node that may reach a leader tries to catch up before it judges the shares.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
-/// How long a new node waits for the keyring to reach it.
-const REPLICATION_WAIT: Duration = Duration::from_secs(30);
 
 /// The seal of one node.
 pub struct Sealer {
@@ -78,6 +71,8 @@ pub struct Sealer {
     candidate: Mutex<Option<Candidate>>,
     /// Calls that wait for their turn to unseal.
     turns: Arc<Semaphore>,
+    /// Judges again what opened this node before its state was known to be current.
+    judging: Mutex<Option<AbortHandle>>,
 }
 
 /// Shares that were given so far.
@@ -161,12 +156,18 @@ impl Sealer {
             shown: Mutex::default(),
             candidate: Mutex::default(),
             turns: Arc::new(Semaphore::new(UNSEAL_CALLS_MAX)),
+            judging: Mutex::default(),
         }
     }
 
     /// A place among those who unseal; `None` when there are too many.
     pub fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
+    /// Whether a share would change anything here.
+    pub fn takes_shares(&self) -> bool {
+        self.provider.is_none() && self.keys.is_sealed()
     }
 
     /// How the root key is split, as this node's state has it.
@@ -303,71 +304,6 @@ impl Sealer {
         }
         drop(attempt);
         self.status()
-    }
-
-    async fn open(&self, shares: &[Share]) -> Result<(), Error> {
-        let combined = shamir::combine(shares).map_err(|_| wrong_shares())?;
-        let root = RootKey::from_slice(combined.expose()).ok_or_else(wrong_shares)?;
-        if self.node.is_initialized() {
-            // Shares are judged against the current keys, if a leader can be reached.
-            let deadline = Instant::now() + CATCH_UP_WAIT;
-            let _ = self.node.read(Consistency::Quorum, deadline).await;
-        } else {
-            let candidate = self.candidate().ok_or_else(Error::not_initialized)?;
-            self.join_with(&candidate.addresses, &root).await?;
-        }
-        self.open_with(&root).await
-    }
-
-    /// Joins the cluster that was found, by proof of the quorum.
-    async fn join_with(&self, addresses: &[String], root: &RootKey) -> Result<(), Error> {
-        let solver = Solver::new(root).map_err(|_| wrong_shares())?;
-        let credential = JoinCredential::Quorum(Arc::new(solver));
-        let joined = self.node.join(addresses, &credential).await;
-        match joined {
-            // A join token may have been faster.
-            Ok(()) | Err(JoinError::Initialized) => Ok(()),
-            Err(error) => Err(join_error(&error)),
-        }
-    }
-
-    /// Opens the keyring of the own state; a new node waits until it has come.
-    async fn open_with(&self, root: &RootKey) -> Result<(), Error> {
-        let deadline = Instant::now() + REPLICATION_WAIT;
-        loop {
-            if let Some((keys, revision)) = self.keys_of_state(root)?
-                && self.keys.open(keys, revision)
-            {
-                break;
-            }
-            if Instant::now() >= deadline {
-                let message = "the keyring has not been replicated to this node yet";
-                return Err(Error::new(Code::Unavailable, "NOT_REPLICATED", message));
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-        self.node.set_unsealed(true).await;
-        tracing::info!("this node is unsealed");
-        Ok(())
-    }
-
-    /// The keys that the root key opens in the own state, and its revision. `None` until they
-    /// have come.
-    fn keys_of_state(&self, root: &RootKey) -> Result<Option<(Unsealed, u64)>, Error> {
-        let state = StateView(self.node.view()?);
-        let sealed = read_plain::<Keyrings>(&state, &())?;
-        let config = read_plain::<SealConfigs>(&state, &())?;
-        let (Some(sealed), Some(config)) = (sealed, config) else {
-            return Ok(None);
-        };
-        let stored = read_plain::<StoredRootKeys>(&state, &())?;
-        let keyring = Keyring::open(root, &sealed).map_err(|error| match error {
-            KeyringError::WrongKey => wrong_shares(),
-            other => Error::new(Code::FailedPrecondition, "KEYRING", other.to_string()),
-        })?;
-        let keys = Unsealed::new(root, &keyring, config, stored)
-            .map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Some((keys, state.0.revision())))
     }
 }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tenure_core::{
+    barrier::RootKey,
     random,
     state::{SealConfigs, StoredRootKey, StoredRootKeys, Txn, View, read_plain},
 };
@@ -45,6 +46,20 @@ pub async fn open_stored(provider: &dyn Provider, stored: &StoredRootKey) -> Res
     }
     let message = other_provider(&stored.provider, provider.kind());
     Err(Error::new(Code::FailedPrecondition, "OTHER_SEAL", message))
+}
+
+/// Has a provider seal the root key, and open it again: what it made may become the only copy.
+///
+/// # Errors
+/// The provider fails, or opens another key than it sealed.
+pub async fn seal_checked(provider: &dyn Provider, root: &RootKey) -> Result<StoredRootKey, Error> {
+    let stored = provider.seal(root).await.map_err(provider_failed)?;
+    let opened = open_stored(provider, &stored).await?;
+    if opened.root == *root {
+        return Ok(stored);
+    }
+    let message = "the provider opens another key than the one that it sealed";
+    Err(Error::new(Code::Unavailable, "SEAL_PROVIDER", message))
 }
 
 fn other_provider(of_cluster: &str, of_node: &str) -> String {
@@ -171,7 +186,7 @@ impl Sealer {
         if !opened.outdated {
             return Ok(());
         }
-        let anew = provider.seal(&opened.root).await.map_err(provider_failed)?;
+        let anew = seal_checked(provider, &opened.root).await?;
         let keys = self.keys.get().ok_or_else(Error::sealed)?;
         let mut txn = Txn::default();
         let reads = {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -86,13 +86,22 @@ pub fn address_of(remote: &str) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
+/// Whoever has an IPv6 address has all of its /64.
+fn network_of(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let [a, b, c, d, ..] = v6.segments();
+    Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+}
+
 impl ShareRate {
     /// Takes one of the shares that `remote` may give.
     ///
     /// # Errors
     /// There is none left: RESOURCE_EXHAUSTED, with when there will be.
     pub fn spend(&self, remote: &str) -> Result<(), Error> {
-        self.spend_at(address_of(remote), Instant::now())
+        self.spend_at(address_of(remote).map(network_of), Instant::now())
             .map_err(Error::too_many_shares)
     }
 
@@ -140,7 +149,6 @@ mod tests {
             .sum()
     }
 
-    /// Planted bug: the address's own count isn't lowered. Caught.
     #[test]
     fn an_address_has_its_share_and_a_node_its_own() {
         let rate = ShareRate::default();
@@ -180,5 +188,9 @@ mod tests {
         assert_eq!(address_of("[::1]:1"), address_of("::1"));
         assert_eq!(address_of("[::ffff:10.0.0.1]:1"), address_of("10.0.0.1:9"));
         assert_eq!(address_of(""), None);
+        let network = |text: &str| address_of(text).map(network_of);
+        assert_eq!(network("[2001:db8::1]:1"), network("2001:db8::9:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("10.0.0.1"), network("10.0.0.2"));
     }
 }

@@ -46,6 +46,8 @@ struct Held {
     root: Option<rekey::Attempt>,
     recovery: Option<rekey::Attempt>,
     token: Option<generate_root::Attempt>,
+    /// The last rekey that was put in force, for who lost its answer.
+    made: Option<rekey::Made>,
 }
 
 impl Held {
@@ -69,6 +71,7 @@ impl Attempts {
         held.root.take_if(|attempt| attempt.is_idle());
         held.recovery.take_if(|attempt| attempt.is_idle());
         held.token.take_if(|attempt| attempt.given.is_idle());
+        held.made.take_if(|made| made.is_over());
         held
     }
 }
@@ -112,17 +115,23 @@ impl Given {
         Err(Error::new(Code::InvalidArgument, "WRONG_NONCE", message))
     }
 
+    /// What is being judged, or committed, takes no share and can't be given up.
+    fn check_not_judged(&self) -> Result<(), Error> {
+        if !self.is_judged {
+            return Ok(());
+        }
+        let message = "enough shares were given, and they are being judged";
+        Err(Error::new(
+            Code::FailedPrecondition,
+            "BEING_JUDGED",
+            message,
+        ))
+    }
+
     /// Takes a share. The one that makes `needed` takes all of them out, to be judged.
     fn add(&mut self, share: Share, nonce: &str, needed: u8) -> Result<Option<Vec<Share>>, Error> {
         self.check_nonce(nonce)?;
-        if self.is_judged {
-            let message = "enough shares were given, and they are being judged";
-            return Err(Error::new(
-                Code::FailedPrecondition,
-                "BEING_JUDGED",
-                message,
-            ));
-        }
+        self.check_not_judged()?;
         check_length(&share, needed)?;
         self.touched = Instant::now();
         // The same share again is no progress.
@@ -147,7 +156,7 @@ impl Given {
     fn check_cancel(&self, asker: &Asker<'_>, nonce: &str) -> Result<(), Error> {
         let is_owner = self.owner.is_some() && self.owner == address_of(asker.remote);
         if asker.permitted || nonce == self.nonce || (nonce.is_empty() && is_owner) {
-            return Ok(());
+            return self.check_not_judged();
         }
         let message = "without a token, an attempt is cancelled with its nonce or from the address \
              that began it";

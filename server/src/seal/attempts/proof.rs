@@ -7,7 +7,7 @@ use tenure_core::{
     token::Shares,
 };
 
-use super::{Given, no_attempt, rekey::RekeyPlan, under_way};
+use super::{Given, no_attempt, under_way};
 use crate::{
     error::Error,
     listen::Applied,
@@ -108,50 +108,49 @@ impl Pipeline {
             let status = proof_status_of(Some(proof));
             // It is proven: taken out, so that it is put in force once.
             let proof = match complete {
-                Some(_) => attempt.proof.take().map(|proof| (attempt.plan, proof)),
+                Some(_) => attempt.proof.take(),
                 None => None,
             };
+            // Until then nobody gives the attempt up.
+            attempt.given.is_judged = proof.is_some();
+            let proof = proof.map(|proof| (attempt.given.nonce.clone(), proof));
             (status, proof)
         };
-        let Some((plan, proof)) = complete else {
+        let Some((attempt, proof)) = complete else {
             return Ok((status, false));
         };
-        let (pipeline, nonce) = (self.clone(), nonce.to_owned());
-        let done = tokio::spawn(async move { pipeline.end_proof(of, plan, proof, &nonce).await });
+        let pipeline = self.clone();
+        let done = tokio::spawn(async move { pipeline.end_proof(of, &attempt, proof).await });
         done.await
             .map_err(|_| Error::internal("the rekey broke off"))??;
         status.progress = status.threshold;
         Ok((status, true))
     }
 
-    async fn end_proof(
-        &self,
-        of: Shares,
-        plan: RekeyPlan,
-        proof: Proof,
-        nonce: &str,
-    ) -> Result<(), Error> {
-        let done = self.put_in_force(of, proof.quorum, &proof.candidate).await;
+    /// Puts proven shares in force, and ends the attempt with this nonce, which is theirs.
+    async fn end_proof(&self, of: Shares, nonce: &str, proof: Proof) -> Result<(), Error> {
+        // The holders have their new shares: whether the caller waits makes no difference.
+        let done = self
+            .put_in_force(of, proof.quorum, &proof.candidate, &|| true)
+            .await;
         let mut held = self.attempts.held();
         let slot = held.rekey(of);
         match done {
-            Ok(false) => {
-                *slot = None;
+            Ok(in_doubt) => {
+                slot.take_if(|attempt| attempt.given.nonce == nonce);
+                if in_doubt {
+                    return Err(Error::active_node_lost(Applied::Maybe));
+                }
                 Ok(())
             }
-            Ok(true) => {
-                *slot = None;
-                Err(Error::active_node_lost(Applied::Maybe))
-            }
             Err(error) => {
-                // The holders have their new shares: the proof can be given again.
+                // The proof can be given again.
                 if let Some(attempt) = slot
-                    && attempt.proof.is_none()
+                    && attempt.given.nonce == nonce
                 {
+                    attempt.given.judged();
                     let mut given = proof.given;
-                    given.nonce = nonce.to_owned();
                     given.judged();
-                    attempt.plan = plan;
                     attempt.proof = Some(Proof { given, ..proof });
                 }
                 Err(error)

@@ -1,7 +1,10 @@
 //! Shares made anew: begun, advanced by the shares in force, proven by the new ones if that
 //! was asked for, and put in force.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tenure_core::{
     barrier::shamir::{self, Share},
@@ -15,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::{Given, no_attempt, proof::Proof, under_way};
 use crate::{
     error::Error,
-    limits::REKEY_COMMIT_MS_MAX,
+    limits::{REKEY_ANSWER_KEPT_MS, REKEY_COMMIT_MS_MAX},
     pipeline::{Asker, Backoff, Pipeline, StateView, transaction},
     random::SystemRandom,
 };
@@ -72,6 +75,7 @@ pub struct RekeyStatus {
 }
 
 /// What a share led to.
+#[derive(Clone)]
 pub struct Rekeyed {
     /// How far it is.
     pub status: RekeyStatus,
@@ -79,6 +83,28 @@ pub struct Rekeyed {
     pub shares: Option<Vec<Share>>,
     /// Whether it isn't known that they are in force.
     pub in_doubt: bool,
+}
+
+/// A rekey that was put in force. The call that did it may be repeated: nobody else has the shares.
+pub(super) struct Made {
+    of: Shares,
+    nonce: String,
+    /// The share that completed the quorum: who repeats the call has it, who only saw the nonce
+    /// hasn't.
+    last: Share,
+    answer: Rekeyed,
+    at: Instant,
+}
+
+impl Made {
+    pub(super) fn is_over(&self) -> bool {
+        self.at.elapsed() >= Duration::from_millis(REKEY_ANSWER_KEPT_MS)
+    }
+
+    fn again(&self, of: Shares, share: &Share, nonce: &str) -> Option<Rekeyed> {
+        let is_same = self.of == of && self.nonce == nonce && self.last == *share;
+        is_same.then(|| self.answer.clone())
+    }
 }
 
 fn status_of(attempt: Option<&Attempt>, required: u8) -> RekeyStatus {
@@ -179,6 +205,10 @@ impl Pipeline {
         let required = self.shares_needed(asker).await?;
         let (status, complete) = {
             let mut held = self.attempts.held();
+            let made = held.made.as_ref();
+            if let Some(again) = made.and_then(|made| made.again(of, &share, nonce)) {
+                return Ok(again);
+            }
             let attempt = held.rekey(of).as_mut().ok_or_else(no_attempt)?;
             if attempt.proof.is_some() {
                 attempt.given.check_nonce(nonce)?;
@@ -194,21 +224,25 @@ impl Pipeline {
                 in_doubt: false,
             });
         };
-        // A task of its own: what was begun is finished when the caller goes.
-        let (pipeline, nonce) = (self.clone(), nonce.to_owned());
-        let judged = tokio::spawn(async move { pipeline.complete_rekey(of, &given, &nonce).await });
-        let (shares, in_doubt, proof_nonce) = judged
-            .await
-            .map_err(|_| Error::internal("the rekey broke off"))??;
-        Ok(Rekeyed {
-            status: RekeyStatus {
-                progress: required,
-                proof_nonce,
-                ..status
-            },
-            shares: Some(shares),
-            in_doubt,
-        })
+        let status = RekeyStatus {
+            progress: required,
+            ..status
+        };
+        // A task of its own: what was submitted is finished when the caller goes, and before that
+        // the caller's going ends it.
+        let caller = Arc::new(());
+        let (pipeline, nonce, waits) = (self.clone(), nonce.to_owned(), Arc::downgrade(&caller));
+        let judged = tokio::spawn(async move {
+            let done = pipeline.complete_rekey(of, &given, &nonce, status, &waits);
+            let done = done.await;
+            if done.is_err() {
+                pipeline.rekey_goes_on(of, &nonce);
+            }
+            done
+        });
+        let judged = judged.await;
+        drop(caller);
+        judged.map_err(|_| Error::internal("the rekey broke off"))?
     }
 
     async fn complete_rekey(
@@ -216,15 +250,10 @@ impl Pipeline {
         of: Shares,
         given: &[Share],
         nonce: &str,
-    ) -> Result<(Vec<Share>, bool, String), Error> {
-        let made = self.make_shares(of, given, nonce).await;
-        let (candidate, quorum, plan, shares) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                self.rekey_goes_on(of, nonce);
-                return Err(error);
-            }
-        };
+        mut status: RekeyStatus,
+        caller: &Weak<()>,
+    ) -> Result<Rekeyed, Error> {
+        let (candidate, quorum, plan, shares) = self.make_shares(of, given, nonce).await?;
         if plan.verify {
             let mut held = self.attempts.held();
             let attempt = held.rekey(of).as_mut().filter(|a| a.given.nonce == nonce);
@@ -232,24 +261,27 @@ impl Pipeline {
             attempt.given.judged();
             let mut proof = Given::new("");
             proof.owner = attempt.given.owner;
-            let proof_nonce = proof.nonce.clone();
+            status.proof_nonce = proof.nonce.clone();
             attempt.proof = Some(Proof {
                 given: proof,
                 quorum,
                 candidate,
             });
-            return Ok((shares, false, proof_nonce));
+            return Ok(Rekeyed {
+                status,
+                shares: Some(shares),
+                in_doubt: false,
+            });
         }
-        match self.put_in_force(of, quorum, &candidate).await {
-            Ok(in_doubt) => {
-                self.end_rekey(of, nonce);
-                Ok((shares, in_doubt, String::new()))
-            }
-            Err(error) => {
-                self.rekey_goes_on(of, nonce);
-                Err(error)
-            }
-        }
+        let waits = || caller.strong_count() > 0;
+        let in_doubt = self.put_in_force(of, quorum, &candidate, &waits).await?;
+        let answer = Rekeyed {
+            status,
+            shares: Some(shares),
+            in_doubt,
+        };
+        self.end_rekey(of, nonce, given, &answer);
+        Ok(answer)
     }
 
     async fn make_shares(
@@ -275,12 +307,14 @@ impl Pipeline {
         Ok((candidate, quorum, plan, shares))
     }
 
-    /// Commits a candidate. `true`: it isn't known whether it is in force.
+    /// Commits a candidate, if somebody still waits for it. `true`: it isn't known whether it is in
+    /// force.
     pub(super) async fn put_in_force(
         &self,
         of: Shares,
         quorum: Quorum,
         candidate: &Candidate,
+        waits: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, Error> {
         let deadline = Instant::now() + Duration::from_millis(REKEY_COMMIT_MS_MAX);
         let mut backoff = Backoff::default();
@@ -292,6 +326,10 @@ impl Pipeline {
                 let txn = rekey(&view, &quorum, candidate, pinned.now, &mut SystemRandom)?;
                 transaction(view.into_reads(), txn, &keys.barrier)?
             };
+            if !waits() {
+                let message = "nobody waits for the new shares any more: the old ones stay";
+                return Err(Error::internal(message));
+            }
             match self.node.submit(txn, deadline).await {
                 Ok(_) => {
                     tracing::info!(?of, "new shares are in force");
@@ -332,9 +370,25 @@ impl Pipeline {
         }
     }
 
-    fn end_rekey(&self, of: Shares, nonce: &str) {
+    /// Ends what is in force now, and keeps its answer for a while.
+    fn end_rekey(&self, of: Shares, nonce: &str, given: &[Share], answer: &Rekeyed) {
         let mut held = self.attempts.held();
         held.rekey(of)
             .take_if(|attempt| attempt.given.nonce == nonce);
+        let Some(last) = given.last() else { return };
+        held.made = Some(Made {
+            of,
+            nonce: nonce.to_owned(),
+            last: last.clone(),
+            answer: answer.clone(),
+            at: Instant::now(),
+        });
+        drop(held);
+        let attempts = self.attempts.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(REKEY_ANSWER_KEPT_MS)).await;
+            // Looking drops what is over.
+            drop(attempts.held());
+        });
     }
 }
