@@ -345,6 +345,7 @@ impl Pipeline {
             acls: &keys.acls,
             ttl: &self.ttl,
             now: pinned.now,
+            remote: context.address(),
         };
         let caller = token::identify(judged_by, context.token()?)?;
         call.plan(&Scope {

@@ -44,8 +44,7 @@ pub use self::{
     share_rate::{ShareRate, address_of},
 };
 use crate::{
-    config::RetryJoin, error::Error, expiration::hold_of, pipeline::StateView,
-    random::SystemRandom,
+    config::RetryJoin, error::Error, expiration::hold_of, pipeline::StateView, random::SystemRandom,
 };
 
 /// Bytes of an unsplit root key.
