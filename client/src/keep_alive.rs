@@ -104,17 +104,20 @@ impl KeepAlive {
         &mut self,
         renewals: Vec<v1::LeaseRenewal>,
     ) -> Result<v1::KeepAliveResponse, Error> {
-        if self.open.is_none() {
-            self.open = Some(self.reopen().await?);
-        }
-        let Some(open) = &mut self.open else {
-            return Err(Error::protocol("a keep-alive has no stream"));
+        // It is put back with its answer alone: the answer to a call that was given up must not be
+        // taken for that of the next one.
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.reopen().await?,
         };
         let wait = Duration::from_millis(KEEP_ALIVE_ANSWER_MS);
         // A stream that ended says why where answers are read.
         let _ = open.send.send(v1::KeepAliveRequest { renewals }).await;
         match timeout(wait, open.answers.message()).await {
-            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Ok(Some(answer))) => {
+                self.open = Some(open);
+                Ok(answer)
+            }
             Ok(Ok(None)) => {
                 let ended = Status::new(Code::Unavailable, "the stream ended");
                 Err(Error::from_status(&ended, &open.address))

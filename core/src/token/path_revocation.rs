@@ -11,7 +11,8 @@ use crate::{
     barrier::NameChain,
     random::Random,
     state::{
-        EventKind, TokenLeases, TokenPathTombstones, Tokens, Txn, key_of, range_of, successor,
+        EventKind, TokenLeases, TokenPathTombstones, Tokens, Tombstones, Txn, key_of, range_of,
+        successor,
     },
     types::{
         Path, UnixMillis,
@@ -118,6 +119,8 @@ pub fn clean_up_path(
         let Some(token) = view.get::<Tokens>(&hash)? else {
             continue;
         };
+        // Who revokes it meanwhile tells its end.
+        view.note::<Tombstones>(&hash);
         let dead_anyway = context.revocations.kill(&hash, &[], token.create_revision);
         if token.create_revision <= tombstone && !dead_anyway {
             end_tree(

@@ -256,6 +256,10 @@ impl Decoder {
             return Err(FormatError::Malformed("it has two headers"));
         }
         let header: BackupHeader = decode("header of a backup", payload)?;
+        // Revisions go on from it: a forged one must leave room for all there will ever be.
+        if header.revision > u64::MAX >> 1 {
+            return Err(FormatError::Malformed("its revision can't be"));
+        }
         self.header = Some(header.clone());
         Ok(Part::Header(header))
     }

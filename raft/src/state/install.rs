@@ -33,7 +33,9 @@ pub(super) fn install(
         Ok(new) => new,
         Err(error) => {
             // The old generation stays; at the latest the next start removes this one.
-            if let Err(error) = files::remove_dir_if_there(&dir) {
+            // One that is current by its name stays, whatever failed behind that.
+            let is_current = open::current_generation(&inner.dirs.state).ok() == Some(number);
+            if !is_current && let Err(error) = files::remove_dir_if_there(&dir) {
                 tracing::warn!(%error, "a snapshot that failed to install is left behind");
             }
             return Err(error);

@@ -83,7 +83,7 @@ fn generation_number(name: &str) -> Option<u64> {
     name.strip_prefix(GENERATION_PREFIX)?.parse().ok()
 }
 
-fn current_generation(state_dir: &Path) -> Result<u64, StateError> {
+pub(super) fn current_generation(state_dir: &Path) -> Result<u64, StateError> {
     let file = state_dir.join(CURRENT_FILE);
     if !file.exists() {
         // The name is written before the first generation is made, so generations without

@@ -56,7 +56,9 @@ pub(super) fn swap(
     let view = match made {
         Ok(view) => view,
         Err(error) => {
-            if let Err(error) = files::remove_dir_if_there(&dir) {
+            // What is current by its name stays, whatever failed behind that: the next start opens it.
+            let is_current = open::current_generation(&inner.dirs.state).ok() == Some(number);
+            if !is_current && let Err(error) = files::remove_dir_if_there(&dir) {
                 tracing::warn!(%error, "a restore that failed is left behind");
             }
             return Err(error);

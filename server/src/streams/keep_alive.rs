@@ -27,14 +27,22 @@ pub async fn keep_alive(
     pipeline: Arc<Pipeline>,
     request: Request<Streaming<v1::KeepAliveRequest>>,
 ) -> Result<KeepAliveStream, Status> {
-    let context = Context::of(&request, Manner::default())?;
+    let (metadata, extensions, inbound) = request.into_parts();
+    // Opening is a request, too: who guesses tokens by it is limited as by any other call.
+    let nothing = v1::KeepAliveRequest::default();
+    let opening = Request::from_parts(metadata.clone(), extensions.clone(), nothing);
+    pipeline.admit(&opening)?;
+    let context = Context::of(&opening, Manner::default())?;
     let token = pipeline.known(&context).await?;
     let slot = pipeline.streams.slots.enter(token)?;
     let (outlet, stream) = Outlet::new()?;
-    let (metadata, extensions, inbound) = request.into_parts();
     tokio::spawn(async move {
-        let _slot = slot;
         let ended = run(&pipeline, context, (metadata, extensions), inbound, &outlet).await;
+        drop(slot);
+        // A watch that ended before this found it open.
+        if pipeline.streams.slots.is_empty() {
+            pipeline.streams.shared.clear();
+        }
         outlet.end(ended);
     });
     Ok(stream)

@@ -70,7 +70,7 @@ impl Shared {
             let (told, to) = read(view, tail.to)?;
             tail.extend(told, to);
         }
-        Ok(tail.after(after))
+        Ok(tail.after(after, view.revision()))
     }
 
     /// Forgets all of it.
@@ -104,17 +104,20 @@ impl Tail {
         }
     }
 
-    fn after(&self, after: u64) -> Part {
+    /// What comes after a revision, up to that of the state that it is judged on: others may have
+    /// read further.
+    fn after(&self, after: u64, upto: u64) -> Part {
         if after < self.from {
             // What was asked for has just been pushed out: it is read next time.
             return Part::Events(Vec::new(), after);
         }
         let first = self.told.partition_point(|told| told.revision <= after);
-        let told = self.told.range(first..).take(EVENT_ROWS_READ_MAX);
-        let told: Vec<Told> = told.cloned().collect();
+        let known = self.told.range(first..);
+        let told = known.take_while(|told| told.revision <= upto);
+        let told: Vec<Told> = told.take(EVENT_ROWS_READ_MAX).cloned().collect();
         let to = match told.last() {
             Some(last) if told.len() == EVENT_ROWS_READ_MAX => last.revision,
-            _ => self.to.max(after),
+            _ => self.to.min(upto).max(after),
         };
         Part::Events(told, to)
     }

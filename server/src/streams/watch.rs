@@ -104,15 +104,19 @@ impl Task<'_> {
             applied.borrow_and_update();
             let before = self.shown_to;
             for message in self.next().await? {
-                // A reader that keeps it waiting is shown nothing that it may not see any more.
-                let waited = Instant::now();
+                // A reader that keeps it waiting, at once or bit by bit, is shown nothing that it may
+                // not see any more.
+                if self.checked.elapsed() > Duration::from_millis(STREAM_CHECK_MS) {
+                    if self.pipeline.streams.stop.is_cancelled() {
+                        return Err(Error::stopping());
+                    }
+                    self.checked = Instant::now();
+                    self.check().await?;
+                }
                 if !outlet.send(message).await? {
                     return Ok(());
                 }
                 sent_at = Instant::now();
-                if waited.elapsed() > Duration::from_millis(STREAM_CHECK_MS) {
-                    self.check().await?;
-                }
             }
             self.leaderless.check(self.pipeline)?;
             if sent_at.elapsed() >= Duration::from_millis(WATCH_PROGRESS_MS) {
