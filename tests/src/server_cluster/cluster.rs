@@ -159,8 +159,10 @@ impl ServerCluster {
             .ok_or_else(|| format!("there is no node {index}"))
     }
 
-    /// Starts a node again and waits until it answers. It is sealed.
+    /// Starts a node again and waits until it answers. It is sealed. One that still runs is killed
+    /// first: the new one needs its addresses.
     pub async fn restart(&mut self, index: usize) -> Outcome<()> {
+        self.node_mut(index)?.kill();
         self.launch(index)?;
         self.node_mut(index)?.wait_up().await
     }
