@@ -28,7 +28,7 @@ fn plan(shares: u32, threshold: u32, require_verification: bool) -> StartRekeyRe
 }
 
 /// Makes the shares anew, and gives them.
-async fn rekey(client: &Client, keys: &Keys, shares: u32, threshold: u32) -> Outcome<Keys> {
+pub async fn rekey(client: &Client, keys: &Keys, shares: u32, threshold: u32) -> Outcome<Keys> {
     let root = RekeyTarget::Root;
     let begun = client.start_rekey(plan(shares, threshold, false)).await;
     let nonce = begun.map_err(text)?.nonce;

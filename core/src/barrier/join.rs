@@ -22,6 +22,8 @@ use crate::{
 const JOIN_CONTEXT: &[u8] = b"tenure join v1";
 const CHALLENGE_CONTEXT: &[u8] = b"tenure join challenge v1";
 const PROOF_CONTEXT: &[u8] = b"tenure join proof v1";
+/// Shorter than anything that is proven, and it never leaves the process.
+const SAME_ROOT_CONTEXT: &[u8] = b"tenure same root v1";
 
 /// Bytes of an answer.
 pub const ANSWER_BYTES: usize = 32;
@@ -55,6 +57,12 @@ pub struct JoinKey {
 }
 
 impl JoinKey {
+    /// Whether both come from one root key.
+    pub fn is_of_root_of(&self, other: &Self) -> bool {
+        let mark = |key: &Self| hmac::sign(&key.proof, SAME_ROOT_CONTEXT);
+        mark(self).as_ref().ct_eq(mark(other).as_ref()).into()
+    }
+
     /// Derives the keys.
     pub fn derive(root: &RootKey) -> Result<Self, JoinError> {
         let join = derive(root.expose(), JOIN_CONTEXT);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, future, stream};
 use tenure_proto::internal::{BackupHeader, BackupRecord};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,9 +21,12 @@ pub enum SaveError {
     /// The state can't be read, or was replaced meanwhile.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// The receiver was too slow, or what reads failed.
+    #[error("the backup broke off before its end")]
+    BrokenOff,
 }
 
-type Frames = mpsc::Sender<Result<Bytes, SaveError>>;
+type Frames = mpsc::Sender<Bytes>;
 
 /// Streams the records of a pinned state as the bytes of a file, a frame at a time. Without its
 /// last frame a file isn't whole, so that one that broke off is found out. Must be called on
@@ -34,13 +37,19 @@ pub fn save(
 ) -> impl Stream<Item = Result<Bytes, SaveError>> + Send + Unpin + use<> {
     let (frames, queue) = mpsc::channel(BACKUP_FRAMES_QUEUED);
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || {
-        if let Err(Stopped::Failed(error)) = send_all(&view, cluster_id, &frames, &runtime) {
-            // A receiver that is gone needs no error.
-            let _ = frames.try_send(Err(error));
+    let sending =
+        tokio::task::spawn_blocking(move || send_all(&view, cluster_id, &frames, &runtime));
+    // Behind the frames, and not among them: a queue that is full would lose it, and the stream end
+    // as if it were whole.
+    let ended = async move {
+        match sending.await {
+            Ok(Ok(())) => None,
+            Ok(Err(Stopped::Failed(error))) => Some(Err(error)),
+            Ok(Err(Stopped::Gone)) | Err(_) => Some(Err(SaveError::BrokenOff)),
         }
-    });
-    ReceiverStream::new(queue)
+    };
+    let ended = stream::once(Box::pin(ended)).filter_map(future::ready);
+    ReceiverStream::new(queue).map(Ok).chain(ended)
 }
 
 enum Stopped {
@@ -62,10 +71,7 @@ fn send_all(
     runtime: &Handle,
 ) -> Result<(), Stopped> {
     let send = |frame: Bytes| {
-        let sent = timeout(
-            Duration::from_millis(BACKUP_IDLE_MS),
-            frames.send(Ok(frame)),
-        );
+        let sent = timeout(Duration::from_millis(BACKUP_IDLE_MS), frames.send(frame));
         match runtime.block_on(sent) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Stopped::Gone),

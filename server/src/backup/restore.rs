@@ -69,7 +69,10 @@ pub async fn restore_here(
     let mut restore = pipeline.node.begin_restore().await.map_err(Error::from)?;
     let (summary, rows) = take(&mut restore, file, rows, context.deadline).await?;
     let opened = rows.opened_with(&pipeline.keys)?;
-    if opened.is_none() && !options.force {
+    // One from before a rekey can be followed, too: but it would bring the old shares back.
+    let current = pipeline.keys.get().ok_or_else(Error::sealed)?;
+    let is_ours = (opened.as_ref()).is_some_and(|opened| opened.has_root_of(&current));
+    if !is_ours && !options.force {
         return Err(keyring_mismatch().into());
     }
     let verified = restore.verify(|_| {}).await.map_err(Error::from)?;
@@ -85,7 +88,8 @@ pub async fn restore_here(
     if let Some(keys) = &opened {
         // A watch that has seen more than the snapshot must not go on as if nothing happened.
         let seen = pipeline.node.view().map_err(Error::from)?.revision();
-        let floor = seen.max(summary.revision);
+        // One that had seen just this must not, either; the restore's own revision is no less.
+        let floor = seen.max(summary.revision).saturating_add(1);
         txn.insert::<EventFloor>(&keys.barrier, &(), &floor, &mut SystemRandom)
             .map_err(Error::from)?;
     }
@@ -155,7 +159,7 @@ fn stalled() -> Status {
 }
 
 fn keyring_mismatch() -> Error {
-    let message = "the snapshot was made under other keys; restoring it by force seals all nodes, \
-                   which then open with the unseal keys of the snapshot";
+    let message = "the snapshot was made under other unseal keys, which would count again; restoring \
+                   it by force seals the nodes whose keys don't open it";
     Error::new(Code::FailedPrecondition, "KEYRING_MISMATCH", message)
 }

@@ -54,6 +54,11 @@ pub enum KeysError {
 }
 
 impl Unsealed {
+    /// Whether the same shares open both.
+    pub fn has_root_of(&self, other: &Self) -> bool {
+        self.join.is_of_root_of(&other.join)
+    }
+
     /// Makes the keys ready for use.
     ///
     /// # Errors

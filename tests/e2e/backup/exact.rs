@@ -6,7 +6,7 @@ use tenure_client::{Code, Secret};
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster, ServerOptions, until};
 
 use super::{keep, kept, records, restore, save, state};
-use crate::{ensure, make, run, seconds, start, text, three, wish};
+use crate::{ensure, keys, make, run, seconds, start, streams, text, three, wish};
 
 struct Ledger {
     live: Vec<Secret>,
@@ -200,6 +200,39 @@ fn a_snapshot_under_other_keys_seals_by_force_alone() {
             ensure(restored.revision > restored.snapshot_revision, || {
                 format!("{restored:?}")
             })
+        },
+    );
+}
+
+/// A watch that has seen the latest of what a restore takes back is told to begin anew. A snapshot
+/// from before a rekey, which brings the old shares back, is restored by force alone.
+#[test]
+fn what_a_restore_takes_back_is_not_passed_over() {
+    run(
+        "backup::exact::what_a_restore_takes_back",
+        async |scenario| {
+            let mut cluster = start(scenario, ServerOptions::new(1)?).await?;
+            let root = cluster.client()?;
+            streams::granted(&root, "told/kept", 3600).await?;
+            let file = save(&root).await?;
+            let mut watch = streams::opened(streams::watch(&root, "told", None)).await?;
+            streams::granted(&root, "told/taken-back", 3600).await?;
+            streams::events(&mut watch, 1).await?;
+            restore(&root, &file, false).await.map_err(text)?;
+            let error = streams::end_of(&mut watch, SOON).await?;
+            ensure(error.is_compacted(), || text(&error))?;
+
+            cluster.wait_active().await?;
+            let old = cluster.keys()?.clone();
+            keys::rekey(&root, &old, 4, 2).await?;
+            let refused = restore(&root, &file, false).await.err();
+            let refused = refused.ok_or("old shares came back without force")?;
+            ensure(refused.reason() == Some("KEYRING_MISMATCH"), || {
+                text(&refused)
+            })?;
+            restore(&root, &file, true).await.map_err(text)?;
+            cluster.restart(0).await?;
+            cluster.unseal(0).await
         },
     );
 }

@@ -22,7 +22,7 @@ use crate::{seconds, text};
 /// machine may be busy.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
-async fn granted(client: &Client, path: &str, ttl: i64) -> Outcome<String> {
+pub async fn granted(client: &Client, path: &str, ttl: i64) -> Outcome<String> {
     let request = GrantLeaseRequest {
         path: path.to_owned(),
         payload: b"a payload".to_vec(),
@@ -34,7 +34,7 @@ async fn granted(client: &Client, path: &str, ttl: i64) -> Outcome<String> {
 }
 
 /// A watch of a prefix, from now on or from a revision on.
-fn watch(client: &Client, prefix: &str, start_revision: Option<u64>) -> Watch {
+pub fn watch(client: &Client, prefix: &str, start_revision: Option<u64>) -> Watch {
     client.watch(WatchRequest {
         prefix: prefix.to_owned(),
         start_revision,
@@ -43,13 +43,13 @@ fn watch(client: &Client, prefix: &str, start_revision: Option<u64>) -> Watch {
 }
 
 /// Opens it: what happens from here on is shown.
-async fn opened(mut watch: Watch) -> Outcome<Watch> {
+pub async fn opened(mut watch: Watch) -> Outcome<Watch> {
     watch.next().await.map_err(text)?;
     Ok(watch)
 }
 
 /// Reads events until there are so many.
-async fn events(watch: &mut Watch, count: usize) -> Outcome<Vec<LeaseEvent>> {
+pub async fn events(watch: &mut Watch, count: usize) -> Outcome<Vec<LeaseEvent>> {
     let mut seen = Vec::new();
     let end = Instant::now() + SOON;
     while seen.len() < count {
@@ -63,7 +63,7 @@ async fn events(watch: &mut Watch, count: usize) -> Outcome<Vec<LeaseEvent>> {
 }
 
 /// Reads until the watch ends, and says how.
-async fn end_of(watch: &mut Watch, within: Duration) -> Outcome<Error> {
+pub async fn end_of(watch: &mut Watch, within: Duration) -> Outcome<Error> {
     let reading = async {
         loop {
             if let Err(error) = watch.next().await {
