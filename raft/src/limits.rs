@@ -81,7 +81,7 @@ pub const SNAPSHOT_FILES_MAX: u64 = 1 << 20;
 /// Version of the file of a backup that this build writes, and the newest that it reads.
 pub const BACKUP_FORMAT: u32 = 1;
 /// A frame of a backup takes no further record from so many bytes on.
-pub const BACKUP_FRAME_BYTES: usize = 256 << 10;
+pub const BACKUP_FRAME_BYTES: usize = 64 << 10;
 /// Most bytes of the payload of one frame: the largest record fits, with its overhead.
 pub const BACKUP_FRAME_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + BACKUP_FRAME_BYTES + (64 << 10);
 /// Frames of a backup that are read ahead of the stream.
@@ -89,7 +89,7 @@ pub const BACKUP_FRAMES_QUEUED: usize = 2;
 /// A backup whose receiver takes nothing for so long is given up: it pins old versions.
 pub const BACKUP_IDLE_MS: u64 = 60_000;
 /// Bytes of each table file that are read ahead for a backup.
-pub const BACKUP_READ_AHEAD_BYTES: usize = 128 << 10;
+pub const BACKUP_READ_AHEAD_BYTES: usize = 32 << 10;
 /// Bytes of one staged piece of a backup: each is a transaction of its own.
 pub const RESTORE_PIECE_BYTES: usize = 1 << 20;
 /// Most bytes of a backup that is restored.
