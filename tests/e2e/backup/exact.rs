@@ -206,6 +206,9 @@ fn a_snapshot_under_other_keys_seals_by_force_alone() {
 
 /// A watch that has seen the latest of what a restore takes back is told to begin anew. A snapshot
 /// from before a rekey, which brings the old shares back, is restored by force alone.
+///
+/// Planted bugs: the floor of events at the latest revision and not behind it; a snapshot taken for
+/// ours because its keyring can be followed. Caught.
 #[test]
 fn what_a_restore_takes_back_is_not_passed_over() {
     run(

@@ -1,5 +1,24 @@
 //! The gRPC services, one file each, and the dispatch of calls that a standby passed on.
 
+/// The pages of a plain list, for `Call`: which is the next one, and how its rows come to those before.
+macro_rules! pages_of {
+    ($rows:ident) => {
+        fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
+            let page_token = answer.next_page_token.clone();
+            (!page_token.is_empty()).then(|| Self {
+                page_token,
+                ..self.clone()
+            })
+        }
+
+        fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
+            answer.$rows.extend(page.$rows);
+            answer.next_page_token = page.next_page_token;
+            answer.$rows.len()
+        }
+    };
+}
+
 /// A service each of whose methods hands its message to the pipeline.
 macro_rules! serve {
     ($service:path: $($method:ident: $request:ident -> $response:ident),* $(,)? $(; $($streams:tt)*)?) => {

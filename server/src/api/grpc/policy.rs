@@ -79,19 +79,7 @@ impl Call for v1::ListPoliciesRequest {
         }))
     }
 
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.names.extend(page.names);
-        answer.next_page_token = page.next_page_token;
-        answer.names.len()
-    }
+    pages_of!(names);
 }
 
 impl Call for v1::DeletePolicyRequest {

@@ -112,19 +112,7 @@ impl Call for v1::ListRateLimitsRequest {
         }))
     }
 
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then_some(Self {
-            page_token,
-            ..*self
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.limits.extend(page.limits);
-        answer.next_page_token = page.next_page_token;
-        answer.limits.len()
-    }
+    pages_of!(limits);
 }
 
 impl Call for v1::DeleteRateLimitRequest {
@@ -249,19 +237,7 @@ impl Call for v1::ListLeaseCountsRequest {
         }))
     }
 
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then_some(Self {
-            page_token,
-            ..*self
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.quotas.extend(page.quotas);
-        answer.next_page_token = page.next_page_token;
-        answer.quotas.len()
-    }
+    pages_of!(quotas);
 }
 
 impl Call for v1::DeleteLeaseCountRequest {

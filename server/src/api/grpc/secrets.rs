@@ -115,19 +115,7 @@ impl Call for v1::ListRequest {
         }))
     }
 
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.keys.extend(page.keys);
-        answer.next_page_token = page.next_page_token;
-        answer.keys.len()
-    }
+    pages_of!(keys);
 }
 
 impl Call for v1::DeleteRequest {

@@ -287,19 +287,7 @@ impl Call for v1::ListAccessorsRequest {
         }))
     }
 
-    fn next_page(&self, answer: &Self::Answer) -> Option<Self> {
-        let page_token = answer.next_page_token.clone();
-        (!page_token.is_empty()).then(|| Self {
-            page_token,
-            ..self.clone()
-        })
-    }
-
-    fn append(answer: &mut Self::Answer, page: Self::Answer) -> usize {
-        answer.tokens.extend(page.tokens);
-        answer.next_page_token = page.next_page_token;
-        answer.tokens.len()
-    }
+    pages_of!(tokens);
 }
 
 fn filter(call: &v1::ListAccessorsRequest) -> Result<Filter, Error> {
