@@ -350,7 +350,7 @@ fn leases_are_counted_by_who_holds_them() {
                     ..wish("role")
                 };
                 let (token, _) = make(&root, of_role).await?;
-                grants(of(1, &token)?, "roles", 1, false).await?;
+                grants(cluster.node(1)?.client_of(&token), "roles", 1, false).await?;
             }
             let (count, groups) = by("roles", CountLeasesBy::Role).await.map_err(text)?;
             let shown: Vec<_> = (groups.iter())
