@@ -1,28 +1,33 @@
 //! Tenure under load: a cluster of the real program, and clients that speak its protobuf API
 //! through plain gRPC channels (as any foreign client would).
 
+mod client;
+
 use std::{path::Path, rc::Rc, time::Duration};
 
-use tenure_client::proto::{
-    CreateTokenRequest, GrantLeaseRequest, LookupSelfRequest, RenewSelfRequest, RevokeTokenRequest,
-};
-use tenure_proto::v1::{
-    lease_service_client::LeaseServiceClient, token_service_client::TokenServiceClient,
-};
 use tenure_tests::server_cluster::{Keys, Outcome, ServerCluster, ServerOptions};
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+pub use self::client::{Client, Leases, grant, request};
+use crate::{
+    client::{Pool, make_pool, make_stock, makers, measure_operation},
+    closed_loop::{Sample, Window},
+    limits::CHANNELS_MAX,
+    metrics::{self, Written, value},
+    operation::{Operation, Through},
+    system::{MAKER, MAKER_TEXT, System},
 };
 
-use crate::{
-    client::{Calls, Pool, make_pool, make_stock, makers, measure_operation},
-    closed_loop::{Sample, Window},
-    limits::{CHANNELS_MAX, HOUR, PAYLOAD_BYTES},
-    metrics::{self, Written},
-    operation::{Operation, Through},
-};
+const LOOKUP_SELF: &str = "/tenure.v1.TokenService/LookupSelf";
+
+/// What the nodes counted while something was measured.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// What one call wrote.
+    pub written: Written,
+    /// Reads that each node answered itself.
+    pub answered: Vec<u64>,
+}
 
 /// A running cluster.
 pub struct Tenure {
@@ -72,7 +77,10 @@ impl Tenure {
     }
 
     /// Clients of one node.
-    async fn clients(&self, node: usize, clients: usize) -> Outcome<Vec<Client>> {
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn clients(&self, node: usize, clients: usize) -> Outcome<Vec<Client>> {
         let mut endpoint = Endpoint::from_shared(self.cluster.node(node)?.url())
             .map_err(|error| error.to_string())?
             .tcp_nodelay(true);
@@ -84,13 +92,13 @@ impl Tenure {
                 .map_err(|error| error.to_string())?;
         }
         let channels = connect(&endpoint, clients).await?;
-        let root = bearer(self.keys.root.expose())?;
-        let client = |channel: &Channel| Client {
-            tokens: TokenServiceClient::new(channel.clone()),
-            leases: LeaseServiceClient::new(channel.clone()),
-            root: root.clone(),
-        };
-        Ok(channels.iter().cycle().take(clients).map(client).collect())
+        let client = |channel: &Channel| Client::new(channel, self.keys.root.expose());
+        channels.iter().cycle().take(clients).map(client).collect()
+    }
+
+    async fn scrape_active(&mut self) -> Outcome<metrics::Values> {
+        let active = self.node(Through::Active).await?;
+        metrics::scrape(self.cluster.node(active)?.metrics).await
     }
 
     /// Measures one operation.
@@ -103,7 +111,7 @@ impl Tenure {
         through: Through,
         clients: usize,
         window: Window,
-    ) -> Outcome<(Sample, Written)> {
+    ) -> Outcome<(Sample, Counted)> {
         let node = self.node(through).await?;
         let active = self.node(Through::Active).await?;
         let stock = match operation {
@@ -113,14 +121,81 @@ impl Tenure {
             _ => Vec::new(),
         };
         let clients = self.clients(node, clients).await?;
-        let scraped = self.cluster.node(active)?.metrics;
-        let before = metrics::scrape(scraped).await?;
+        let before = self.scrape().await?;
         let sample = measure_operation(clients, operation, &self.pool, stock, window).await?;
-        let written = match operation.reads() {
-            true => Written::default(),
-            false => Written::between(&before, &metrics::scrape(scraped).await?)?,
+        let after = self.scrape().await?;
+        let mut counted = Counted::default();
+        if operation.reads() {
+            counted.answered = metrics::answered(&before, &after, LOOKUP_SELF);
+            // A standby that quietly asks the active node would pass for one that reads itself.
+            let mut others = (0..).zip(&counted.answered).filter(|(at, _)| *at != node);
+            if others.any(|(_, answered)| *answered > 0)
+                || counted
+                    .answered
+                    .get(node)
+                    .is_none_or(|answered| *answered == 0)
+            {
+                return Err(format!(
+                    "node {node} was asked, and these were answered by each: {:?}",
+                    counted.answered
+                ));
+            }
+        } else if let (Some(before), Some(after)) = (before.get(active), after.get(active)) {
+            counted.written = Written::between(before, after)?;
+        }
+        Ok((sample, counted))
+    }
+
+    /// The metrics of all nodes.
+    async fn scrape(&self) -> Outcome<Vec<metrics::Values>> {
+        let mut all = Vec::new();
+        for node in &self.cluster.nodes {
+            all.push(metrics::scrape(node.metrics).await?);
+        }
+        Ok(all)
+    }
+}
+
+impl System for Tenure {
+    type Client = Client;
+    const NAME: &'static str = "Tenure";
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+    fn nodes(&self) -> usize {
+        self.cluster.nodes.len()
+    }
+
+    async fn active(&mut self) -> Outcome<usize> {
+        self.node(Through::Active).await
+    }
+
+    async fn connect(&self, node: usize, clients: usize) -> Outcome<Vec<Client>> {
+        self.clients(node, clients).await
+    }
+
+    fn pool(&self) -> Pool<Client> {
+        Rc::clone(&self.pool)
+    }
+
+    async fn write_maker(&mut self) -> Outcome<()> {
+        let written = self.cluster.client()?.write_policy(MAKER, MAKER_TEXT).await;
+        written.map_err(|error| error.to_string())
+    }
+
+    async fn is_clean(&mut self) -> Outcome<bool> {
+        let values = self.scrape_active().await?;
+        let tree = value(&values, "tenure_revocations_pending{kind=\"tree\"}")?;
+        let prefix = value(&values, "tenure_revocations_pending{kind=\"prefix\"}")?;
+        Ok(tree + prefix == 0.0)
+    }
+
+    async fn cleared(&mut self) -> Outcome<i64> {
+        let values = self.scrape_active().await?;
+        let of = |kind: &str| {
+            let name = format!("tenure_expiration_lateness_seconds_count{{kind=\"{kind}\"}}");
+            values.get(&name).copied().unwrap_or_default()
         };
-        Ok((sample, written))
+        Ok((of("token") + of("lease")) as i64)
     }
 }
 
@@ -135,101 +210,4 @@ pub async fn connect(endpoint: &Endpoint, clients: usize) -> Outcome<Vec<Channel
         channels.push(channel.map_err(|error| format!("connect: {error}"))?);
     }
     Ok(channels)
-}
-
-fn bearer(token: &str) -> Outcome<MetadataValue<Ascii>> {
-    let mut value = MetadataValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| "a token that is no header value".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// A request for a token of the benchmark.
-pub fn request(ttl: Duration) -> CreateTokenRequest {
-    CreateTokenRequest {
-        policies: vec!["default".to_owned()],
-        ttl: duration(ttl),
-        ..CreateTokenRequest::default()
-    }
-}
-
-/// A lease of the benchmark.
-pub fn grant(ttl: Duration) -> GrantLeaseRequest {
-    GrantLeaseRequest {
-        path: "bench/service".to_owned(),
-        payload: vec![7; PAYLOAD_BYTES],
-        ttl: duration(ttl),
-        ..GrantLeaseRequest::default()
-    }
-}
-
-fn duration(of: Duration) -> Option<prost_types::Duration> {
-    prost_types::Duration::try_from(of).ok()
-}
-
-fn with<T>(message: T, token: &MetadataValue<Ascii>) -> Request<T> {
-    let mut request = Request::new(message);
-    request
-        .metadata_mut()
-        .insert("authorization", token.clone());
-    request
-}
-
-fn failed(status: Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
-}
-
-/// A token, and the header that it goes in.
-#[derive(Clone)]
-struct Token {
-    text: String,
-    header: MetadataValue<Ascii>,
-}
-
-struct Client {
-    tokens: TokenServiceClient<Channel>,
-    leases: LeaseServiceClient<Channel>,
-    root: MetadataValue<Ascii>,
-}
-
-impl Calls for Client {
-    type Token = Token;
-
-    async fn create(&mut self) -> Outcome<Token> {
-        let call = with(request(HOUR), &self.root);
-        let answer = self.tokens.create_token(call).await.map_err(failed)?;
-        let auth = answer
-            .into_inner()
-            .auth
-            .ok_or("an answer without a token")?;
-        Ok(Token {
-            header: bearer(&auth.client_token)?,
-            text: auth.client_token,
-        })
-    }
-
-    async fn lookup_self(&mut self, token: &Token) -> Outcome<()> {
-        let call = with(LookupSelfRequest::default(), &token.header);
-        let answer = self.tokens.lookup_self(call).await;
-        answer.map(drop).map_err(failed)
-    }
-
-    async fn renew_self(&mut self, token: &Token) -> Outcome<()> {
-        let call = with(RenewSelfRequest::default(), &token.header);
-        let answer = self.tokens.renew_self(call).await;
-        answer.map(drop).map_err(failed)
-    }
-
-    async fn revoke(&mut self, token: &Token) -> Outcome<()> {
-        let token = token.text.clone();
-        let call = with(RevokeTokenRequest { token }, &self.root);
-        let answer = self.tokens.revoke_token(call).await;
-        answer.map(drop).map_err(failed)
-    }
-
-    async fn grant(&mut self) -> Outcome<()> {
-        let call = with(grant(HOUR), &self.root);
-        let answer = self.leases.grant_lease(call).await;
-        answer.map(drop).map_err(failed)
-    }
 }
