@@ -109,6 +109,8 @@ fn bytes_are_bounded_across_a_change_of_the_active_node() {
 
 /// What was told before a restore, here or where its snapshot was saved, is behind the floor,
 /// however much was told while it was under way.
+///
+/// Planted bug: a floor that doesn't look at restores. Caught.
 #[test]
 fn a_restore_is_a_floor_at_its_own_revision() {
     let (mut world, mut tidy) = (World::new(3), Tidy::default());

@@ -124,6 +124,7 @@ mod tests {
         }
     }
 
+    /// Planted bug: a first page of any size. Caught.
     #[test]
     fn a_list_is_bounded_by_its_bytes_too() {
         let mut random = TestRandom::new(1);

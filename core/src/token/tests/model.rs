@@ -560,7 +560,8 @@ proptest! {
     /// revocations of all that was made at a path.
     ///
     /// Planted bugs: a batch token that isn't judged by its parent; one that lives at the moment of
-    /// its end; a path's tombstone that goes as soon as no stored token is left under it. Caught.
+    /// its end; a path's tombstone that goes as soon as no stored token is left under it; a role's period that
+    /// isn't read at renewal; children that aren't bound to their parent's networks. Caught.
     #[test]
     fn tokens_live_exactly_as_the_model_says(
         seed: u64,

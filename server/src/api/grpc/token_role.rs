@@ -256,7 +256,7 @@ mod tests {
 
     /// A rule about a parameter sees what is done, however it is spelled.
     ///
-    /// Planted bug: parameters as they are spelled. Caught.
+    /// Planted bug: a name that is given twice, in two spellings, stands there twice. Caught.
     #[test]
     fn rules_see_a_role_as_it_will_be() {
         let rule = r#"path "auth/token/roles/*" {
