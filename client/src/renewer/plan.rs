@@ -107,7 +107,8 @@ impl Plan {
         self.granted = life;
         self.ends_at = Some(end);
         self.failures = 0;
-        self.next = (!life.is_zero() && !(self.capped && life <= room)).then(|| {
+        let is_over = life.is_zero() || (self.capped && life <= room);
+        self.next = (!is_over).then(|| {
             let wait = wait(life);
             Slot {
                 from: sent + wait * 4 / 5,

@@ -24,6 +24,30 @@ const BACKUPS: [&str; 4] = [
     "/v1/sys/rotate/recovery/backup",
 ];
 
+/// Where an action on new shares is found: for those of the root key and of the recovery key, by
+/// the names of today and the older ones.
+macro_rules! shares {
+    ($verb:ident, $action:literal $(, $more:expr)* $(,)?) => {
+        [
+            $verb(concat!("/v1/sys/rotate/root/", $action)),
+            $verb(concat!("/v1/sys/rotate/recovery/", $action)),
+            $verb(concat!("/v1/sys/rekey/", $action)),
+            $verb(concat!("/v1/sys/rekey-recovery-key/", $action)),
+            $($more),*
+        ]
+    };
+}
+
+/// Where an action on a root token is found, by both names.
+macro_rules! root_token {
+    ($verb:ident, $action:literal) => {
+        [
+            $verb(concat!("/v1/sys/generate-root/", $action)),
+            $verb(concat!("/v1/sys/generate-root-token/", $action)),
+        ]
+    };
+}
+
 /// Which shares a path is about.
 fn target(input: &Input) -> i32 {
     if input.pattern.contains("recovery") {
@@ -136,12 +160,7 @@ fn proof_fields(status: Option<v1::RekeyVerificationStatus>) -> Value {
 }
 
 impl HttpCall for v1::StartRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/init"),
-        write("/v1/sys/rotate/recovery/init"),
-        write("/v1/sys/rekey/init"),
-        write("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         let target = target(input);
@@ -174,16 +193,14 @@ impl HttpCall for v1::StartRekeyRequest {
 }
 
 impl HttpCall for v1::GetRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/rotate/root/init"),
-        read("/v1/sys/rotate/recovery/init"),
-        read("/v1/sys/rekey/init"),
-        read("/v1/sys/rekey-recovery-key/init"),
+    const ROUTES: &'static [Route] = &shares!(
+        read,
+        "init",
         read(BACKUPS[0]),
         read(BACKUPS[1]),
         read(BACKUPS[2]),
         read(BACKUPS[3]),
-    ];
+    );
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         if BACKUPS.contains(&input.pattern) {
@@ -202,12 +219,7 @@ impl HttpCall for v1::GetRekeyRequest {
 }
 
 impl HttpCall for v1::UpdateRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/update"),
-        write("/v1/sys/rotate/recovery/update"),
-        write("/v1/sys/rekey/update"),
-        write("/v1/sys/rekey-recovery-key/update"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "update");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -242,12 +254,7 @@ impl HttpCall for v1::UpdateRekeyRequest {
 }
 
 impl HttpCall for v1::CancelRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/rotate/root/init"),
-        delete("/v1/sys/rotate/recovery/init"),
-        delete("/v1/sys/rekey/init"),
-        delete("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(delete, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -258,12 +265,7 @@ impl HttpCall for v1::CancelRekeyRequest {
 }
 
 impl HttpCall for v1::GetRekeyVerificationRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/rotate/root/verify"),
-        read("/v1/sys/rotate/recovery/verify"),
-        read("/v1/sys/rekey/verify"),
-        read("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(read, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -277,12 +279,7 @@ impl HttpCall for v1::GetRekeyVerificationRequest {
 }
 
 impl HttpCall for v1::VerifyRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/verify"),
-        write("/v1/sys/rotate/recovery/verify"),
-        write("/v1/sys/rekey/verify"),
-        write("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -302,12 +299,7 @@ impl HttpCall for v1::VerifyRekeyRequest {
 }
 
 impl HttpCall for v1::ResetRekeyVerificationRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/rotate/root/verify"),
-        delete("/v1/sys/rotate/recovery/verify"),
-        delete("/v1/sys/rekey/verify"),
-        delete("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(delete, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -338,10 +330,7 @@ fn root_fields(status: Option<v1::GenerateRootStatus>) -> Value {
 }
 
 impl HttpCall for v1::StartGenerateRootRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/generate-root/attempt"),
-        write("/v1/sys/generate-root-token/attempt"),
-    ];
+    const ROUTES: &'static [Route] = &root_token!(write, "attempt");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         no_pgp(&mut input.fields, "pgp_key", None)?;
@@ -358,10 +347,7 @@ impl HttpCall for v1::StartGenerateRootRequest {
 }
 
 impl HttpCall for v1::GetGenerateRootRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/generate-root/attempt"),
-        read("/v1/sys/generate-root-token/attempt"),
-    ];
+    const ROUTES: &'static [Route] = &root_token!(read, "attempt");
 
     fn from_http(_input: &mut Input) -> Result<Self, Error> {
         Ok(Self {})
@@ -373,10 +359,7 @@ impl HttpCall for v1::GetGenerateRootRequest {
 }
 
 impl HttpCall for v1::UpdateGenerateRootRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/generate-root/update"),
-        write("/v1/sys/generate-root-token/update"),
-    ];
+    const ROUTES: &'static [Route] = &root_token!(write, "update");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -395,10 +378,7 @@ impl HttpCall for v1::UpdateGenerateRootRequest {
 }
 
 impl HttpCall for v1::CancelGenerateRootRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/generate-root/attempt"),
-        delete("/v1/sys/generate-root-token/attempt"),
-    ];
+    const ROUTES: &'static [Route] = &root_token!(delete, "attempt");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
