@@ -42,7 +42,7 @@ async fn fill(cluster: &ServerCluster, token: &Secret) -> Outcome<Vec<String>> {
 
 /// One stream keeps 2,000 leases alive past their TTL while the active node is killed.
 ///
-/// Planted bug: answers without the write. Caught: none lived at the end. (Leases of a minute had let
+/// Planted bug: answers without the write. Caught: the first was gone soon. (Leases of a minute had let
 /// it through.)
 #[test]
 fn thousands_over_a_failover() {

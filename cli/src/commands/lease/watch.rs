@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tenure_client::{
     Error,
     proto::{LeaseEvent, LeaseEventKind, WatchRequest, lease_event::Subject},
@@ -130,7 +130,7 @@ fn show(event: &LeaseEvent, format: Format, context: &mut Context<'_>) -> Result
         ("expire_time", json!(expires)),
         ("owner_accessor", json!(event.owner_accessor)),
     ] {
-        let absent = value.is_null() || value == Value::from("");
+        let absent = value.is_null() || value == "";
         if !absent {
             fields.insert(key.to_owned(), value);
         }
