@@ -52,7 +52,7 @@ use crate::{
     ha::forward,
     listen::Applied,
     random::SystemRandom,
-    seal::{Attempts, Keys, ShareRate, Unsealed},
+    seal::{Attempts, Keys, Provider, ShareRate, Unsealed},
     streams::Streams,
     telemetry::Metrics,
 };
@@ -102,8 +102,8 @@ pub trait Call: Message + Default + Clone + Logical + 'static {
     /// The calls that it belongs to, which a listener may take from callers without a token.
     const OPENING: Option<Opening> = None;
 
-    /// Whether it gives a key share: they are rationed.
-    const GIVES_SHARE: bool = false;
+    /// Whether it gives a key share, or begins what takes them: that is rationed.
+    const IS_RATIONED: bool = false;
 
     /// As [`Call::act`], for calls that want to know for whom. Those without an
     /// [`Call::OPENING`] are made by callers alone who may.
@@ -215,6 +215,8 @@ pub struct Pipeline {
     pub attempts: Arc<Attempts>,
     /// How fast key shares may be given.
     pub share_rate: Arc<ShareRate>,
+    /// Who keeps the root key, if shares don't.
+    pub provider: Option<Arc<dyn Provider>>,
     /// How often clients may call.
     pub rates: Arc<RateGate>,
     /// Bounds of lifetimes.
