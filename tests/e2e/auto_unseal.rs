@@ -136,9 +136,6 @@ fn root_child(name: &str) -> tenure_client::proto::CreateTokenRequest {
 
 /// The recovery quorum replaces the root key, which the provider keeps: it has no shares. What comes
 /// after shows that the nodes open themselves by it.
-///
-/// Planted bugs: the provider's record stays as it was (the nodes don't come back); the split of the
-/// recovery key is overwritten by that of the root key, which has none. Caught.
 async fn a_new_root_key(cluster: &ServerCluster, keys: &Keys) -> Outcome<()> {
     let (client, target) = (cluster.client()?, RekeyTarget::Root);
     for shares in [2, 5] {

@@ -420,9 +420,6 @@ async fn proofs_are_hidden_too(
 }
 
 /// A key is rotated when it is so old by cluster time, once each time; all nodes follow.
-///
-/// Planted bugs: a manager that ends with its first look; one that looks at the configuration of its
-/// start alone. Caught.
 #[test]
 fn a_barrier_key_is_rotated_when_it_is_old() {
     run(

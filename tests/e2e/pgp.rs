@@ -91,9 +91,6 @@ fn shares(holders: &[Holder], messages: &Value) -> Outcome<Vec<Vec<u8>>> {
 /// A cluster is made, its shares are made anew and a root token is made, all under PGP keys; what was
 /// shown opens with the private keys alone, and works. The kept shares are those that were shown, until
 /// they are deleted.
-///
-/// Planted bugs: shares paired with the keys in reverse; a backup that is written when the rekey
-/// begins; a rekey under PGP keys that also answers bare shares. Caught.
 #[test]
 fn shares_and_tokens_under_pgp_keys() {
     run("pgp::shares_and_tokens_under_pgp_keys", async |scenario| {

@@ -325,9 +325,6 @@ fn a_provider_keeps_a_new_root_key() {
 
 /// A key is due by its age or by what was done with it, unless that is switched off; a rekey doesn't
 /// make it young.
-///
-/// Planted bugs: the age counted from the epoch; operations counted from the rekey on; `enabled`
-/// overlooked. Caught.
 #[test]
 fn a_barrier_key_is_due() {
     let mut world = World::new(10);
