@@ -273,6 +273,8 @@ impl From<SealError> for Error {
             SealError::WrongShares => (Code::InvalidArgument, "WRONG_SHARES"),
             SealError::Stale => (Code::Aborted, "SHARES_CHANGED"),
             SealError::NoSuchShares(_) => (Code::FailedPrecondition, "NO_SUCH_SHARES"),
+            SealError::NoBackup => (Code::NotFound, "NO_BACKUP"),
+            SealError::Rotation(_) => return Self::invalid_argument(error.to_string()),
             SealError::Missing(_)
             | SealError::Read(_)
             | SealError::Barrier(_)

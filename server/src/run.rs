@@ -47,7 +47,7 @@ use crate::{
     },
     pipeline::{Observer, Pipeline, RateGate, Revoked, StateView},
     process,
-    seal::{Keys, Sealer, provider_of},
+    seal::{Keys, Sealer, provider_of, rotation},
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
     },
@@ -228,6 +228,7 @@ async fn run_logged(
         .cluster_name
         .clone()
         .unwrap_or_else(|| "tenure".to_owned());
+    let provider = config.seal.as_ref().map(provider_of);
     let pipeline = Arc::new(Pipeline {
         node: node.clone(),
         keys: Arc::clone(&keys),
@@ -236,6 +237,7 @@ async fn run_logged(
         streams: Arc::default(),
         attempts: Arc::default(),
         share_rate: Arc::default(),
+        provider: provider.clone(),
         rates,
         ttl,
         saves: Saves::default(),
@@ -248,7 +250,7 @@ async fn run_logged(
         Arc::clone(&keys),
         cluster_name,
         config.storage.retry_join.clone(),
-        config.seal.as_ref().map(provider_of),
+        provider,
     ));
     sealer.check_stanza().map_err(RunError::Seal)?;
     let services = Services {
@@ -273,6 +275,7 @@ async fn run_logged(
                     ended.cancelled().await;
                     attempts.clear();
                 });
+                rotation::start(&pipeline, end.clone());
                 expiration::start(&pipeline, end);
             }
         },

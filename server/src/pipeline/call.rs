@@ -53,8 +53,8 @@ pub trait Call: Message + Default + Clone + Logical + 'static {
     /// The calls that it belongs to, which a listener may take from callers without a token.
     const OPENING: Option<Opening> = None;
 
-    /// Whether it gives a key share: they are rationed.
-    const GIVES_SHARE: bool = false;
+    /// Whether it gives a key share, or begins what takes them: that is rationed.
+    const IS_RATIONED: bool = false;
 
     /// As [`Call::act`], for calls that want to know for whom. Those without an
     /// [`Call::OPENING`] are made by callers alone who may.

@@ -47,7 +47,7 @@ use crate::{
     expiration::DueHead,
     ha::forward,
     listen::Applied,
-    seal::{Attempts, Keys, ShareRate},
+    seal::{Attempts, Keys, Provider, ShareRate},
     streams::Streams,
     telemetry::Metrics,
 };
@@ -69,6 +69,8 @@ pub struct Pipeline {
     pub attempts: Arc<Attempts>,
     /// How fast key shares may be given.
     pub share_rate: Arc<ShareRate>,
+    /// Who keeps the root key, if shares don't.
+    pub provider: Option<Arc<dyn Provider>>,
     /// How often clients may call.
     pub rates: Arc<RateGate>,
     /// Bounds of lifetimes.
