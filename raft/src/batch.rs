@@ -26,7 +26,7 @@ use crate::{
     limits::TRANSACTION_BYTES_MAX,
     resolver::Resolver,
     state::StateMachine,
-    txn::Txn,
+    txn::{ReadSet, Txn},
     types::{LeaderId, Revision, TypeConfig},
 };
 
@@ -70,6 +70,9 @@ pub(crate) struct SwapIn {
     pub message: wire::SwapIn,
     /// Revision of the state that was saved: that of the transaction will be above it.
     pub revision: Revision,
+    /// The pieces, which nobody may have touched since they were read at this revision. What the
+    /// transaction itself has read is another matter, and may be newer.
+    pub staged: (Revision, ReadSet),
 }
 
 /// What the sequencer says instead of a revision.

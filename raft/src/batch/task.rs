@@ -14,7 +14,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{ENTRIES_IN_FLIGHT_MAX, Proposal, Proposed, Refusal, Reply, SubmitError, lock};
 use crate::{
     clock::ClusterClock,
-    limits::{ENTRY_BYTES_MAX, ENTRY_TRANSACTIONS_MAX, FORMAT, TRANSACTION_BYTES_MAX},
+    limits::{
+        ENTRY_BYTES_MAX, ENTRY_TRANSACTIONS_MAX, FORMAT, RESTORE_REVISION_GAP,
+        TRANSACTION_BYTES_MAX,
+    },
     resolver::Resolver,
     state::StateMachine,
     txn::Op,
@@ -142,13 +145,23 @@ impl Task {
             let _ = reply.send(Err(SubmitError::Expired.into()));
             return;
         }
-        if let Some(changed) = self.resolver.changed(txn.read_revision, &txn.reads) {
+        let staged = swap_in.as_ref().map(|swap_in| &swap_in.staged);
+        let staged = staged.and_then(|(at, pieces)| self.resolver.changed(*at, pieces));
+        if let Some(changed) = self
+            .resolver
+            .changed(txn.read_revision, &txn.reads)
+            .or(staged)
+        {
             let _ = reply.send(Err(Refusal::Conflict { changed }));
             return;
         }
         if let Some(swap_in) = swap_in {
-            // Above all revisions of the records that come: they only grow.
-            self.next_revision = self.next_revision.max(swap_in.revision.saturating_add(1));
+            // Above all revisions of the records that come: they only grow. And above those that
+            // others may have been told of since the file was saved.
+            self.next_revision = self
+                .next_revision
+                .max(swap_in.revision)
+                .saturating_add(RESTORE_REVISION_GAP);
             batch.swap_in = Some(swap_in.message);
         }
         let revision = self.next_revision;
