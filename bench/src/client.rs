@@ -18,6 +18,16 @@ pub trait Calls: 'static {
 
     /// Root makes a service token of one hour with the default policy.
     fn create(&mut self) -> impl Future<Output = Outcome<Self::Token>>;
+    /// A token (or root) makes a child with the default policy and [`MAKER`].
+    ///
+    /// [`MAKER`]: crate::system::MAKER
+    fn create_child(
+        &mut self,
+        parent: Option<&Self::Token>,
+        ttl: Duration,
+    ) -> impl Future<Output = Outcome<Self::Token>>;
+    /// Whether the node says that there is no such token.
+    fn refuses(&mut self, token: &Self::Token) -> impl Future<Output = Outcome<bool>>;
     /// A token looks itself up.
     fn lookup_self(&mut self, token: &Self::Token) -> impl Future<Output = Outcome<()>>;
     /// A token renews itself.

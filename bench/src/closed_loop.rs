@@ -12,10 +12,8 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{task::JoinSet, time::sleep_until};
 
-use crate::limits::GENERATOR_SHARE_MAX;
+use crate::limits::{GENERATOR_SHARE_MAX, LATENCY_US_MAX};
 
-/// Longest latency that is told apart, microseconds.
-const LATENCY_US_MAX: u64 = 60_000_000;
 /// A client whose call failed waits so long: a broken peer must not spin.
 const AFTER_FAILURE: Duration = Duration::from_millis(5);
 

@@ -7,12 +7,15 @@ mod bare;
 mod client;
 mod closed_loop;
 mod data_dir;
+mod foreground;
 mod http_client;
 mod limits;
+mod maker;
 mod metrics;
 mod openbao;
 mod operation;
 mod runs;
+mod system;
 mod table;
 mod tenure;
 
@@ -54,6 +57,10 @@ enum Run {
     Failover(runs::failover::Arguments),
     /// Time to ready by the number of live leases
     Ready(runs::ready::Arguments),
+    /// A tree and a prefix revoked at once, and the clean-up behind it
+    Tree(runs::tree::Arguments),
+    /// Many tokens and leases that are due at once
+    Expiry(runs::expiry::Arguments),
     /// Full load for minutes: no election without a cause
     Steady(runs::steady::Arguments),
 }
@@ -96,6 +103,8 @@ async fn perform(run: Run, dir: Option<PathBuf>) -> Outcome<()> {
         Run::Operations(arguments) => runs::operations::run(arguments, &dir).await,
         Run::Failover(arguments) => runs::failover::run(arguments, &dir).await,
         Run::Ready(arguments) => runs::ready::run(arguments, &dir).await,
+        Run::Tree(arguments) => runs::tree::run(arguments, &dir).await,
+        Run::Expiry(arguments) => runs::expiry::run(arguments, &dir).await,
         Run::Steady(arguments) => runs::steady::run(arguments, &dir).await,
     }
 }

@@ -63,3 +63,18 @@ pub fn value(values: &Values, name: &str) -> Outcome<f64> {
     let found = values.get(name).copied();
     found.ok_or_else(|| format!("the metric {name} is missing"))
 }
+
+/// How many calls each node answered itself, by the metrics of all nodes before and after: those
+/// that came to it and that it didn't pass on to the active one.
+pub fn answered(before: &[Values], after: &[Values], method: &str) -> Vec<u64> {
+    let came = format!("tenure_requests_total{{method=\"{method}\",code=\"OK\"}}");
+    let passed_on = format!("tenure_requests_forwarded_total{{method=\"{method}\"}}");
+    let own = |values: &Values| {
+        let value = |name| values.get(name).copied().unwrap_or_default();
+        value(&came) - value(&passed_on)
+    };
+    let nodes = before.iter().zip(after);
+    nodes
+        .map(|(before, after)| (own(after) - own(before)) as u64)
+        .collect()
+}

@@ -16,6 +16,8 @@ pub struct Row {
     pub through: Through,
     /// What one call writes, on average.
     pub written: Written,
+    /// Reads that each node of Tenure's plain cluster answered itself, in the last round.
+    pub answered: Vec<u64>,
     /// Tenure, plain text.
     pub tenure: Option<Sample>,
     /// Tenure, TLS.
@@ -148,6 +150,16 @@ impl fmt::Display for Table {
                 percent(tls, tenure),
             )?;
         }
+        for row in self.rows.iter().filter(|row| !row.answered.is_empty()) {
+            let counts: Vec<String> = row.answered.iter().map(u64::to_string).collect();
+            writeln!(
+                f,
+                "\n{} through the {}: the nodes answered {} themselves, none passed one on.",
+                row.operation,
+                row.through,
+                counts.join(", ")
+            )?;
+        }
         let samples = self.rows.iter().flat_map(|row| {
             let all = [&row.tenure, &row.bare, &row.openbao, &row.tls];
             all.into_iter().flatten()
@@ -184,6 +196,7 @@ mod tests {
             operation: Operation::Create,
             through: Through::Active,
             written: Written::default(),
+            answered: Vec::new(),
             tenure: Some(tenure),
             tls: None,
             bare: Some(sample(0.5)),

@@ -1,5 +1,7 @@
 //! Randomness comes in through one small door; core never draws its own.
 
+use zeroize::Zeroizing;
+
 /// A source of cryptographically secure random bytes.
 pub trait Random {
     /// Fills `bytes`. A source that can't must not return (the process can't go on).
@@ -31,11 +33,20 @@ pub fn below(random: &mut dyn Random, bound: u8) -> u8 {
     }
 }
 
+/// Bytes that are drawn at once for characters: enough for most ids, since each draw has its price.
+const DRAWN_BYTES: usize = 32;
+
 /// Appends `count` uniform base62 characters to `text`.
 pub fn push_base62(random: &mut dyn Random, count: usize, text: &mut String) {
-    for _ in 0..count {
-        let index = usize::from(below(random, 62));
-        text.push(char::from(BASE62[index]));
+    // The largest multiple of the alphabet that fits into a byte: what lies above would favour
+    // its first characters.
+    let limit = 256 / BASE62.len() * BASE62.len();
+    let end = text.len() + count;
+    while text.len() < end {
+        let drawn = Zeroizing::new(array::<DRAWN_BYTES>(random));
+        let fair = drawn.iter().map(|byte| usize::from(*byte));
+        let fair = fair.filter(|byte| *byte < limit).take(end - text.len());
+        text.extend(fair.map(|byte| char::from(BASE62[byte % BASE62.len()])));
     }
 }
 
@@ -67,5 +78,22 @@ mod tests {
         push_base62(&mut TestRandom::new(2), 24, &mut text);
         assert_eq!(text.len(), 26);
         assert!(text[2..].bytes().all(|b| b.is_ascii_alphanumeric()));
+    }
+
+    #[test]
+    fn base62_is_uniform_and_as_long_as_asked() {
+        let mut random = TestRandom::new(3);
+        let mut text = String::new();
+        for length in 0..200 {
+            let before = text.len();
+            push_base62(&mut random, length, &mut text);
+            assert_eq!(text.len(), before + length);
+        }
+        push_base62(&mut random, 62_000 - text.len(), &mut text);
+        for character in BASE62 {
+            let count = text.bytes().filter(|b| b == character).count();
+            // As above.
+            assert!((840..1160).contains(&count), "{count}");
+        }
     }
 }

@@ -107,6 +107,7 @@ impl View {
     /// The record of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Record>, ViewError> {
         self.check()?;
+        self.count(1);
         match self.0.snapshot.get_pinned(key)? {
             Some(value) => Ok(Some(decode_record(&value)?)),
             None => Ok(None),
@@ -154,6 +155,7 @@ impl View {
             rows.next();
         }
         rows.status()?;
+        self.count(scan.rows.len());
         Ok(scan)
     }
 
@@ -172,6 +174,7 @@ impl View {
         rows.seek(start);
         while let Some((key, value)) = rows.item() {
             self.check()?;
+            self.count(1);
             let record = decode_record(value).map_err(ViewError::from)?;
             take(Bytes::copy_from_slice(key), record)?;
             rows.next();
@@ -183,6 +186,7 @@ impl View {
     /// Like [`Self::get`], for what is read once.
     pub(crate) fn get_past_cache(&self, key: &[u8]) -> Result<Option<Record>, ViewError> {
         self.check()?;
+        self.count(1);
         match self.0.snapshot.get_pinned_opt(key, past_cache())? {
             Some(value) => Ok(Some(decode_record(&value)?)),
             None => Ok(None),
@@ -193,6 +197,10 @@ impl View {
     pub(crate) fn get_raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
         self.check()?;
         Ok(self.0.snapshot.get(key)?)
+    }
+
+    fn count(&self, rows: usize) {
+        self.0.generation.rows_read().add(rows);
     }
 
     fn check(&self) -> Result<(), ViewError> {

@@ -419,6 +419,7 @@ async fn look_after(
         let gauges = metrics.store();
         gauges.active.set(i64::from(active));
         gauges.unsealed.set(i64::from(unsealed));
+        metrics.expiration().set_pending(&pipeline.revoked.now());
         if let Some(status) = node.status() {
             gauges.term.set(number(status.term));
             gauges.leader_id.set(number(status.leader.unwrap_or(0)));
@@ -427,6 +428,7 @@ async fn look_after(
             gauges.clock_skew_ms.set(status.clock_skew_ms);
             gauges.log_bytes.set(number(status.log_bytes));
             gauges.proposed.set(status.proposed);
+            gauges.set_rows_read(status.rows_read);
             let held = node.view().ok().map(|view| hold_of(&StateView(view)));
             let held = held.is_some_and(|held| matches!(held, Ok(Some(_))));
             gauges.expiration_held.set(i64::from(held));

@@ -28,6 +28,7 @@ mod program;
 mod quotas;
 mod races;
 mod raw;
+mod ready;
 mod reflection;
 mod requests;
 mod restart;

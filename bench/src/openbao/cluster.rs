@@ -131,6 +131,10 @@ impl Cluster {
         .await
     }
 
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.api).collect()
+    }
+
     pub(super) async fn active(&self) -> Outcome<SocketAddr> {
         self.find(&[200]).await
     }

@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, rc::Rc, time::Duration};
 
 use ::http::Method;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::{
     closed_loop::{Sample, Window},
     http_client::Http,
     operation::{Operation, Through},
+    system::{MAKER, MAKER_TEXT, System},
 };
 
 const CREATE: &str = "/v1/auth/token/create";
@@ -75,7 +76,58 @@ impl OpenBao {
     }
 }
 
-struct Client {
+impl System for OpenBao {
+    type Client = Client;
+    const NAME: &'static str = "OpenBao";
+    const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+    fn nodes(&self) -> usize {
+        self.cluster.addresses().len()
+    }
+
+    async fn active(&mut self) -> Outcome<usize> {
+        let active = self.cluster.active().await?;
+        let addresses = self.cluster.addresses();
+        let found = addresses.iter().position(|address| *address == active);
+        found.ok_or_else(|| "no OpenBao node is active".to_owned())
+    }
+
+    async fn connect(&self, node: usize, clients: usize) -> Outcome<Vec<Client>> {
+        let addresses = self.cluster.addresses();
+        let address = addresses.get(node).ok_or("there is no such node")?;
+        self.clients(*address, clients).await
+    }
+
+    fn pool(&self) -> Pool<Client> {
+        Rc::clone(&self.pool)
+    }
+
+    async fn write_maker(&mut self) -> Outcome<()> {
+        let mut http = Http::connect(self.cluster.active().await?).await?;
+        let path = format!("/v1/sys/policies/acl/{MAKER}");
+        let body = json!({ "policy": MAKER_TEXT });
+        let written = http.json(Method::PUT, &path, &self.cluster.root, &body);
+        written.await.map(drop)
+    }
+
+    /// Its revocation is answered when all is done.
+    async fn is_clean(&mut self) -> Outcome<bool> {
+        Ok(true)
+    }
+
+    /// By the accessors that are left: it counts nothing that would tell.
+    async fn cleared(&mut self) -> Outcome<i64> {
+        let mut http = Http::connect(self.cluster.active().await?).await?;
+        let path = "/v1/auth/token/accessors?list=true";
+        let listed = http.json(Method::GET, path, &self.cluster.root, &Value::Null);
+        let listed = listed.await?;
+        let left = listed["data"]["keys"].as_array().map_or(0, Vec::len);
+        Ok(-i64::try_from(left).unwrap_or(i64::MAX))
+    }
+}
+
+/// A client of one node.
+pub struct Client {
     http: Http,
     root: String,
 }
@@ -102,17 +154,44 @@ impl Client {
     }
 }
 
+fn token_of(body: &[u8]) -> Outcome<String> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let token = answer["auth"]["client_token"].as_str();
+    token
+        .map(str::to_owned)
+        .ok_or_else(|| "an answer without a token".to_owned())
+}
+
 impl Calls for Client {
     type Token = String;
 
     async fn create(&mut self) -> Outcome<String> {
         let (root, sent) = (self.root.clone(), Bytes::from_static(BODY));
         let body = self.call(Method::POST, CREATE, &root, sent).await?;
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let token = answer["auth"]["client_token"].as_str();
-        token
-            .map(str::to_owned)
-            .ok_or_else(|| "an answer without a token".to_owned())
+        token_of(&body)
+    }
+
+    async fn create_child(&mut self, parent: Option<&String>, ttl: Duration) -> Outcome<String> {
+        let caller = parent.unwrap_or(&self.root).clone();
+        let ttl = format!("{}s", ttl.as_secs());
+        let body = json!({ "ttl": ttl, "policies": ["default", MAKER] }).to_string();
+        let answer = self
+            .call(Method::POST, CREATE, &caller, body.into())
+            .await?;
+        token_of(&answer)
+    }
+
+    async fn refuses(&mut self, token: &String) -> Outcome<bool> {
+        let path = "/v1/auth/token/lookup-self";
+        match self
+            .http
+            .call(Method::GET, path, token, Bytes::new())
+            .await?
+        {
+            (200, _) => Ok(false),
+            (403, _) => Ok(true),
+            (status, _) => Err(format!("{path}: status {status}")),
+        }
     }
 
     async fn lookup_self(&mut self, token: &String) -> Outcome<()> {

@@ -1,9 +1,11 @@
 //! What can be measured, one file each.
 
+pub mod expiry;
 pub mod failover;
 pub mod operations;
 pub mod ready;
 pub mod steady;
+pub mod tree;
 
 use std::{path::Path, time::Duration};
 

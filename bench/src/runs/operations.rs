@@ -16,7 +16,7 @@ use crate::{
     openbao::OpenBao,
     operation::{Operation, Through},
     table::{Row, Table},
-    tenure::Tenure,
+    tenure::{Counted, Tenure},
 };
 
 /// What the table holds.
@@ -157,14 +157,18 @@ impl Stage {
         window: Window,
     ) -> Outcome<Row> {
         let mut samples: [Vec<Sample>; 4] = Default::default();
-        let mut written = Written::default();
+        let (mut written, mut answered) = (Written::default(), Vec::new());
         for round in 0..rounds.max(1) {
             // Each round another one goes first, and meets the disk as the last one left it.
             // Tenure is the first of all: it says how much the bare stack has to write.
             for turn in 0..SYSTEMS.len() {
                 let system = SYSTEMS[(round + turn) % SYSTEMS.len()];
-                let measured = self.one(system, operation, through, clients, window, &mut written);
-                samples[system as usize].extend(measured.await?);
+                let measured = self.one(system, operation, through, clients, window, written);
+                let (sample, counted) = measured.await?;
+                samples[system as usize].extend(sample);
+                if let Some(counted) = counted {
+                    (written, answered) = (counted.written, counted.answered);
+                }
             }
         }
         let [plain, bare, tls, peer] = samples;
@@ -172,6 +176,7 @@ impl Stage {
             operation,
             through,
             written,
+            answered,
             tenure: Sample::median(plain),
             tls: Sample::median(tls),
             bare: Sample::median(bare),
@@ -179,7 +184,7 @@ impl Stage {
         })
     }
 
-    /// Measures one system, if it takes part.
+    /// Measures one system, if it takes part; says what Tenure counted.
     async fn one(
         &mut self,
         system: System,
@@ -187,40 +192,40 @@ impl Stage {
         through: Through,
         clients: usize,
         window: Window,
-        written: &mut Written,
-    ) -> Outcome<Option<Sample>> {
-        match system {
+        written: Written,
+    ) -> Outcome<(Option<Sample>, Option<Counted>)> {
+        let sample = match system {
             System::Plain => {
                 let measured = self.plain.measure(operation, through, clients, window);
-                let (sample, wrote) = measured.await?;
-                *written = wrote;
-                Ok(Some(sample))
+                let (sample, counted) = measured.await?;
+                return Ok((Some(sample), Some(counted)));
             }
             System::Bare => {
                 let call = match operation.reads() {
                     true => Call::Get,
-                    false => Call::Put(*written),
+                    false => Call::Put(written),
                 };
                 let Some(cluster) = &self.bare else {
-                    return Ok(None);
+                    return Ok((None, None));
                 };
                 let measured = cluster.measure(call, through, clients, window);
-                measured.await.map(Some)
+                Some(measured.await?)
             }
             System::Tls => {
                 let Some(cluster) = &mut self.tls else {
-                    return Ok(None);
+                    return Ok((None, None));
                 };
                 let measured = cluster.measure(operation, through, clients, window);
-                Ok(Some(measured.await?.0))
+                Some(measured.await?.0)
             }
             System::OpenBao => match &self.openbao {
                 Some(openbao) if operation.has_peer() => {
                     let measured = openbao.measure(operation, through, clients, window);
-                    measured.await.map(Some)
+                    Some(measured.await?)
                 }
-                _ => Ok(None),
+                _ => None,
             },
-        }
+        };
+        Ok((sample, None))
     }
 }

@@ -25,6 +25,13 @@ pub struct Arguments {
     /// Starts, and hand-overs
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Fail when the first write comes later than so many milliseconds after the last share
+    #[arg(long, default_value_t = 1_000)]
+    limit_ms: u64,
+    /// Fail when it takes so many times as long with the most leases as with the fewest, and a
+    /// tenth of a second more
+    #[arg(long, default_value_t = 2)]
+    limit_growth: u32,
 }
 
 /// Prints one line for each number of leases.
@@ -34,6 +41,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
     println!("| live leases | start → answers | last share → first write | longest |");
     println!("|---|---|---|---|");
+    let mut by_leases = Vec::new();
     for leases in &arguments.leases {
         let folder = folder(dir)?;
         let mut tenure = Tenure::start(folder.path(), 1, false).await?;
@@ -51,6 +59,7 @@ pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
             milliseconds(median(&mut writes)),
             milliseconds(longest)
         );
+        by_leases.push((*leases, median(&mut writes)));
         let still = tenure.cluster.client()?.count_leases("").await;
         let still = still.map_err(|error| format!("count: {error}"))?;
         if still != *leases as u64 {
@@ -71,7 +80,28 @@ pub async fn run(arguments: Arguments, dir: &Path) -> Outcome<()> {
         arguments.rounds,
         milliseconds(longest)
     );
-    Ok(())
+    judge(&arguments, &mut by_leases)
+}
+
+/// What a time may grow by beside its factor: a disk that syncs slowly once.
+const GROWTH: Duration = Duration::from_millis(100);
+
+/// Ready at once, whatever the number of leases.
+fn judge(arguments: &Arguments, by_leases: &mut [(usize, Duration)]) -> Outcome<()> {
+    by_leases.sort();
+    let (Some((_, fewest)), Some((leases, most))) = (by_leases.first(), by_leases.last()) else {
+        return Ok(());
+    };
+    let bound =
+        (*fewest * arguments.limit_growth + GROWTH).min(Duration::from_millis(arguments.limit_ms));
+    match *most <= bound {
+        true => Ok(()),
+        false => Err(format!(
+            "{} until the first write with {leases} leases: the bound is {}",
+            milliseconds(*most),
+            milliseconds(bound)
+        )),
+    }
 }
 
 /// Clients that write while the active node steps down.

@@ -107,7 +107,7 @@ impl Revocations {
     }
 
     /// The pending tombstones: what clean-up has to do.
-    pub fn tombstones(&self) -> impl Iterator<Item = &TokenHash> {
+    pub fn tombstones(&self) -> impl ExactSizeIterator<Item = &TokenHash> {
         self.tombstones.keys()
     }
 
@@ -118,7 +118,7 @@ impl Revocations {
 
     /// The prefixes under which leases are revoked: what
     /// [`clean_up_prefix`](crate::lease::clean_up_prefix) has to do.
-    pub fn prefixes(&self) -> impl Iterator<Item = &NameChain> {
+    pub fn prefixes(&self) -> impl ExactSizeIterator<Item = &NameChain> {
         self.prefixes.keys()
     }
 

@@ -73,6 +73,8 @@ pub struct NodeStatus {
     pub time_ahead_ms: i64,
     /// What this node has proposed since it started.
     pub proposed: ProposedCounts,
+    /// Rows of the state that were read on this node since it started.
+    pub rows_read: u64,
     /// All members.
     pub members: Vec<MemberStatus>,
 }
@@ -136,6 +138,7 @@ impl Node {
             clock_skew_ms: core.clock.skew_ms(),
             time_ahead_ms: core.clock.ahead_ms(),
             proposed: *batch::lock(&self.shared.proposed),
+            rows_read: core.state.rows_read(),
             members,
         })
     }

@@ -3,7 +3,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use prost::Message;
@@ -20,6 +23,23 @@ use crate::{
     view::ViewError,
 };
 
+/// Rows of the state that were read on this node, over all generations.
+#[derive(Clone, Default)]
+pub(crate) struct RowsRead(Arc<AtomicU64>);
+
+impl RowsRead {
+    /// Counts rows.
+    pub fn add(&self, rows: usize) {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        self.0.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// One database of the state.
 pub(crate) struct Generation {
     number: u64,
@@ -27,6 +47,7 @@ pub(crate) struct Generation {
     /// Taken by the drop alone.
     db: Option<DB>,
     ended: AtomicBool,
+    rows_read: RowsRead,
 }
 
 impl Generation {
@@ -36,6 +57,7 @@ impl Generation {
         number: u64,
         cache: &Cache,
         cluster_id: &[u8; 16],
+        rows_read: RowsRead,
     ) -> Result<Self, StateError> {
         files::create_private_dir(&dir)?;
         let db = DB::open(&rocks::state_options(cache), &dir)?;
@@ -55,12 +77,18 @@ impl Generation {
             dir,
             db: Some(db),
             ended: AtomicBool::new(false),
+            rows_read,
         })
     }
 
     /// The database.
     pub fn db(&self) -> Result<&DB, ViewError> {
         self.db.as_ref().ok_or(ViewError::GenerationEnded)
+    }
+
+    /// Counts what is read of it.
+    pub fn rows_read(&self) -> &RowsRead {
+        &self.rows_read
     }
 
     /// Grows with every install.

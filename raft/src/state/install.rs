@@ -87,7 +87,13 @@ fn prepare(
         }
     }
     files::sync_dir(dir)?;
-    let new = Generation::open(dir.to_path_buf(), number, &inner.cache, &inner.cluster_id)?;
+    let new = Generation::open(
+        dir.to_path_buf(),
+        number,
+        &inner.cache,
+        &inner.cluster_id,
+        inner.rows_read.clone(),
+    )?;
     let membership = generation::read_membership(new.db()?)?;
     let view = View::pin(Arc::new(new))?;
     if view.applied_record().log_id != meta.last_log_id || membership != meta.last_membership {

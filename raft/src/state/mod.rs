@@ -30,7 +30,7 @@ use rocksdb::Cache;
 use thiserror::Error;
 use tokio::sync::watch;
 
-pub(crate) use self::generation::{AppliedRecord, Generation, inspect, read_applied};
+pub(crate) use self::generation::{AppliedRecord, Generation, RowsRead, inspect, read_applied};
 pub use self::machine::{SnapshotBuilder, StateMachine};
 use crate::{
     snapshot::SnapshotDir,
@@ -183,6 +183,8 @@ struct Inner {
     cluster_id: [u8; 16],
     /// Shared by the generations.
     cache: Cache,
+    /// Counted over the generations.
+    rows_read: RowsRead,
     observer: Arc<dyn ApplyObserver>,
     /// The state as it is published: always at the end of a batch, after its observers ran.
     current: ArcSwap<View>,
@@ -256,6 +258,11 @@ impl State {
     /// Number of the current generation: grows with every install.
     pub fn generation(&self) -> u64 {
         self.inner.current.load().generation().number()
+    }
+
+    /// How many rows were read of it since it was opened, those that weren't there, too.
+    pub fn rows_read(&self) -> u64 {
+        self.inner.rows_read.get()
     }
 
     /// A real, small read of the disk, past the page cache where the file system allows it.

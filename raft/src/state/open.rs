@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use rocksdb::Cache;
 use tokio::sync::watch;
 
-use super::{ApplyObserver, Dirs, Generation, Inner, State, StateError, generation};
+use super::{ApplyObserver, Dirs, Generation, Inner, RowsRead, State, StateError, generation};
 use crate::{files, rocks::STATE_CACHE_BYTES, snapshot, view::View};
 
 /// Names the current generation.
@@ -42,7 +42,9 @@ impl State {
 
         let cache = Cache::new_lru_cache(STATE_CACHE_BYTES);
         let dir = dirs.state.join(generation_name(number));
-        let generation = Arc::new(Generation::open(dir, number, &cache, &cluster_id)?);
+        let rows_read = RowsRead::default();
+        let generation = Generation::open(dir, number, &cache, &cluster_id, rows_read.clone())?;
+        let generation = Arc::new(generation);
         // After the state has proved to be this cluster's.
         let kept = snapshot::keep_newest(&dirs.snapshots, &cluster_id)?;
         let membership = generation::read_membership(generation.db()?)?;
@@ -54,6 +56,7 @@ impl State {
                 dirs,
                 cluster_id,
                 cache,
+                rows_read,
                 observer,
                 membership: Mutex::new(membership),
                 snapshot: Mutex::new(kept),

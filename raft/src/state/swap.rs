@@ -94,7 +94,13 @@ fn prepare(
     }
     let tables = write_tables(inner, before, swap, tables)?;
     fail::fail_point!("swap::tables");
-    let new = Generation::open(dir.to_path_buf(), number, &inner.cache, &inner.cluster_id)?;
+    let new = Generation::open(
+        dir.to_path_buf(),
+        number,
+        &inner.cache,
+        &inner.cluster_id,
+        inner.rows_read.clone(),
+    )?;
     if !tables.is_empty() {
         let mut options = IngestExternalFileOptions::default();
         // Links where the file system allows it. Nobody reads this database yet.

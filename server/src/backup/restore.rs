@@ -26,7 +26,7 @@ use crate::{
     ha::forward,
     limits::{RESTORE_IDLE_MS, RESTORE_SWAP_MS_MAX},
     listen::Applied,
-    pipeline::{Context, Pipeline, transaction},
+    pipeline::{Call, Context, Pipeline, transaction},
     random::SystemRandom,
 };
 
@@ -48,6 +48,7 @@ pub async fn restore(
         if context.manner.stays {
             return Err(Error::not_passed_on().into());
         }
+        pipeline.metrics.forwarded(v1::RestoreOptions::METHOD);
         return forward::restore(&pipeline.node, options, context, file).await;
     }
     restore_here(pipeline, options, context, file).await

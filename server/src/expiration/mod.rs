@@ -138,12 +138,24 @@ impl Manager<'_> {
                     Err(error) => return Err(error.into()),
                 }
             }
+            self.tell(&done);
             self.rounds.settle(done);
             return Ok(None);
         }
         let view = View::new(&pinned.state, &keys.barrier);
         let next = token::next_due(&view, &self.rounds.due)?;
         Ok(Some(sleep_until(next, pinned.now)))
+    }
+
+    /// Shows how late it was.
+    fn tell(&self, done: &Done) {
+        if let Done::Expired(rows) = done {
+            let now = self.pipeline.node.cluster_time_ms();
+            for row in rows {
+                let late = Duration::from_millis(now.saturating_sub(row.at.get()));
+                self.pipeline.metrics.expiration().cleared(&row.kind, late);
+            }
+        }
     }
 
     fn plan(
@@ -216,10 +228,9 @@ impl Manager<'_> {
     fn expire(&self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {
         let cursor = &self.rounds.due;
         let due = token::due(context.view, cursor, context.now, CLEANUP_ROWS_MAX)?;
-        let Some(last) = due.last().cloned() else {
+        let Some(first) = due.first().map(|first| first.at) else {
             return Ok(None);
         };
-        let first = due.first().map_or(last.at, |first| first.at);
         let plan = token::expire(context, &due, &mut SystemRandom)?;
         tracing::debug!(
             leases = plan.response.leases,
@@ -227,7 +238,7 @@ impl Manager<'_> {
             late_ms = context.now.get().saturating_sub(first.get()),
             "clearing away what has ended"
         );
-        Ok(Some((plan.txn, Done::Expired(last, due.len()))))
+        Ok(Some((plan.txn, Done::Expired(due))))
     }
 
     /// The next source path under which there may be something left.

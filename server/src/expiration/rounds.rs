@@ -57,8 +57,8 @@ const ROUND: [Kind; 14] = [
 
 /// A step that was committed.
 pub(super) enum Done {
-    /// The last of so many rows that were due.
-    Expired(Due, usize),
+    /// The rows that were due.
+    Expired(Vec<Due>),
     Cleaned(TokenHash, Progress),
     CleanedPrefix(NameChain, PrefixProgress),
     CleanedPath(NameChain, PathProgress),
@@ -139,10 +139,12 @@ impl Rounds {
     /// Takes note of a step that was committed.
     pub(super) fn settle(&mut self, done: Done) {
         match done {
-            Done::Expired(last, rows) => {
-                self.due = DueCursor::after(&last);
-                self.deleted += rows;
-                self.deleted_to = self.deleted_to.max(Some(last.at));
+            Done::Expired(rows) => {
+                if let Some(last) = rows.last() {
+                    self.due = DueCursor::after(last);
+                    self.deleted_to = self.deleted_to.max(Some(last.at));
+                }
+                self.deleted += rows.len();
             }
             Done::Cleaned(top, progress) => {
                 match progress {
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn the_cursor_moves_behind_what_was_done_and_back_for_what_comes_earlier() {
         let mut rounds = Rounds::default();
-        rounds.settle(Done::Expired(due(50), 1));
+        rounds.settle(Done::Expired(vec![due(50)]));
         assert_eq!(rounds.due, DueCursor::after(&due(50)));
         rounds.due.rewind(UnixMillis::new(60));
         assert_eq!(rounds.due, DueCursor::after(&due(50)));
@@ -238,10 +240,10 @@ mod tests {
     fn the_head_is_trimmed_now_and_then() {
         let mut rounds = Rounds::default();
         assert_eq!(rounds.trim_to(), None);
-        rounds.settle(Done::Expired(due(50), TRIM_AFTER_ROWS - 1));
+        rounds.settle(Done::Expired(vec![due(50); TRIM_AFTER_ROWS - 1]));
         assert_eq!(rounds.trim_to(), None);
         // A row in front of the cursor doesn't take the end back.
-        rounds.settle(Done::Expired(due(40), 1));
+        rounds.settle(Done::Expired(vec![due(40)]));
         let end = rounds.trim_to().unwrap();
         assert_eq!(end, UnixMillis::new(50));
         rounds.settle(Done::Trimmed(end));

@@ -318,6 +318,7 @@ impl Pipeline {
             Ok(None) if context.forwarded => Err(Error::no_active_node().into()),
             Ok(None) if context.manner.stays => Err(Error::not_passed_on().into()),
             Ok(None) => {
+                self.metrics.forwarded(C::METHOD);
                 let body = call.encode_to_vec().into();
                 let sent = forward::send(&self.node, C::METHOD, C::ACCESS, body, context);
                 C::Answer::decode(sent.await?)

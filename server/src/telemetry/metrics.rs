@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
 
-use super::StoreMetrics;
+use super::{ExpirationMetrics, StoreMetrics};
 use crate::listen::MethodName;
 
 /// Upper ends of the latency buckets: from a cached read (0.1 ms) to a call that waits for an
@@ -46,6 +46,11 @@ struct ListenerReasonLabels {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: &'static str,
+}
+
 type ByCall<M, C = fn() -> M> = Family<CallLabels, M, C>;
 
 /// The metrics of the process.
@@ -61,6 +66,8 @@ pub struct Metrics {
     tls_errors: Family<ListenerReasonLabels, Counter>,
     log_lines_dropped: Counter,
     store: StoreMetrics,
+    expiration: ExpirationMetrics,
+    forwarded: Family<MethodLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -90,6 +97,8 @@ impl Metrics {
             tls_errors: Family::default(),
             log_lines_dropped: Counter::default(),
             store: StoreMetrics::default(),
+            expiration: ExpirationMetrics::default(),
+            forwarded: Family::default(),
         };
         metrics.register(|registry| {
             registry.register(
@@ -138,7 +147,14 @@ impl Metrics {
                 "Log lines lost to a slow output",
                 dropped,
             );
+            let forwarded = metrics.forwarded.clone();
+            registry.register(
+                "requests_forwarded",
+                "Requests that this node passed on to the active one",
+                forwarded,
+            );
             metrics.store.register(registry);
+            metrics.expiration.register(registry);
         });
         metrics
     }
@@ -152,6 +168,11 @@ impl Metrics {
     /// The gauges of the replicated store.
     pub fn store(&self) -> &StoreMetrics {
         &self.store
+    }
+
+    /// The metrics of expiry and clean-up.
+    pub fn expiration(&self) -> &ExpirationMetrics {
+        &self.expiration
     }
 
     /// The counter that the log output counts its losses in.
@@ -177,6 +198,11 @@ impl Metrics {
         self.latency
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that is passed on to the active node.
+    pub(crate) fn forwarded(&self, method: &'static str) {
+        self.forwarded.get_or_create(&MethodLabels { method }).inc();
     }
 
     /// Counts a request that was refused by load.

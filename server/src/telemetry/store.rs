@@ -1,5 +1,8 @@
 //! The gauges of the replicated store. Holds what it is told, and asks nobody.
 
+use std::sync::atomic::Ordering;
+
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -24,6 +27,7 @@ pub struct StoreMetrics {
     pub log_bytes: Gauge,
     /// What this node proposed as the active one.
     pub proposed: ProposedMetrics,
+    rows_read: Counter,
     /// 1 while the expiration manager is held after a restore.
     pub expiration_held: Gauge,
     /// Voting members.
@@ -33,6 +37,11 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
+    /// Shows how many rows of the state were read since the process began.
+    pub fn set_rows_read(&self, rows: u64) {
+        self.rows_read.inner().store(rows, Ordering::Relaxed);
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         let (term, leader) = (self.term.clone(), self.leader_id.clone());
         registry.register("raft_term", "Current term", term);
@@ -76,6 +85,12 @@ impl StoreMetrics {
             self.expiration_held.clone(),
         );
         self.proposed.register(registry);
+        let rows_read = self.rows_read.clone();
+        registry.register(
+            "state_rows_read",
+            "Rows of the state that were read",
+            rows_read,
+        );
         let unit = Unit::Other("milliseconds".into());
         let skew = self.clock_skew_ms.clone();
         registry.register_with_unit(
