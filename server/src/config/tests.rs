@@ -260,7 +260,7 @@ fn bad_input_is_refused_with_key_and_line() {
         ),
         (
             format!("{PLAIN}storage \"file\" {{\n path = \"/d\"\n}}"),
-            "only storage \"raft\"",
+            "only storage \"raft\" and \"inmem\"",
         ),
         (
             format!("{PLAIN}storage {{\n path = \"/d\"\n}}"),
@@ -389,20 +389,20 @@ api_addr = "http://tenure:8200"
 
 #[test]
 fn dev_is_loopback_and_leaves_nothing() {
-    let (config, data) = Config::dev(&DevOptions::default()).unwrap();
+    let config = Config::dev(&DevOptions::default()).unwrap();
     assert!(config.listeners[0].address.ip().is_loopback());
     assert!(config.cluster_listen.ip().is_loopback());
     assert_eq!(config.listeners[0].tls, ListenerTls::Disabled);
     let path = config.storage.path.clone();
     assert!(path.is_dir());
-    drop(data);
+    drop(config);
     assert!(!path.exists());
     let any = DevOptions {
         address: "127.0.0.1:0".parse().unwrap(),
         cluster_port: 0,
         ..DevOptions::default()
     };
-    let (config, _data) = Config::dev(&any).unwrap();
+    let config = Config::dev(&any).unwrap();
     assert_ne!(config.listeners[0].address.port(), 0);
     assert_eq!(config.cluster_addr.port(), config.cluster_listen.port());
 }

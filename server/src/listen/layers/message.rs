@@ -61,7 +61,9 @@ impl Step for LimitMessages {
             share: share.clone(),
             metrics: self.metrics.clone(),
         };
-        let response = next.take(request.map(|inner| Body::new(limited(inner)))).await;
+        let response = next
+            .take(request.map(|inner| Body::new(limited(inner))))
+            .await;
         drop(share);
         response
     }
@@ -85,7 +87,9 @@ impl LimitMessages {
             share: share.clone(),
             metrics: self.metrics.clone(),
         };
-        let response = next.take(request.map(|inner| Body::new(whole(inner)))).await;
+        let response = next
+            .take(request.map(|inner| Body::new(whole(inner))))
+            .await;
         drop(share);
         response
     }
