@@ -408,6 +408,24 @@ fn dev_is_loopback_and_leaves_nothing() {
 }
 
 #[test]
+fn data_in_memory_is_in_a_folder_that_goes() {
+    let text = |stanza: &str| format!("listener \"tcp\" {{ tls_disable = true }}\n{stanza}");
+    let config = load(&text("storage \"inmem\" {}")).unwrap();
+    let path = config.storage.path.clone();
+    assert!(path.is_dir());
+    assert!(
+        config
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("gone"))
+    );
+    drop(config);
+    assert!(!path.exists());
+    let refused = load(&text("storage \"inmem\" { path = \"/data\" }")).unwrap_err();
+    assert!(refused.to_string().contains("unknown key"), "{refused}");
+}
+
+#[test]
 fn a_seal_stanza_and_where_its_secrets_are() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {

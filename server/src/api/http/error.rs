@@ -113,6 +113,8 @@ pub fn refusal_reply(refusal: &Status, pattern: &str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use tenure_core::lease::LeaseError;
+
     use super::*;
     use crate::{error::Error, listen::Applied};
 
@@ -145,6 +147,11 @@ mod tests {
                 Error::new(Code::NotFound, "LEASE_NOT_FOUND", "x"),
                 "/v1/sys/leases/revoke",
                 204,
+            ),
+            (
+                Error::from(LeaseError::NotFoundAmongOwn),
+                "/v1/sys/leases/revoke",
+                403,
             ),
             (Error::new(Code::NotFound, "NO_ROUTE", "x"), "", 404),
             (
