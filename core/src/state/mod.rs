@@ -144,7 +144,7 @@ pub use token_tuning::{TokenTuning, TokenTunings};
 pub use tombstone::Tombstones;
 pub use txn::{Op, Txn};
 pub(crate) use view::successor;
-pub use view::{ReadError, Reads, View, read_plain};
+pub use view::{ReadError, Reads, View, ViewMark, read_plain};
 
 #[cfg(test)]
 mod tests;

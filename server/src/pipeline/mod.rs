@@ -101,6 +101,8 @@ impl Pipeline {
         request: Request<C>,
         manner: Manner,
     ) -> Result<Response<C::Answer>, Status> {
+        // Whatever the token looks like.
+        self.serves()?;
         let told = match self.rate(&request) {
             Ok(told) => told,
             Err(limited) => {
@@ -212,19 +214,22 @@ impl Pipeline {
         Ok(view.into_reads())
     }
 
+    /// Refuses while the keys aren't there.
+    fn serves(&self) -> Result<(), Error> {
+        match (self.keys.is_sealed(), self.node.is_initialized()) {
+            (false, _) => Ok(()),
+            (true, true) => Err(Error::sealed()),
+            (true, false) => Err(Error::not_initialized()),
+        }
+    }
+
     /// `None`: the call belongs on the active node.
     pub(crate) async fn execute<C: Call>(
         &self,
         call: &C,
         context: &Context,
     ) -> Result<Option<C::Answer>, Error> {
-        if self.keys.is_sealed() {
-            return Err(if self.node.is_initialized() {
-                Error::sealed()
-            } else {
-                Error::not_initialized()
-            });
-        }
+        self.serves()?;
         if C::ACCESS == Access::Write && !self.node.is_active() {
             return Ok(None);
         }
