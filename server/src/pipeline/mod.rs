@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use tenure_core::{
-    state::View,
+    state::{Reads, View},
     token::{self, TtlConfig},
 };
 use tenure_raft::{batch::SubmitError, node::Node};
