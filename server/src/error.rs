@@ -23,6 +23,9 @@ use crate::{
     listen::{Applied, refusal_until},
 };
 
+/// The fact that a lease was looked for among the caller's own alone.
+pub const AMONG_OWN: &str = "among_own";
+
 /// A refusal, ready for the wire.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -230,7 +233,12 @@ impl From<CountError> for Error {
 
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
-        refused(error.kind(), error.reason(), &error)
+        Self {
+            // The HTTP door calls a lease that isn't there revoked, but not one that may be another's.
+            fact: matches!(error, LeaseError::NotFoundAmongOwn)
+                .then(|| (AMONG_OWN, true.to_string())),
+            ..refused(error.kind(), error.reason(), &error)
+        }
     }
 }
 
@@ -349,7 +357,7 @@ impl From<RestoreError> for Error {
             RestoreError::Busy => (Code::Aborted, "RESTORE_UNDER_WAY"),
             RestoreError::TooLarge => (Code::InvalidArgument, "TOO_LARGE"),
             RestoreError::DiskFull { .. } => (Code::FailedPrecondition, "DISK_FULL"),
-            RestoreError::Lost(_) => (Code::Unavailable, "RESTORE_LOST"),
+            RestoreError::Lost(_) | RestoreError::Changed => (Code::Unavailable, "RESTORE_LOST"),
             RestoreError::Failed(_) => return storage(&error),
         };
         Self::new(code, reason, error.to_string())

@@ -109,11 +109,10 @@ pub fn serve(paths: &[PathBuf]) -> Result<(), RunError> {
 /// # Errors
 /// See [`RunError`].
 pub fn dev(dev: Dev) -> Result<(), RunError> {
-    let made = Config::dev(&dev.options).map_err(|source| RunError::Io {
+    let config = Config::dev(&dev.options).map_err(|source| RunError::Io {
         what: "making a folder for dev mode",
         source,
-    });
-    let (config, _data) = made?;
+    })?;
     with_runtime(run(config, Some(dev)))
 }
 

@@ -6,6 +6,7 @@
 mod auto_unseal;
 mod backup;
 mod clock;
+mod commands;
 mod deploy;
 mod disk;
 mod failover;

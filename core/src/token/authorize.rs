@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Caller, Context, Denied, TokenError, entry::again};
+use super::{Caller, Context, Denied, TokenError};
 use crate::{
     policy::{Acl, Number, Operation, Parameters, Value},
     types::{Accessor, RoleName, TokenId, TtlRequest},
@@ -382,7 +382,7 @@ impl<'a, A> Permit<'a, A> {
     }
 }
 
-/// Whether `caller` may do this. The caller is looked at again, in this view: it may have
+/// Whether `caller` may do this. A caller that was looked at elsewhere is looked at again: it may have
 /// been revoked since, and a transaction must rest on its being alive and on its policies.
 ///
 /// # Errors
@@ -420,11 +420,7 @@ pub fn allowed<A: Action>(
 }
 
 fn looked_up(context: Context<'_>, caller: &Caller) -> Result<(Caller, Arc<Acl>), TokenError> {
-    let mut caller = caller.clone();
-    // One that has paid a use was looked at in this view, and counts its use already.
-    if !caller.paid {
-        caller.entry = again(context, &caller.entry)?.ok_or(TokenError::InvalidToken)?;
-    }
+    let caller = caller.alive_in(context)?;
     let acl = context.acls.of(context.view, caller.policies())?;
     Ok((caller, acl))
 }

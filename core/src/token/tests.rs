@@ -3,6 +3,7 @@
 
 mod kinds;
 mod model;
+mod protected;
 pub(crate) mod races;
 mod scenes;
 
@@ -302,6 +303,25 @@ impl World {
             .unwrap()
         {
             cursor = next;
+        }
+    }
+
+    /// A step behind all tombstones that one transaction may deal with.
+    pub(crate) fn clean_up_some(
+        &mut self,
+        cursors: &mut std::collections::BTreeMap<crate::barrier::TokenHash, Cursor>,
+    ) {
+        let tops = self.revocations.tombstones().copied();
+        let tops: Vec<_> = tops
+            .map(|top| (top, cursors.remove(&top).unwrap_or_default()))
+            .collect();
+        let done = self
+            .commit(|context, _| clean_up_some(context, tops))
+            .unwrap();
+        for (top, progress) in done {
+            if let Progress::More(cursor) = progress {
+                cursors.insert(top, cursor);
+            }
         }
     }
 

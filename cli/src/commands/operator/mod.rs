@@ -46,7 +46,7 @@ pub(crate) enum OperatorCommand {
     StepDown(step_down::StepDownArgs),
     /// Show the metrics of a server, as Prometheus reads them
     Metrics(metrics::MetricsArgs),
-    /// Show and change the members of the cluster
+    /// Show and change the members of the cluster; save and restore its state
     #[command(subcommand, arg_required_else_help = true)]
     Raft(raft::RaftCommand),
     /// Let expiration go on after a restore

@@ -18,6 +18,19 @@ use crate::error::Error;
 /// How an armored PGP key begins.
 const ARMOR: &str = "-----BEGIN ";
 
+/// Where an action on new shares is found: for those of the root key and of the recovery key, by
+/// the names of today and the older ones.
+macro_rules! shares {
+    ($verb:ident, $action:literal) => {
+        [
+            $verb(concat!("/v1/sys/rotate/root/", $action)),
+            $verb(concat!("/v1/sys/rotate/recovery/", $action)),
+            $verb(concat!("/v1/sys/rekey/", $action)),
+            $verb(concat!("/v1/sys/rekey-recovery-key/", $action)),
+        ]
+    };
+}
+
 /// Which shares a path is about.
 fn target(input: &Input) -> i32 {
     if input.pattern.contains("recovery") {
@@ -124,12 +137,7 @@ fn proof_fields(status: Option<v1::RekeyVerificationStatus>) -> Value {
 }
 
 impl HttpCall for v1::StartRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/init"),
-        write("/v1/sys/rotate/recovery/init"),
-        write("/v1/sys/rekey/init"),
-        write("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         let target = target(input);
@@ -159,12 +167,7 @@ impl HttpCall for v1::StartRekeyRequest {
 }
 
 impl HttpCall for v1::GetRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/rotate/root/init"),
-        read("/v1/sys/rotate/recovery/init"),
-        read("/v1/sys/rekey/init"),
-        read("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(read, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -178,12 +181,7 @@ impl HttpCall for v1::GetRekeyRequest {
 }
 
 impl HttpCall for v1::UpdateRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/update"),
-        write("/v1/sys/rotate/recovery/update"),
-        write("/v1/sys/rekey/update"),
-        write("/v1/sys/rekey-recovery-key/update"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "update");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -218,12 +216,7 @@ impl HttpCall for v1::UpdateRekeyRequest {
 }
 
 impl HttpCall for v1::CancelRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/rotate/root/init"),
-        delete("/v1/sys/rotate/recovery/init"),
-        delete("/v1/sys/rekey/init"),
-        delete("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(delete, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -234,12 +227,7 @@ impl HttpCall for v1::CancelRekeyRequest {
 }
 
 impl HttpCall for v1::GetRekeyVerificationRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/rotate/root/verify"),
-        read("/v1/sys/rotate/recovery/verify"),
-        read("/v1/sys/rekey/verify"),
-        read("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(read, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -253,12 +241,7 @@ impl HttpCall for v1::GetRekeyVerificationRequest {
 }
 
 impl HttpCall for v1::VerifyRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/verify"),
-        write("/v1/sys/rotate/recovery/verify"),
-        write("/v1/sys/rekey/verify"),
-        write("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -278,12 +261,7 @@ impl HttpCall for v1::VerifyRekeyRequest {
 }
 
 impl HttpCall for v1::ResetRekeyVerificationRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/rotate/root/verify"),
-        delete("/v1/sys/rotate/recovery/verify"),
-        delete("/v1/sys/rekey/verify"),
-        delete("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(delete, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {

@@ -13,6 +13,7 @@ mod leases;
 mod logical;
 mod metrics;
 mod mounts;
+mod part;
 mod policies;
 mod quotas;
 mod refused;
@@ -36,6 +37,7 @@ use self::{
     body::{Fields, Input, Pairs, not_offered},
     envelope::Reply,
     error::refused,
+    part::Part,
     route::{Entry, Found, Operation, Route},
 };
 pub use self::{
@@ -266,6 +268,7 @@ async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Rep
         content_type,
         own_token: own_token(&caller),
         is_async: false,
+        part: Part::default(),
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,
