@@ -280,6 +280,8 @@ fn recovery_shares_guard_what_a_provider_opens() {
 
 /// A provider's cluster gets another root key: who follows has it, the provider's record is the new
 /// one, and the recovery shares are those of before.
+///
+/// Planted bug: the provider's record stays as it was. Caught.
 #[test]
 fn a_provider_keeps_a_new_root_key() {
     let mut world = World::new(8);
@@ -325,6 +327,9 @@ fn a_provider_keeps_a_new_root_key() {
 
 /// A key is due by its age or by what was done with it, unless that is switched off; a rekey doesn't
 /// make it young.
+///
+/// Planted bugs: the age counted from the epoch; what was done before the key was made counted, too;
+/// `enabled` overlooked. Caught.
 #[test]
 fn a_barrier_key_is_due() {
     let mut world = World::new(10);
@@ -362,10 +367,15 @@ fn a_barrier_key_is_due() {
     write(&mut world, change(None, None, Some(day))).unwrap();
     world.rekey(3, 2);
     assert!(!is_due(&world, at(86_399)) && is_due(&world, at(86_400)));
+    let view = View::new(&world.store, &world.active);
+    let txn = rotate_when_due(&view, at(86_400), &mut TestRandom::new(2)).unwrap();
+    drop(view);
+    world.commit(txn.unwrap());
+    assert!(!is_due(&world, at(2 * 86_400 - 1)) && is_due(&world, at(2 * 86_400)));
     write(&mut world, change(Some(false), None, None)).unwrap();
-    assert!(!is_due(&world, at(86_400)));
+    assert!(!is_due(&world, at(2 * 86_400)));
     write(&mut world, change(Some(true), None, Some(Ttl::ZERO))).unwrap();
-    assert!(!is_due(&world, at(86_400)));
+    assert!(!is_due(&world, at(2 * 86_400)));
     write(
         &mut world,
         change(None, Some(ROTATION_OPERATIONS_MIN), None),

@@ -91,6 +91,7 @@ fn shares_are_shown_as_hex_digits_in_their_order() {
     assert_eq!(bare[0].expose(), &[0x0a, 1]);
 }
 
+/// Planted bugs: a subkey counts whoever has bound it; a revocation is overlooked. Caught.
 #[test]
 fn keys_that_are_not_meant_or_not_valid_any_more_are_refused() {
     let refused = |key: &[u8]| parse(key).err();
