@@ -23,6 +23,7 @@ mod lease;
 mod main_path;
 mod membership;
 mod partition;
+mod pgp;
 mod policies;
 mod program;
 mod quotas;

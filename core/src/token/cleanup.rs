@@ -41,7 +41,39 @@ pub enum Progress {
 pub fn clean_up(
     context: Context<'_>,
     top: &TokenHash,
+    cursor: Cursor,
+) -> Result<Plan<Progress>, TokenError> {
+    step(context, top, cursor, &mut { CLEANUP_ROWS_MAX })
+}
+
+/// One step behind each of these tombstones, as many as one transaction may deal with: thousands
+/// of small trees that end at once are as quick to clear away as a large one.
+pub fn clean_up_some(
+    context: Context<'_>,
+    tops: impl IntoIterator<Item = (TokenHash, Cursor)>,
+) -> Result<Plan<Vec<(TokenHash, Progress)>>, TokenError> {
+    let (mut txn, mut done, mut budget) = (Txn::default(), Vec::new(), CLEANUP_ROWS_MAX);
+    for (top, cursor) in tops {
+        let plan = step(context, &top, cursor, &mut budget)?;
+        txn.append(plan.txn);
+        done.push((top, plan.response));
+        // The look at the tombstone itself.
+        budget = budget.saturating_sub(1);
+        if budget == 0 {
+            break;
+        }
+    }
+    Ok(Plan {
+        txn,
+        response: done,
+    })
+}
+
+fn step(
+    context: Context<'_>,
+    top: &TokenHash,
     mut cursor: Cursor,
+    budget: &mut usize,
 ) -> Result<Plan<Progress>, TokenError> {
     let view = context.view;
     let mut txn = Txn::default();
@@ -59,21 +91,20 @@ pub fn clean_up(
             found: false,
         };
     }
-    let mut budget = CLEANUP_ROWS_MAX;
-    while budget > 0 {
-        budget -= 1;
+    while *budget > 0 {
         let Some((node, after)) = cursor.path.last_mut() else {
             break;
         };
         let node = *node;
         let Some(child) = next_child(view, &node, after.as_ref())? else {
-            let gone = lease::clear_owned(context, &mut txn, &node, tombstone, budget)?;
+            let gone = lease::clear_owned(context, &mut txn, &node, tombstone, *budget)?;
             cursor.found |= gone > 0;
-            if gone > 0 && gone >= budget {
+            if gone > 0 && gone >= *budget {
                 // There may be more of them: the next step looks again.
+                *budget = 0;
                 break;
             }
-            budget -= gone;
+            *budget -= gone;
             cursor.path.pop();
             if !cursor.path.is_empty() {
                 if let Some(row) = view.get::<Tokens>(&node)? {
@@ -89,6 +120,8 @@ pub fn clean_up(
             continue;
         };
         *after = Some(child);
+        // Once for each record: on the way down, not on the way up again.
+        *budget -= 1;
         match view.get::<Tokens>(&child)? {
             None => txn.delete::<TokenChildren>(&(node, child)),
             Some(row) => {

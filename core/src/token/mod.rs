@@ -33,7 +33,7 @@ pub use authorize::{
     RevokeOrphan, Shares, Step, Target, allowed, authorize,
 };
 pub(crate) use batch::{lives as batch_lives, owner_of as batch_owner_of};
-pub use cleanup::{Cursor, Progress, clean_up, sweep_marker};
+pub use cleanup::{Cursor, Progress, clean_up, clean_up_some, sweep_marker};
 pub use create::{CreateRequest, CreatedToken, TokenType, create, create_root};
 pub(crate) use entry::live;
 pub use entry::{Caller, Entry, identify};

@@ -306,6 +306,25 @@ impl World {
         }
     }
 
+    /// A step behind all tombstones that one transaction may deal with.
+    pub(crate) fn clean_up_some(
+        &mut self,
+        cursors: &mut std::collections::BTreeMap<crate::barrier::TokenHash, Cursor>,
+    ) {
+        let tops = self.revocations.tombstones().copied();
+        let tops: Vec<_> = tops
+            .map(|top| (top, cursors.remove(&top).unwrap_or_default()))
+            .collect();
+        let done = self
+            .commit(|context, _| clean_up_some(context, tops))
+            .unwrap();
+        for (top, progress) in done {
+            if let Progress::More(cursor) = progress {
+                cursors.insert(top, cursor);
+            }
+        }
+    }
+
     pub(crate) fn rows<T: Table>(&self) -> Vec<Row<T>> {
         let view = View::new(&self.store, &self.barrier);
         view.scan::<T>(range_of::<T>(&[]), usize::MAX).unwrap()

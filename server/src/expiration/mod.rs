@@ -178,13 +178,10 @@ impl Manager<'_> {
         let planned = match kind {
             Kind::Expiry => self.expire(context)?,
             Kind::Tokens => {
-                let after = self.rounds.token.as_ref();
-                match pinned.revocations.next_tombstone(after) {
-                    None => None,
-                    Some(top) => {
-                        let plan = token::clean_up(context, top, self.rounds.token_cursor(top))?;
-                        Some((plan.txn, Done::Cleaned(*top, plan.response)))
-                    }
+                let plan = token::clean_up_some(context, self.rounds.trees(&pinned.revocations))?;
+                match plan.response.is_empty() {
+                    true => None,
+                    false => Some((plan.txn, Done::Cleaned(plan.response))),
                 }
             }
             Kind::Prefixes => {

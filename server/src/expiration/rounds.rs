@@ -9,7 +9,7 @@ use tenure_core::{
     event::{Tidied, Tidy},
     lease::{PrefixCursor, PrefixProgress},
     state::{Due, DueCursor},
-    token::{Cursor, PathCursor, PathProgress, Progress},
+    token::{Cursor, PathCursor, PathProgress, Progress, Revocations},
     types::UnixMillis,
 };
 
@@ -67,7 +67,7 @@ const ROUND: [Kind; 14] = [
 pub(super) enum Done {
     /// The rows that were due.
     Expired(Vec<Due>),
-    Cleaned(TokenHash, Progress),
+    Cleaned(Vec<(TokenHash, Progress)>),
     CleanedPrefix(NameChain, PrefixProgress),
     CleanedPath(NameChain, PathProgress),
     Swept,
@@ -89,7 +89,7 @@ pub(super) struct Rounds {
     deleted_to: Option<UnixMillis>,
     tokens: BTreeMap<TokenHash, Cursor>,
     /// The tombstone that had the last turn.
-    pub(super) token: Option<TokenHash>,
+    token: Option<TokenHash>,
     prefixes: BTreeMap<NameChain, PrefixCursor>,
     pub(super) prefix: Option<NameChain>,
     paths: BTreeMap<NameChain, PathCursor>,
@@ -116,8 +116,18 @@ impl Rounds {
         self.turn = (self.turn + skipped + 1) % ROUND.len();
     }
 
-    pub(super) fn token_cursor(&self, top: &TokenHash) -> Cursor {
-        self.tokens.get(top).cloned().unwrap_or_default()
+    /// The pending tombstones of tokens, each once, from the one after the last turn on, and where
+    /// the clean-up of each stands.
+    pub(super) fn trees<'a>(
+        &'a self,
+        set: &'a Revocations,
+    ) -> impl Iterator<Item = (TokenHash, Cursor)> + 'a {
+        let mut last = self.token;
+        (0..set.tombstones().len()).map_while(move |_| {
+            last = set.next_tombstone(last.as_ref()).copied();
+            let cursor = |top| (top, self.tokens.get(&top).cloned().unwrap_or_default());
+            last.map(cursor)
+        })
     }
 
     pub(super) fn prefix_cursor(&self, prefix: &NameChain) -> PrefixCursor {
@@ -154,12 +164,14 @@ impl Rounds {
                 }
                 self.deleted += rows.len();
             }
-            Done::Cleaned(top, progress) => {
-                match progress {
-                    Progress::More(cursor) => self.tokens.insert(top, cursor),
-                    Progress::Done => self.tokens.remove(&top),
-                };
-                self.token = Some(top);
+            Done::Cleaned(trees) => {
+                for (top, progress) in trees {
+                    match progress {
+                        Progress::More(cursor) => self.tokens.insert(top, cursor),
+                        Progress::Done => self.tokens.remove(&top),
+                    };
+                    self.token = Some(top);
+                }
             }
             Done::CleanedPrefix(prefix, progress) => {
                 match progress {
@@ -192,7 +204,7 @@ impl Rounds {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use tenure_core::state::DueKind;
+    use tenure_core::state::{DueKind, Tombstones, key_of};
 
     use super::*;
 
@@ -253,6 +265,28 @@ mod tests {
         assert_eq!(rounds.due, DueCursor::after(&due(50)));
         rounds.due.rewind(UnixMillis::new(50));
         assert_eq!(rounds.due, DueCursor::at(UnixMillis::new(50)));
+    }
+
+    #[test]
+    fn every_tree_has_its_turn_and_goes_on_where_it_was() {
+        let hash = |n| TokenHash::from_slice(&[n; 32]).unwrap();
+        let (mut rounds, mut set) = (Rounds::default(), Revocations::default());
+        assert_eq!(rounds.trees(&set).count(), 0);
+        for n in 1..=4 {
+            set.put(&key_of::<Tombstones>(&hash(n)), 1);
+        }
+        let order = |rounds: &Rounds| -> Vec<_> {
+            let trees = rounds.trees(&set);
+            trees.map(|(top, _)| top).collect()
+        };
+        assert_eq!(order(&rounds), [1, 2, 3, 4].map(hash));
+        // There was time for two of them.
+        let more = |n| (hash(n), Progress::More(Cursor::default()));
+        rounds.settle(Done::Cleaned(vec![more(1), more(2)]));
+        assert_eq!(order(&rounds), [3, 4, 1, 2].map(hash));
+        assert_eq!(rounds.tokens.len(), 2);
+        rounds.settle(Done::Cleaned(vec![(hash(1), Progress::Done)]));
+        assert_eq!(rounds.tokens.len(), 1);
     }
 
     #[test]

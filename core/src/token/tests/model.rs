@@ -2,6 +2,8 @@
 //! their parent. After every step each token must live exactly if its node does, and in
 //! the end nothing must be stored of the dead.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::{kinds::cidrs, *};
@@ -295,17 +297,9 @@ impl Model {
                 self.world.expire(limit);
             }
             Step::CleanUp { steps } => {
-                let Some(top) = self.world.revocations.tombstones().next().copied() else {
-                    return;
-                };
-                let mut cursor = Cursor::default();
+                let mut cursors = BTreeMap::new();
                 for _ in 0..steps {
-                    let next = self
-                        .world
-                        .commit(|context, _| clean_up(context, &top, cursor))
-                        .unwrap();
-                    let Progress::More(next) = next else { return };
-                    cursor = next;
+                    self.world.clean_up_some(&mut cursors);
                 }
             }
             Step::Sweep => {

@@ -44,7 +44,8 @@ fn is_protected(what: Administer) -> bool {
         | Administer::ShowHealth
         | Administer::ShowWatch
         | Administer::ShowMetrics
-        | Administer::ShowKeyStatus => false,
+        | Administer::ShowKeyStatus
+        | Administer::ShowRotationConfig => false,
     }
 }
 
@@ -74,6 +75,7 @@ fn administration() -> Vec<(&'static str, &'static str, Administer)> {
         ("sys/expiration/resume", "update", ResumeExpiration),
         ("sys/rotate", "update", Rotate),
         ("sys/key-status", "read", ShowKeyStatus),
+        ("sys/rotate/config", "read", ShowRotationConfig),
     ];
     for (step, verb, [root, recovery, generate]) in steps() {
         all.push((root, verb, Rekey(Shares::Root, step)));
@@ -84,7 +86,7 @@ fn administration() -> Vec<(&'static str, &'static str, Administer)> {
 }
 
 /// Each step of a quorum: what is done, and where for each of the three things that one does.
-fn steps() -> [(Step, &'static str, [&'static str; 3]); 7] {
+fn steps() -> [(Step, &'static str, [&'static str; 3]); 9] {
     let attempt = "sys/generate-root/attempt";
     let begin = ["sys/rotate/root/init", "sys/rotate/recovery/init", attempt];
     let give = [
@@ -97,6 +99,11 @@ fn steps() -> [(Step, &'static str, [&'static str; 3]); 7] {
         "sys/rotate/recovery/verify",
         attempt,
     ];
+    let keep = [
+        "sys/rotate/root/backup",
+        "sys/rotate/recovery/backup",
+        attempt,
+    ];
     [
         (Step::Show, "read", begin),
         (Step::Start, "update", begin),
@@ -105,6 +112,8 @@ fn steps() -> [(Step, &'static str, [&'static str; 3]); 7] {
         (Step::ShowProof, "read", prove),
         (Step::Prove, "update", prove),
         (Step::ResetProof, "delete", prove),
+        (Step::ShowBackup, "read", keep),
+        (Step::DeleteBackup, "delete", keep),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! One rule, one scene.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use super::*;
 use crate::state::Store;
@@ -617,6 +617,27 @@ fn clean_up_goes_on_after_every_step_however_small() {
         steps += 1;
         assert!(steps < 100);
     }
+    assert_eq!(world.counts(), [1, 1, 0, 0]);
+}
+
+#[test]
+fn many_small_trees_are_cleared_away_together() {
+    let (mut world, root) = World::with_root(15);
+    for _ in 0..100 {
+        let top = world.child(&root, "a");
+        world.child(&top, "a");
+        world.revoke(&root, Target::Id(top)).unwrap();
+    }
+    assert_eq!(world.revocations.tombstones().len(), 100);
+    let mut cursors = BTreeMap::new();
+    let mut steps = 0;
+    while world.revocations.tombstones().len() > 0 {
+        world.clean_up_some(&mut cursors);
+        steps += 1;
+        assert!(steps < 10);
+    }
+    // The children, the tops, their tombstones.
+    assert_eq!(steps, 3);
     assert_eq!(world.counts(), [1, 1, 0, 0]);
 }
 
