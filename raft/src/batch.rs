@@ -21,10 +21,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     clock::ClusterClock,
-    limits::{ENTRY_BYTES_MAX, ENTRY_TRANSACTIONS_MAX, FORMAT, TRANSACTION_BYTES_MAX},
+    limits::{
+        ENTRY_BYTES_MAX, ENTRY_TRANSACTIONS_MAX, FORMAT, RESTORE_REVISION_GAP,
+        TRANSACTION_BYTES_MAX,
+    },
     resolver::Resolver,
     state::StateMachine,
-    txn::{Op, Txn},
+    txn::{Op, ReadSet, Txn},
     types::{Command, LeaderId, Revision, TypeConfig},
 };
 
@@ -68,6 +71,9 @@ pub(crate) struct SwapIn {
     pub message: wire::SwapIn,
     /// Revision of the state that was saved: that of the transaction will be above it.
     pub revision: Revision,
+    /// The pieces, which nobody may have touched since they were read at this revision. What the
+    /// transaction itself has read is another matter, and may be newer.
+    pub staged: (Revision, ReadSet),
 }
 
 /// What the sequencer says instead of a revision.
@@ -372,13 +378,23 @@ impl Task {
             let _ = reply.send(Err(SubmitError::Expired.into()));
             return;
         }
-        if let Some(changed) = self.resolver.changed(txn.read_revision, &txn.reads) {
+        let staged = swap_in.as_ref().map(|swap_in| &swap_in.staged);
+        let staged = staged.and_then(|(at, pieces)| self.resolver.changed(*at, pieces));
+        if let Some(changed) = self
+            .resolver
+            .changed(txn.read_revision, &txn.reads)
+            .or(staged)
+        {
             let _ = reply.send(Err(Refusal::Conflict { changed }));
             return;
         }
         if let Some(swap_in) = swap_in {
-            // Above all revisions of the records that come: they only grow.
-            self.next_revision = self.next_revision.max(swap_in.revision.saturating_add(1));
+            // Above all revisions of the records that come: they only grow. And above those that
+            // others may have been told of since the file was saved.
+            self.next_revision = self
+                .next_revision
+                .max(swap_in.revision)
+                .saturating_add(RESTORE_REVISION_GAP);
             batch.swap_in = Some(swap_in.message);
         }
         let revision = self.next_revision;

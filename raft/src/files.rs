@@ -19,6 +19,12 @@ const STICKY: u32 = 0o1000;
 /// Mode of every file that we create.
 const FILE_MODE: u32 = 0o600;
 
+/// Bytes that we may still write to the file system of a path. May block.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// Makes a directory and its parents, private, and durable in their parents. From one that
 /// exists the rights of others are taken away. Where that fails (a mounted volume may belong
 /// to someone else) a warning says so: every file in it is private anyway. One in which anyone

@@ -119,7 +119,7 @@ async fn fill(dir: &Path) {
         index += 1;
         apply(&mut machine, entry(index, rows(index, &mut noise), None)).await;
     }
-    let mut frames = backup::save(state.view().expect("view"), CLUSTER);
+    let mut frames = backup::save(state.view().expect("view"), CLUSTER, ());
     let (mut decoder, mut rest, mut pieces) = (Decoder::default(), Vec::new(), 0_u64);
     let mut sha256 = Bytes::new();
     loop {
@@ -200,11 +200,11 @@ async fn a_backup_of_128_mib_takes_at_most_16_mib_of_memory() {
 
     let (state, mut machine) = open(dir.path());
     // The pages of the program and of its libraries that a save runs through are resident before.
-    let mut begun = backup::save(state.view().expect("view"), CLUSTER);
+    let mut begun = backup::save(state.view().expect("view"), CLUSTER, ());
     assert!(begun.next().await.is_some() && begun.next().await.is_some());
     drop(begun);
     measured("save", async {
-        let mut frames = backup::save(state.view().expect("view"), CLUSTER);
+        let mut frames = backup::save(state.view().expect("view"), CLUSTER, ());
         let mut bytes = 0;
         while let Some(frame) = frames.next().await {
             bytes += frame.expect("frame").len();

@@ -347,7 +347,7 @@ impl From<RestoreError> for Error {
             RestoreError::Busy => (Code::Aborted, "RESTORE_UNDER_WAY"),
             RestoreError::TooLarge => (Code::InvalidArgument, "TOO_LARGE"),
             RestoreError::DiskFull { .. } => (Code::FailedPrecondition, "DISK_FULL"),
-            RestoreError::Lost(_) => (Code::Unavailable, "RESTORE_LOST"),
+            RestoreError::Lost(_) | RestoreError::Changed => (Code::Unavailable, "RESTORE_LOST"),
             RestoreError::Failed(_) => return storage(&error),
         };
         Self::new(code, reason, error.to_string())

@@ -167,6 +167,9 @@ fn leases_live_at_the_http_door() {
         for (path, keys) in [
             ("sys/leases/lookup/", json!(["app/"])),
             ("sys/leases/lookup/app", json!(["db/", "mq/"])),
+            ("sys/leases/lookup/app?after=db/", json!(["mq/"])),
+            ("sys/leases/lookup/app?limit=1", json!(["db/"])),
+            ("sys/policies/acl?after=default&limit=1", json!(["root"])),
             ("sys/leases/lookup/app/mq/", json!(["in/"])),
         ] {
             let listed = http.ask("LIST", path, "").await?.must_be(200)?.json();

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use tenure_client::proto::{CountLeasesBy, GrantLeaseRequest, RateLimit};
+use tenure_client::proto::{
+    CountLeasesBy, CreateTokenRequest, GrantLeaseRequest, RateLimit, TokenType,
+    WriteTokenRoleRequest,
+};
 use tenure_client::{Client, Code};
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster, until};
 use tonic::Status;
@@ -335,8 +338,37 @@ fn leases_are_counted_by_who_holds_them() {
             ensure(count == 7 && shown == [("top/a", 5), ("top/b", 2)], || {
                 format!("{count} {shown:?}")
             })?;
+            let role = WriteTokenRoleRequest {
+                name: "ci".to_owned(),
+                ..WriteTokenRoleRequest::default()
+            };
+            root.write_token_role(role).await.map_err(text)?;
+            for kind in [TokenType::Service, TokenType::Batch] {
+                let of_role = CreateTokenRequest {
+                    role: "ci".to_owned(),
+                    r#type: kind.into(),
+                    ..wish("role")
+                };
+                let (token, _) = make(&root, of_role).await?;
+                grants(cluster.node(1)?.client_of(&token), "roles", 1, false).await?;
+            }
+            let (count, groups) = by("roles", CountLeasesBy::Role).await.map_err(text)?;
+            let shown: Vec<_> = (groups.iter())
+                .map(|one| (one.key.as_str(), one.name.as_str(), one.count))
+                .collect();
+            ensure((count, &*shown) == (2, &[("ci", "", 2)]), || {
+                format!("{count} {shown:?}")
+            })?;
+            root.revoke_prefix("roles").await.map_err(text)?;
             let mut rows = Rows::of(&cluster, cluster.root().expose()).await?;
             rows.all(&[
+                (
+                    "GET",
+                    "sys/leases/count?by=role&prefix=auth",
+                    "",
+                    200,
+                    r#"{"data":{"lease_count":4,"counts":{"":3,"ci":1}}}"#,
+                ),
                 (
                     "GET",
                     "sys/leases/count?by=path",

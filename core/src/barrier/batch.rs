@@ -52,8 +52,21 @@ mod tests {
     use crate::{
         barrier::{Barrier, Keyring},
         testing::TestRandom,
-        types::UnixMillis,
+        types::{Secret, UnixMillis},
     };
+
+    use super::BatchKey;
+
+    /// Tokens of this form are in the hands of their holders: they open for as long as they live.
+    #[test]
+    fn the_form_of_a_sealed_token_is_frozen() {
+        let key = BatchKey::new(&Secret::new([7; 32])).unwrap();
+        let sealed = "01c15c0289ec2d0a9167ec8e65a18debbe5e5532fbeea293f80d0a61d58e2fb92e128ee3944ae1950c9e4d661fe7";
+        let sealed = hex::decode(sealed).unwrap();
+        let mut random = TestRandom::new(1);
+        assert_eq!(key.seal(b"token", &mut random).unwrap(), sealed);
+        assert_eq!(key.open(&sealed).unwrap().as_slice(), b"token");
+    }
 
     #[test]
     fn only_what_the_key_sealed_opens() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    state::{About, Event, EventKind, EventMarks, Events, Txn, View},
+    state::{About, Event, EventKind, EventMarks, Events, RestoreMarks, Txn, View},
     token::tests::World,
     types::{
         Path, UnixMillis,
@@ -105,4 +105,24 @@ fn bytes_are_bounded_across_a_change_of_the_active_node() {
     assert!(deleted);
     let (floor, rows, _) = now(&world);
     assert!(floor > 0 && rows > 0);
+}
+
+/// What was told before a restore, here or where its snapshot was saved, is behind the floor,
+/// however much was told while it was under way.
+#[test]
+fn a_restore_is_a_floor_at_its_own_revision() {
+    let (mut world, mut tidy) = (World::new(3), Tidy::default());
+    tell(&mut world, 10);
+    let mut txn = Txn::default();
+    txn.insert_plain::<RestoreMarks>(&(), &()).unwrap();
+    tell(&mut world, 10);
+    world.apply(txn);
+    assert_eq!(now(&world).0, 3);
+    tell(&mut world, 10);
+    // Old events go behind it, and the floor stays where it is until they do.
+    for _ in 0..3 {
+        world.now = UnixMillis::new(world.now.get() + EVENT_AGE_MS_MAX + EVENT_STRETCH_MS);
+        while step(&mut world, &mut tidy).is_some() {}
+    }
+    assert_eq!(now(&world).0, 4);
 }

@@ -80,9 +80,7 @@ impl Tidy {
         {
             txn.delete_range(Events::range_to(to));
             txn.delete::<EventMarks>(&to);
-            // A restore may have put it higher.
-            let floor = super::floor(view)?.max(to);
-            txn.insert::<EventFloor>(view.barrier(), &(), &floor, random)?;
+            txn.insert::<EventFloor>(view.barrier(), &(), &to, random)?;
             return Ok(Some((txn, Tidied::Deleted(to))));
         }
         let old = |since: UnixMillis| now.get().saturating_sub(since.get()) >= EVENT_STRETCH_MS;

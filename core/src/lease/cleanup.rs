@@ -3,10 +3,10 @@
 
 use super::LeaseError;
 use crate::{
-    barrier::{NameChain, TokenHash},
+    barrier::{Barrier, NameChain, TokenHash},
     state::{
-        About, Due, DueKind, Event, EventKind, Leases, LeasesByToken, PrefixTombstones, ReadError,
-        Row, TimeIndex, Txn, key_of, range_of, successor,
+        About, BatchLeases, Due, DueKind, Event, EventKind, Leases, LeasesByToken,
+        PrefixTombstones, ReadError, Row, TimeIndex, Txn, key_of, range_of, successor,
     },
     token::{Context, Plan},
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
@@ -69,7 +69,7 @@ pub fn clean_up_prefix(
         // Somebody else may clear it away meanwhile: its end is told once.
         context.view.note::<Leases>(&row.key);
         let ended = Ended::new(EventKind::Revoked, context.now);
-        remove(&mut txn, row, ended);
+        remove(context.view.barrier(), &mut txn, row, ended);
         cursor.found = true;
     }
     let response = match (last, cursor.found) {
@@ -105,12 +105,42 @@ pub(crate) fn clear_owned(
     for row in rows.iter().filter(|row| row.create_revision <= until) {
         let (_, key) = &row.key;
         match view.get::<Leases>(key)? {
-            Some(lease) => remove(txn, &lease, ended),
+            Some(lease) => remove(view.barrier(), txn, &lease, ended),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
         gone += 1;
     }
     Ok(gone)
+}
+
+/// Deletes the leases of batch tokens that were made under `path` at or before the revision `until`,
+/// of the next rows behind `after`. Says which row was the last, if there was one, and whether any
+/// lease was deleted.
+pub(crate) fn clear_of_batch(
+    context: Context<'_>,
+    txn: &mut Txn,
+    path: &NameChain,
+    until: u64,
+    after: Option<&(NameChain, NameChain)>,
+) -> Result<(Option<(NameChain, NameChain)>, bool), ReadError> {
+    let view = context.view;
+    let ended = Ended::new(EventKind::Revoked, context.now);
+    let (mut start, end) = range_of::<BatchLeases>(path.as_bytes());
+    if let Some(after) = after {
+        start = successor(&key_of::<BatchLeases>(after));
+    }
+    let rows = view.peek::<BatchLeases>((start, end), CLEANUP_ROWS_MAX)?;
+    let last = rows.last().map(|row| row.key.clone());
+    let mut found = false;
+    // A lease is younger than its token; what is younger than the tombstone is of another one.
+    for row in rows.iter().filter(|row| row.create_revision <= until) {
+        match view.get::<Leases>(&row.key.1)? {
+            Some(lease) => remove(view.barrier(), txn, &lease, ended),
+            None => txn.delete::<BatchLeases>(&row.key),
+        }
+        found = true;
+    }
+    Ok((last, found))
 }
 
 /// How a lease ended, for those who watch.
@@ -128,7 +158,7 @@ impl Ended {
 
 /// Deletes all rows of a lease, and tells its end: there is no other way to delete one, so that
 /// each end is told once.
-pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>, ended: Ended) {
+pub(crate) fn remove(barrier: &Barrier, txn: &mut Txn, lease: &Row<Leases>, ended: Ended) {
     let (key, record) = (&lease.key, &lease.value);
     txn.tally.lease_gone(key, lease.create_revision);
     txn.tell(Event {
@@ -142,6 +172,9 @@ pub(crate) fn remove(txn: &mut Txn, lease: &Row<Leases>, ended: Ended) {
     txn.delete::<Leases>(key);
     for token in record.owners() {
         txn.delete::<LeasesByToken>(&(token, key.clone()));
+    }
+    if let Some(made_at) = record.made_at(barrier) {
+        txn.delete::<BatchLeases>(&(made_at, key.clone()));
     }
     txn.delete::<TimeIndex>(&Due {
         at: record.expires,

@@ -7,7 +7,7 @@ use crate::{
     barrier::{NameChain, TokenHash},
     state::{About, Event, EventKind, Leases, PrefixTombstones, Row},
     token::{Caller, Context, Entry, Permit, batch_lives, live},
-    types::{Accessor, DisplayName, LeaseId, UnixMillis},
+    types::{Accessor, DisplayName, LeaseId, RoleName, UnixMillis},
 };
 
 /// A lease that lives.
@@ -17,6 +17,8 @@ pub(super) struct Living {
     pub(super) accessor: Option<Accessor>,
     /// Name of that token.
     pub(super) name: DisplayName,
+    /// The role that made that token.
+    pub(super) role: Option<RoleName>,
 }
 
 impl Living {
@@ -79,6 +81,7 @@ pub(super) fn living_among(
             row,
             accessor: None,
             name: batch.display_name,
+            role: batch.role,
         }));
     }
     let owner = match owners.get(&row.value.token) {
@@ -96,6 +99,7 @@ pub(super) fn living_among(
             row,
             accessor: owner.record().accessor.clone(),
             name: owner.record().display_name.clone(),
+            role: owner.record().role.clone(),
         }))
 }
 

@@ -8,8 +8,8 @@ use crate::{
     quota,
     random::Random,
     state::{
-        BatchOwner, Due, DueKind, EventKind, LeaseRecord, Leases, LeasesByToken, Row, TimeIndex,
-        Txn,
+        BatchLeases, BatchOwner, Due, DueKind, EventKind, LeaseRecord, Leases, LeasesByToken, Row,
+        TimeIndex, Txn,
     },
     token::{self, Entry, Permit, Plan, Terms},
     types::{LeaseId, Secret, Ttl, TtlRequest, limits::LEASE_PAYLOAD_BYTES_MAX},
@@ -92,6 +92,9 @@ pub fn grant(
     for token in record.owners() {
         txn.insert::<LeasesByToken>(barrier, &(token, key.clone()), &(), random)?;
     }
+    if let Some(made_at) = record.made_at(barrier) {
+        txn.insert::<BatchLeases>(barrier, &(made_at, key.clone()), &(), random)?;
+    }
     let due = Due {
         at: record.expires,
         kind: DueKind::Lease(key.clone()),
@@ -108,6 +111,7 @@ pub fn grant(
         row,
         accessor: owner.accessor.clone(),
         name: owner.display_name.clone(),
+        role: owner.role.clone(),
     };
     txn.tell(living.event(EventKind::Granted, context.now));
     Ok(Plan {

@@ -28,7 +28,7 @@ pub struct Count {
     /// How many leases of this part live.
     pub count: u64,
     /// The same by what was asked for: by accessor of the token (empty where it has none, or none
-    /// is shown) or by path.
+    /// is shown), by path, or by role (empty where there is none).
     pub groups: BTreeMap<String, Group>,
     /// Where the next part begins; `None` after the last.
     pub next: Option<NameChain>,
@@ -37,7 +37,7 @@ pub struct Count {
 /// Leases that belong together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
-    /// Display name of the token; empty for a path.
+    /// Display name of the token; empty for a path and a role.
     pub name: String,
     /// How many live.
     pub count: u64,
@@ -50,6 +50,8 @@ pub enum CountBy {
     Token,
     /// The path one segment below the prefix.
     Path,
+    /// The role that made the token which they belong to, or that they are of.
+    Role,
 }
 
 /// Lists the leases under the prefix that the caller may handle, a page at a time: the rows
@@ -114,6 +116,11 @@ fn group_of(lease: &LeaseInfo, by: CountBy, depth: usize) -> (String, String) {
             let path = lease.id.path();
             let segments: Vec<_> = path.segments().take(depth + 1).collect();
             (segments.join("/"), String::new())
+        }
+        CountBy::Role => {
+            let role = lease.owner_role.as_ref();
+            let role = role.map_or_else(String::new, |role| role.as_str().to_owned());
+            (role, String::new())
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     token::Permit,
-    types::{Accessor, DisplayName, LeaseId, Secret, Ttl, UnixMillis},
+    types::{Accessor, DisplayName, LeaseId, RoleName, Secret, Ttl, UnixMillis},
 };
 
 /// A lease as it is shown.
@@ -33,6 +33,8 @@ pub struct LeaseInfo {
     pub owner_accessor: Option<Accessor>,
     /// Display name of its token.
     pub owner_name: DisplayName,
+    /// The role that made its token.
+    pub owner_role: Option<RoleName>,
 }
 
 impl LeaseInfo {
@@ -50,6 +52,7 @@ impl LeaseInfo {
             creation_ttl: Some(record.creation_ttl),
             owner_accessor: lease.accessor,
             owner_name: lease.name,
+            owner_role: lease.role,
         }
     }
 }

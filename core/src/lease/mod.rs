@@ -19,7 +19,7 @@ pub use action::{
     GrantLease, ListLeases, LookupLease, RenewLease, RenewNothing, RevokeForce, RevokeLease,
     RevokePrefix, ShowIrrevocable,
 };
-pub(crate) use cleanup::{Ended, clear_owned, remove};
+pub(crate) use cleanup::{Ended, clear_of_batch, clear_owned, remove};
 pub use cleanup::{PrefixCursor, PrefixProgress, clean_up_prefix};
 pub use error::{LeaseError, LeasePrecondition};
 pub use grant::{GrantRequest, Granted, grant};

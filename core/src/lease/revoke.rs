@@ -26,7 +26,8 @@ pub fn revoke(
     let lease = resolve(permit, &permit.action.0)?;
     let mut txn = Txn::default();
     let ended = Ended::new(EventKind::Revoked, permit.context.now);
-    remove(&mut txn, &lease.row, ended);
+    let barrier = permit.context.view.barrier();
+    remove(barrier, &mut txn, &lease.row, ended);
     Ok(Plan { txn, response: () })
 }
 
@@ -125,7 +126,7 @@ fn revoke_own(
         let lease = view.get::<Leases>(&key)?;
         // Those of a batch token lie under its parent, too, and aren't the parent's.
         if let Some(lease) = lease.filter(|row| row.value.token == *permit.caller.entry().hash()) {
-            remove(txn, &lease, ended);
+            remove(view.barrier(), txn, &lease, ended);
         }
     }
     Ok(())

@@ -52,6 +52,7 @@ pub(super) fn info<A>(permit: &Permit<'_, A>, id: LeaseId, token: &Entry) -> Lea
         creation_ttl: record.creation_ttl,
         owner_accessor: record.accessor.clone().filter(|_| own),
         owner_name: record.display_name.clone(),
+        owner_role: record.role.clone(),
     }
 }
 

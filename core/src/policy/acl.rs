@@ -10,6 +10,7 @@ use super::index::HeadIndex;
 use super::pattern::Pattern;
 use super::rule::{Grant, Policy};
 use super::template::Identity;
+use crate::types::limits::ACL_RULES_LOOKED_INTO_MAX;
 
 /// What the policies of one token allow together. Compiled once, asked often.
 ///
@@ -79,7 +80,8 @@ impl Acl {
     }
 
     /// Whether anything is allowed at a folder or in it: whether some rule that decides on a
-    /// path there grants something.
+    /// path there grants something. Of so many rules with wildcards that others may stand in front
+    /// of them all, some that grant something are taken to decide somewhere.
     pub fn reaches(&self, folder: &str) -> bool {
         if self.root {
             return true;
@@ -93,13 +95,23 @@ impl Acl {
         let from = self.exact.partition_point(|(path, _)| **path < *folder);
         let exact = self.exact.get(from..).unwrap_or_default().iter();
         let mut inside = exact.take_while(|(path, _)| path.starts_with(&*folder));
-        let decides = |path: String| {
-            let grant = self.grant(&path, true);
+        let decides = |path: &String| {
+            let grant = self.grant(path, true);
             grant.is_some_and(|grant| !grant.capabilities.grants_nothing())
         };
+        // A rule that denies decides nothing in favour of anyone, and isn't asked.
+        let wild = self
+            .wild
+            .inside(&folder)
+            .filter(|(rule, paths)| grants(*rule) && !paths.is_empty());
+        let mut looked_into = 0;
+        let mut wild = wild.map(|(_, paths)| {
+            looked_into += 1;
+            looked_into > ACL_RULES_LOOKED_INTO_MAX || paths.iter().any(decides)
+        });
         self.exact(bare).is_some_and(grants)
             || inside.any(|(_, rule)| grants(*rule))
-            || self.wild.inside(&folder).any(decides)
+            || wild.any(|reached| reached)
     }
 
     /// The one rule that decides. With `folder`, a path that ends in a slash may also be

@@ -55,9 +55,12 @@ impl HeadIndex {
         Self { heads }
     }
 
-    /// For each rule that matches something at a folder or in it, such paths. `folder` ends in a
-    /// slash.
-    pub fn inside<'s>(&'s self, folder: &'s str) -> impl Iterator<Item = String> + 's {
+    /// The rules that may match something at a folder or in it, each with such paths. `folder` ends
+    /// in a slash.
+    pub fn inside<'s>(
+        &'s self,
+        folder: &'s str,
+    ) -> impl Iterator<Item = (usize, Vec<String>)> + 's {
         let from = self.heads.partition_point(|head| &*head.text < folder);
         let below = self.heads.get(from..).unwrap_or_default().iter();
         let below = below.take_while(move |head| head.text.starts_with(folder));
@@ -73,7 +76,7 @@ impl HeadIndex {
         });
         above.chain(below).flat_map(move |head| {
             let rules = head.rules.iter();
-            rules.flat_map(move |(tail, _)| tail.inside(&head.text, folder))
+            rules.map(move |(tail, rule)| (*rule, tail.inside(&head.text, folder)))
         })
     }
 

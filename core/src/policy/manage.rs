@@ -9,11 +9,13 @@ use super::{
 use crate::{
     barrier::{BarrierError, NameHash},
     random::Random,
-    state::{Policies, PolicyRecord, ReadError, Row, Txn, key_of, range_of, successor},
+    state::{
+        Policies, PolicyRecord, ReadError, Row, RowCounts, Table, Txn, key_of, range_of, successor,
+    },
     token::{Action, Ask, ErrorKind, Permit, Plan, Target, TokenError, lookup_target},
     types::{
         PolicyName,
-        limits::{CAPABILITY_PATHS_MAX, PAGE_ROWS_MAX},
+        limits::{CAPABILITY_PATHS_MAX, PAGE_ROWS_MAX, POLICIES_STORED_MAX},
     },
 };
 
@@ -85,6 +87,9 @@ pub enum ManageError {
     /// The text is empty.
     #[error("the policy is empty")]
     Empty,
+    /// The table is full.
+    #[error("a cluster has at most {POLICIES_STORED_MAX} policies")]
+    TooMany,
     /// Too many paths, or none.
     #[error("paths: 1 to {CAPABILITY_PATHS_MAX} of them")]
     Paths,
@@ -110,6 +115,7 @@ impl ManageError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
+            Self::TooMany => ErrorKind::FailedPrecondition,
             Self::BuiltIn(..) | Self::Text(_) | Self::Empty | Self::Paths => {
                 ErrorKind::InvalidArgument
             }
@@ -123,6 +129,7 @@ impl ManageError {
             Self::NotFound => "POLICY_NOT_FOUND",
             Self::BuiltIn(..) => "POLICY_BUILT_IN",
             Self::Text(_) | Self::Empty => "POLICY_MALFORMED",
+            Self::TooMany => "TOO_MANY_POLICIES",
             Self::Paths => "INVALID_ARGUMENT",
             Self::Token(error) => error.reason(),
         }
@@ -156,7 +163,14 @@ pub fn write(
     };
     let mut txn = Txn::default();
     match view.get::<Policies>(&key)? {
-        None => txn.insert::<Policies>(barrier, &key, &record, random)?,
+        None => {
+            let rows = RowCounts::of::<Policies>(view)?;
+            if rows >= POLICIES_STORED_MAX {
+                return Err(ManageError::TooMany);
+            }
+            txn.insert_plain::<RowCounts>(&Policies::ID, &(rows + 1))?;
+            txn.insert::<Policies>(barrier, &key, &record, random)?;
+        }
         Some(row) => {
             let row = Row {
                 value: record,
@@ -196,6 +210,8 @@ pub fn delete(permit: &Permit<'_, DeletePolicy>) -> Result<Plan<()>, ManageError
     let key = key_of_policy(view.barrier(), name);
     let mut txn = Txn::default();
     if view.mod_revision::<Policies>(&key)?.is_some() {
+        let rows = RowCounts::of::<Policies>(view)?;
+        txn.insert_plain::<RowCounts>(&Policies::ID, &rows.saturating_sub(1))?;
         txn.delete::<Policies>(&key);
     }
     Ok(Plan { txn, response: () })

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::table::{FORMAT, Table, known_format};
 use crate::{
-    barrier::{NameChain, TokenHash},
-    types::{DisplayName, LeaseId, Path, Secret, Ttl, UnixMillis},
+    barrier::{Barrier, NameChain, TokenHash},
+    types::{DisplayName, LeaseId, Path, RoleName, Secret, Ttl, UnixMillis},
 };
 
 /// The table.
@@ -49,6 +49,12 @@ impl LeaseRecord {
         let parent = self.batch.as_ref().and_then(|batch| batch.parent);
         [self.token].into_iter().chain(parent)
     }
+
+    /// The path that it is listed under: that which made its batch token.
+    pub fn made_at(&self, barrier: &Barrier) -> Option<NameChain> {
+        let batch = self.batch.as_ref()?;
+        Some(barrier.name_chain(batch.path.split('/')))
+    }
 }
 
 /// A batch token that a lease belongs to. Nothing else is stored of it.
@@ -64,6 +70,8 @@ pub struct BatchOwner {
     pub expires: UnixMillis,
     /// Revision that it counts as made at.
     pub created_revision: u64,
+    /// The role that it was made with.
+    pub role: Option<RoleName>,
 }
 
 impl Table for Leases {
@@ -99,6 +107,7 @@ impl Table for Leases {
                 display_name: batch.display_name.as_str().into(),
                 expires_ms: batch.expires.get(),
                 created_revision: batch.created_revision,
+                role: batch.role.as_ref().map(|role| role.as_str().into()),
             }),
         };
         Zeroizing::new(plain.encode_to_vec())
@@ -125,6 +134,7 @@ impl Table for Leases {
                     display_name: DisplayName::from_record(std::mem::take(&mut batch.display_name)),
                     expires: UnixMillis::new(batch.expires_ms),
                     created_revision: batch.created_revision,
+                    role: super::role(batch.role.as_deref())?,
                 }),
             },
         })

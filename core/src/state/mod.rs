@@ -38,6 +38,9 @@
 //! | 60 | [`Events`] | revision | a bounded time and number of bytes |
 //! | 61 | [`EventMarks`] | revision | as the events up to it |
 //! | 62 | [`EventFloor`] | fixed | from the first deletion of events on |
+//! | 63 | [`BatchLeases`] | hashes of the token's path, key of the lease | as its lease |
+//! | 64 | [`RestoreMarks`] | fixed | from the first restore on |
+//! | 65 | [`RowCounts`] | id of a table | from its first row on |
 //! | 66 | [`RateLimits`] | fixed | from the first rate limit on |
 //! | 67 | [`LeaseQuotas`] | fixed | from the first lease-count quota on |
 //! | 68 | [`LeaseQuotasMade`] | number of the quota | as the quota |
@@ -46,6 +49,7 @@
 //! Tables 41 to 45 end with the unmount at the latest.
 
 mod accessor;
+mod batch_lease;
 mod cubbyhole;
 mod dedupe;
 mod event;
@@ -67,8 +71,10 @@ mod policy;
 mod prefix_tombstone;
 mod rate_limits;
 mod recovery_key;
+mod restore_mark;
 mod root_key;
 mod root_key_before;
+mod row_count;
 mod seal_config;
 mod secret;
 mod secret_name;
@@ -87,6 +93,7 @@ mod txn;
 mod view;
 
 pub use accessor::{AccessorRecord, Accessors};
+pub use batch_lease::BatchLeases;
 pub use cubbyhole::{CubbyholeRecord, Cubbyholes};
 pub use dedupe::{DedupeRecord, Dedupes};
 pub use event::{About, Event, EventKind, Events};
@@ -109,8 +116,10 @@ pub use policy::{Policies, PolicyRecord};
 pub use prefix_tombstone::PrefixTombstones;
 pub use rate_limits::{RateLimitRecord, RateLimits, RateLimitsRecord};
 pub use recovery_key::RecoveryKeys;
+pub use restore_mark::RestoreMarks;
 pub use root_key::RootKeys;
 pub use root_key_before::RootKeysBefore;
+pub use row_count::RowCounts;
 pub use seal_config::{SealConfig, SealConfigs};
 pub use secret::{SecretKey, SecretRecord, Secrets};
 pub use secret_name::{SecretNameKey, SecretNameRecord, SecretNames};

@@ -3,6 +3,7 @@
 mod events;
 mod quotas;
 mod secrets;
+mod tokens;
 
 use std::{fmt::Debug, num::NonZeroU32};
 
@@ -109,9 +110,11 @@ prop_compose! {
         parent in prop::option::of(token_hash()),
         path in "[a-z/]{0,20}",
         (expires, created_revision) in (millis(), any::<u64>()),
+        role in prop::option::of("[a-z]{1,8}"),
     ) -> BatchOwner {
         let display_name = DisplayName::for_token("n").unwrap();
-        BatchOwner { parent, path, display_name, expires, created_revision }
+        let role = role.map(|role| RoleName::parse(&role).unwrap());
+        BatchOwner { parent, path, display_name, expires, created_revision, role }
     }
 }
 
@@ -256,6 +259,8 @@ proptest! {
         same::<Leases>(&key, &record);
         same::<LeasesByToken>(&(token, key.clone()), &());
         same::<PrefixTombstones>(&key, &at);
+        same::<BatchLeases>(&(key.clone(), key.clone()), &());
+        same::<BatchLeases>(&(NameChain::default(), key.clone()), &());
         let (start, end) = range_of::<LeasesByToken>(token.as_bytes());
         let raw = key_of::<LeasesByToken>(&(token, key));
         prop_assert!(start <= raw && raw < end);
@@ -294,6 +299,7 @@ proptest! {
         let _ = Leases::decode(&bytes);
         let _ = Leases::read_key(&bytes);
         let _ = LeasesByToken::read_key(&bytes);
+        let _ = BatchLeases::read_key(&bytes);
         let _ = PrefixTombstones::decode(&bytes);
         let _ = PrefixTombstones::read_key(&bytes);
         let _ = TimeIndex::time_of(&bytes);

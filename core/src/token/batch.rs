@@ -76,6 +76,7 @@ pub(crate) fn owner_of(entry: &Entry) -> BatchOwner {
         // One without an end is none of ours.
         expires: entry.record.expiry.at().unwrap_or_default(),
         created_revision: entry.created,
+        role: entry.record.role.clone(),
     }
 }
 
@@ -143,4 +144,42 @@ fn decode(bytes: &[u8]) -> Option<(TokenRecord, u64)> {
         bound_cidrs: Cidrs::parse(plain.bound_cidrs.iter().map(String::as_str)).ok()?,
     };
     Some((record, plain.created_revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::RoleName;
+
+    /// A token that was given out once must be read by every later version.
+    #[test]
+    fn what_a_batch_token_says_is_frozen() {
+        let hash = TokenHash::from_slice(&[1; 32]).unwrap();
+        let record = TokenRecord {
+            accessor: None,
+            ancestors: vec![hash],
+            policies: PolicySet::parse(["a"]).unwrap(),
+            path: "p".into(),
+            display_name: DisplayName::from_record("n".into()),
+            meta: Meta::new([("k".into(), "v".into())]).unwrap(),
+            uses_left: None,
+            created: UnixMillis::new(2),
+            expiry: Expiry::At(UnixMillis::new(3)),
+            creation_ttl: Ttl::from_seconds(4).ok(),
+            explicit_max_ttl: None,
+            period: None,
+            renewable: false,
+            last_renewal: None,
+            role: RoleName::parse("r").ok(),
+            bound_cidrs: Cidrs::parse(["10.0.0.0/8"]).unwrap(),
+        };
+        let plain = encode(&record, 5).encode_to_vec();
+        let frozen = format!(
+            "08011220{}1a01612201702a016e32060a016b1201763802400348045201725a0a31302e302e302e302f386005",
+            "01".repeat(32)
+        );
+        assert_eq!(hex::encode(&plain), frozen);
+        assert_eq!(decode(&plain), Some((record, 5)));
+        assert_eq!(decode(b"\x08\x02"), None);
+    }
 }

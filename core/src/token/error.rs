@@ -5,7 +5,7 @@ use crate::{
     barrier::BarrierError,
     quota::{CountError, Exceeded},
     state::ReadError,
-    types::limits::{TOKEN_ANCESTORS_MAX, TOKEN_PATH_TOMBSTONES_MAX},
+    types::limits::{TOKEN_ANCESTORS_MAX, TOKEN_PATH_TOMBSTONES_MAX, TOKEN_ROLES_MAX},
 };
 
 /// Why an operation on tokens failed.
@@ -95,6 +95,9 @@ pub enum Precondition {
     /// Each is kept in memory for long.
     #[error("more than {TOKEN_PATH_TOMBSTONES_MAX} paths are revoked: revoke a shorter one")]
     TooManyPaths,
+    /// The table is full.
+    #[error("a cluster has at most {TOKEN_ROLES_MAX} token roles")]
+    TooManyRoles,
     /// Its last use is this one.
     #[error("the token is at its last use")]
     LastUse,
@@ -165,6 +168,7 @@ impl TokenError {
                 Precondition::BatchRenewal | Precondition::BatchRevocation => "BATCH_TOKEN",
                 Precondition::NoRole => "NO_SUCH_ROLE",
                 Precondition::TooManyPaths => "TOO_MANY_PATHS",
+                Precondition::TooManyRoles => "TOO_MANY_ROLES",
                 Precondition::LastUse => "LAST_USE",
             },
             Self::QuotaExceeded(_) => "QUOTA_EXCEEDED",

@@ -99,7 +99,7 @@ pub fn expire(
                         false => EventKind::Expired,
                     };
                     let ended = lease::Ended::new(kind, context.now);
-                    lease::remove(&mut txn, &row, ended);
+                    lease::remove(context.view.barrier(), &mut txn, &row, ended);
                     &mut expired.leases
                 }
                 _ => &mut expired.stale,

@@ -1,7 +1,7 @@
 //! Revocation by source path: all tokens that were made under a path end in one commit, with all
 //! that descends from them; those that are made there later live. What it leaves on disk is
-//! cleared away in bounded steps. Its tombstone stays as long as a batch token lives at most:
-//! those are stored nowhere, and must not come back to life.
+//! cleared away in bounded steps, the leases of batch tokens among it. Its tombstone stays longer than a
+//! batch token lives at most: those are stored nowhere, and must not come back to life.
 
 use super::{
     Context, Entry, Plan, Precondition, TokenError,
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     barrier::NameChain,
+    lease,
     random::Random,
     state::{
         EventKind, TokenLeases, TokenPathTombstones, Tokens, Tombstones, Txn, key_of, range_of,
@@ -16,7 +17,10 @@ use crate::{
     },
     types::{
         Path, UnixMillis,
-        limits::{BATCH_TTL_SECONDS_MAX, CLEANUP_ROWS_MAX, TOKEN_PATH_TOMBSTONES_MAX},
+        limits::{
+            BATCH_TTL_SECONDS_MAX, CLEANUP_ROWS_MAX, TOKEN_PATH_TOMBSTONE_MARGIN_MS,
+            TOKEN_PATH_TOMBSTONES_MAX,
+        },
     },
 };
 
@@ -69,9 +73,24 @@ pub struct PathCursor {
     /// The tombstone that this pass is about.
     revision: u64,
     /// The row that was dealt with last.
-    after: Option<NameChain>,
+    place: Place,
     /// Whether this pass has found something.
     found: bool,
+}
+
+/// Behind which row a pass goes on.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Of the tokens that are stored, which come first.
+    Tokens(Option<NameChain>),
+    /// Of the leases of batch tokens.
+    Leases(Option<(NameChain, NameChain)>),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Tokens(None)
+    }
 }
 
 /// What comes after a step.
@@ -93,9 +112,8 @@ pub fn clean_up_path(
     mut cursor: PathCursor,
     random: &mut dyn Random,
 ) -> Result<Plan<PathProgress>, TokenError> {
-    let view = context.view;
     let mut txn = Txn::default();
-    let row = view.get::<TokenPathTombstones>(path)?;
+    let row = context.view.get::<TokenPathTombstones>(path)?;
     let (Some(tombstone), Some(row)) = (context.revocations.path(path), row) else {
         return Ok(Plan {
             txn,
@@ -108,45 +126,22 @@ pub fn clean_up_path(
             ..PathCursor::default()
         };
     }
-    let (mut start, end) = range_of::<TokenLeases>(path.as_bytes());
-    if let Some(after) = &cursor.after {
-        start = successor(&key_of::<TokenLeases>(after));
-    }
-    let rows = view.peek::<TokenLeases>((start, end), CLEANUP_ROWS_MAX)?;
-    let last = rows.last().map(|row| row.key.clone());
-    for row in rows {
-        let hash = row.value;
-        let Some(token) = view.get::<Tokens>(&hash)? else {
-            continue;
-        };
-        // Who revokes it meanwhile tells its end.
-        view.note::<Tombstones>(&hash);
-        let dead_anyway = context.revocations.kill(&hash, &[], token.create_revision);
-        if token.create_revision <= tombstone && !dead_anyway {
-            end_tree(
-                context,
-                &mut txn,
-                &hash,
-                &token.value,
-                token.create_revision,
-                random,
-            )?;
-            let entry = Entry {
-                hash,
-                ancestors: token.value.ancestors.clone(),
-                record: token.value,
-                created: token.create_revision,
-            };
-            tell(context, &mut txn, EventKind::Revoked, &entry);
-            cursor.found = true;
+    let (next, found) = match &cursor.place {
+        Place::Tokens(after) => {
+            let page = end_tokens(context, &mut txn, path, tombstone, after.as_ref(), random)?;
+            let next = page.0.map(|last| Place::Tokens(Some(last)));
+            (Some(next.unwrap_or(Place::Leases(None))), page.1)
         }
-    }
-    let kept_until = row.value.saturating_add_ms(BATCH_TTL_SECONDS_MAX * 1_000);
-    let response = match (last, cursor.found) {
-        (Some(last), _) => PathProgress::More(PathCursor {
-            after: Some(last),
-            ..cursor
-        }),
+        Place::Leases(after) => {
+            let page = lease::clear_of_batch(context, &mut txn, path, tombstone, after.as_ref())?;
+            (page.0.map(|last| Place::Leases(Some(last))), page.1)
+        }
+    };
+    cursor.found |= found;
+    let keep_ms = BATCH_TTL_SECONDS_MAX * 1_000 + TOKEN_PATH_TOMBSTONE_MARGIN_MS;
+    let kept_until = row.value.saturating_add_ms(keep_ms);
+    let response = match (next, cursor.found) {
+        (Some(place), _) => PathProgress::More(PathCursor { place, ..cursor }),
         // A second look, in a new pass: nothing may be left when the tombstone goes.
         (None, true) => PathProgress::More(PathCursor::default()),
         (None, false) if context.now < kept_until => PathProgress::Kept(tombstone, kept_until),
@@ -156,4 +151,46 @@ pub fn clean_up_path(
         }
     };
     Ok(Plan { txn, response })
+}
+
+/// Ends the next stored tokens under the path that the tombstone kills. Says which row was the
+/// last, if there was one, and whether any was ended.
+fn end_tokens(
+    context: Context<'_>,
+    txn: &mut Txn,
+    path: &NameChain,
+    tombstone: u64,
+    after: Option<&NameChain>,
+    random: &mut dyn Random,
+) -> Result<(Option<NameChain>, bool), TokenError> {
+    let view = context.view;
+    let (mut start, end) = range_of::<TokenLeases>(path.as_bytes());
+    if let Some(after) = after {
+        start = successor(&key_of::<TokenLeases>(after));
+    }
+    let rows = view.peek::<TokenLeases>((start, end), CLEANUP_ROWS_MAX)?;
+    let last = rows.last().map(|row| row.key.clone());
+    let mut found = false;
+    for row in rows {
+        let hash = row.value;
+        let Some(token) = view.get::<Tokens>(&hash)? else {
+            continue;
+        };
+        // Who revokes it meanwhile tells its end.
+        view.note::<Tombstones>(&hash);
+        let dead_anyway = context.revocations.kill(&hash, &[], token.create_revision);
+        if token.create_revision <= tombstone && !dead_anyway {
+            let created = token.create_revision;
+            end_tree(context, txn, &hash, &token.value, created, random)?;
+            let entry = Entry {
+                hash,
+                ancestors: token.value.ancestors.clone(),
+                record: token.value,
+                created,
+            };
+            tell(context, txn, EventKind::Revoked, &entry);
+            found = true;
+        }
+    }
+    Ok((last, found))
 }

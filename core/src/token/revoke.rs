@@ -140,7 +140,7 @@ fn end_few_leases(
     }
     for row in &rows {
         match view.get::<Leases>(&row.key.1)? {
-            Some(lease) => lease::remove(txn, &lease, ended),
+            Some(lease) => lease::remove(view.barrier(), txn, &lease, ended),
             None => txn.delete::<LeasesByToken>(&row.key),
         }
     }

@@ -4,18 +4,18 @@
 
 use std::num::NonZeroU32;
 
-use super::{Action, Ask, Caller, Context, Permit, Plan, TokenError};
+use super::{Action, Ask, Caller, Context, Permit, Plan, Precondition, TokenError};
 use crate::{
     barrier::{Barrier, NameHash},
     policy::{Operation, Parameters},
     random::Random,
     state::{
-        ReadError, RoleTokenType, Row, TokenRoleRecord, TokenRoles, Txn, View, key_of, range_of,
-        successor,
+        ReadError, RoleTokenType, Row, RowCounts, Table, TokenRoleRecord, TokenRoles, Txn, View,
+        key_of, range_of, successor,
     },
     types::{
         Cidrs, PolicyName, RoleName, Ttl,
-        limits::{PAGE_ROWS_MAX, POLICIES_MAX, TOKEN_USES_MAX},
+        limits::{PAGE_ROWS_MAX, POLICIES_MAX, TOKEN_ROLES_MAX, TOKEN_USES_MAX},
     },
 };
 
@@ -55,7 +55,7 @@ impl Action for ManageRoles<'_> {
 /// What is to become of a role; `None` leaves it as it is, and in a new role as nothing was said.
 #[derive(Clone, Debug, Default)]
 pub struct RoleChange {
-    /// Policies that its tokens may have.
+    /// Policies that its tokens may have, sorted, each once, as all four lists.
     pub allowed: Option<Vec<PolicyName>>,
     /// Policies that they may not.
     pub disallowed: Option<Vec<PolicyName>>,
@@ -130,7 +130,14 @@ pub fn write_role(
     check(&role)?;
     let mut txn = Txn::default();
     match found {
-        None => txn.insert::<TokenRoles>(barrier, &key, &role, random)?,
+        None => {
+            let rows = RowCounts::of::<TokenRoles>(view)?;
+            if rows >= TOKEN_ROLES_MAX {
+                return Err(Precondition::TooManyRoles.into());
+            }
+            txn.insert_plain::<RowCounts>(&TokenRoles::ID, &(rows + 1))?;
+            txn.insert::<TokenRoles>(barrier, &key, &role, random)?;
+        }
         Some(row) => {
             let row = Row { value: role, ..row };
             txn.update::<TokenRoles>(barrier, &row, random)?;
@@ -140,14 +147,7 @@ pub fn write_role(
 }
 
 fn changed(role: TokenRoleRecord, change: RoleChange) -> TokenRoleRecord {
-    let names = |new: Option<Vec<PolicyName>>, old: Vec<PolicyName>| match new {
-        None => old,
-        Some(mut names) => {
-            names.sort();
-            names.dedup();
-            names
-        }
-    };
+    let names = |new: Option<Vec<PolicyName>>, old: Vec<PolicyName>| new.unwrap_or(old);
     TokenRoleRecord {
         name: role.name,
         allowed: names(change.allowed, role.allowed),
@@ -223,6 +223,8 @@ pub fn delete_role(
     let key = key_of_role(view.barrier(), name);
     let mut txn = Txn::default();
     if view.mod_revision::<TokenRoles>(&key)?.is_some() {
+        let rows = RowCounts::of::<TokenRoles>(view)?;
+        txn.insert_plain::<RowCounts>(&TokenRoles::ID, &rows.saturating_sub(1))?;
         txn.delete::<TokenRoles>(&key);
     }
     Ok(Plan { txn, response: () })

@@ -27,11 +27,18 @@ pub const TOKEN_USES_MAX: u32 = i32::MAX as u32;
 pub const BOUND_CIDRS_MAX: usize = 64;
 /// Longest text of a network.
 pub const CIDR_TEXT_BYTES_MAX: usize = 64;
+/// Most token roles of a cluster.
+pub const TOKEN_ROLES_MAX: u64 = 10_000;
+/// Most policies of a cluster.
+pub const POLICIES_STORED_MAX: u64 = 10_000;
 /// Longest name of a token role, and longest suffix of the paths of its tokens.
 pub const ROLE_NAME_BYTES_MAX: usize = 128;
 /// Longest life of a batch token: what revokes them by their path is kept as long, since nothing
 /// is stored of them that could be cleared away.
 pub const BATCH_TTL_SECONDS_MAX: u64 = TTL_SYSTEM_SECONDS_DEFAULT;
+/// For so much longer than a batch token lives at most, the revocation of its path is kept: nodes
+/// don't judge the two ends at the same instant.
+pub const TOKEN_PATH_TOMBSTONE_MARGIN_MS: u64 = 3_600_000;
 /// Most source paths whose tokens are revoked: each is in the memory of every node for as long as
 /// a batch token lives at most.
 pub const TOKEN_PATH_TOMBSTONES_MAX: usize = 1_024;
@@ -81,6 +88,9 @@ pub const LEASE_ID_RANDOM_CHARS: usize = 24;
 pub const LEASE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Paths that one call asks the capabilities of.
 pub const CAPABILITY_PATHS_MAX: usize = 256;
+/// Rules of which it is found out exactly whether they grant something in a folder, before it is
+/// taken for granted of the others: each may take a look at all rules.
+pub const ACL_RULES_LOOKED_INTO_MAX: usize = 32;
 /// Sets of policies whose compiled form is kept.
 pub const ACLS_KEPT_MAX: usize = 1_024;
 /// Texts of the policies whose compiled form is kept, over all sets: what is compiled takes several

@@ -13,6 +13,8 @@ pub(crate) mod staging;
 mod tests;
 
 pub(crate) use self::format::crosses;
+#[cfg(test)]
+pub(crate) use self::save::save_within;
 pub use self::{
     format::{Decoder, FormatError, Part, Summary},
     save::{SaveError, save},

@@ -29,16 +29,34 @@ pub enum SaveError {
 type Frames = mpsc::Sender<Bytes>;
 
 /// Streams the records of a pinned state as the bytes of a file, a frame at a time. Without its
-/// last frame a file isn't whole, so that one that broke off is found out. Must be called on
-/// the runtime.
-pub fn save(
+/// last frame a file isn't whole, so that one that broke off is found out. `turn` is dropped with the
+/// view, whether anybody still looks at the stream or not. Must be called on the runtime.
+pub fn save<T: Send + 'static>(
     view: View,
     cluster_id: [u8; 16],
-) -> impl Stream<Item = Result<Bytes, SaveError>> + Send + Unpin + use<> {
+    turn: T,
+) -> impl Stream<Item = Result<Bytes, SaveError>> + Send + Unpin + use<T> {
+    save_within(
+        Duration::from_millis(BACKUP_IDLE_MS),
+        view,
+        cluster_id,
+        turn,
+    )
+}
+
+/// The same for a receiver that may wait for so long before it takes the next frame.
+pub(crate) fn save_within<T: Send + 'static>(
+    idle: Duration,
+    view: View,
+    cluster_id: [u8; 16],
+    turn: T,
+) -> impl Stream<Item = Result<Bytes, SaveError>> + Send + Unpin + use<T> {
     let (frames, queue) = mpsc::channel(BACKUP_FRAMES_QUEUED);
     let runtime = Handle::current();
-    let sending =
-        tokio::task::spawn_blocking(move || send_all(&view, cluster_id, &frames, &runtime));
+    let sending = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        send_all(&view, cluster_id, idle, &frames, &runtime)
+    });
     // Behind the frames, and not among them: a queue that is full would lose it, and the stream end
     // as if it were whole.
     let ended = async move {
@@ -67,11 +85,12 @@ impl From<ViewError> for Stopped {
 fn send_all(
     view: &View,
     cluster_id: [u8; 16],
+    idle: Duration,
     frames: &Frames,
     runtime: &Handle,
 ) -> Result<(), Stopped> {
     let send = |frame: Bytes| {
-        let sent = timeout(Duration::from_millis(BACKUP_IDLE_MS), frames.send(frame));
+        let sent = timeout(idle, frames.send(frame));
         match runtime.block_on(sent) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Stopped::Gone),

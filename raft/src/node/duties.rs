@@ -166,6 +166,7 @@ impl Node {
                     applied_index: answer.applied_index,
                     last_log_index: answer.last_log_index,
                     version: answer.version,
+                    disk_free: answer.disk_free_bytes,
                 };
                 Some((*id, sample))
             });

@@ -48,11 +48,14 @@ pub enum RestoreError {
     /// It is larger than any that is taken.
     #[error("the snapshot has more than {RESTORE_BYTES_MAX} bytes")]
     TooLarge,
-    /// The disk of the active node has no room for it.
+    /// The disk of a member has no room for it.
     #[error(
-        "the disk has too little room for this restore: {free} bytes are free, {needed} needed"
+        "the disk of {member} has too little room for this restore: {free} bytes are free, \
+         {needed} needed"
     )]
     DiskFull {
+        /// Name of the member.
+        member: String,
         /// Bytes that are free.
         free: u64,
         /// Bytes that it takes.
@@ -61,6 +64,9 @@ pub enum RestoreError {
     /// Leadership changed meanwhile, and with it went what was staged.
     #[error("leadership changed during the restore, nothing was restored: {0}")]
     Lost(String),
+    /// What was staged, or what the last entry rests on, was changed before it.
+    #[error("what the restore rests on has changed meanwhile, nothing was restored")]
+    Changed,
     /// The last entry, or one before it.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -209,19 +215,19 @@ impl Restore {
     }
 
     /// The swap writes all records once more beside what is staged; log and old state keep
-    /// their files for a while.
+    /// their files for a while. A node whose disk is full stops, so each is asked before.
     async fn check_room(&self) -> Result<(), RestoreError> {
-        let dir = self.node.shared.config.data_dir.clone();
         let needed = RESTORE_DISK_FREE_BYTES.saturating_add(self.bytes);
-        let free = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&dir)).await;
-        let free = free
-            .map_err(|error| RestoreError::Failed(error.to_string()))?
-            .map_err(|error| RestoreError::Failed(error.to_string()))?;
-        let free = free.f_bavail.saturating_mul(free.f_frsize);
-        if free < needed {
-            return Err(RestoreError::DiskFull { free, needed });
+        let free = self.node.free_of_members().await;
+        let free = free.map_err(|error| RestoreError::Failed(error.to_string()))?;
+        match short_of_room(free, needed) {
+            None => Ok(()),
+            Some((member, free)) => Err(RestoreError::DiskFull {
+                member,
+                free,
+                needed,
+            }),
         }
-        Ok(())
     }
 
     /// After the last byte: reads back what is staged, as every node has it, and verifies it.
@@ -257,29 +263,25 @@ impl Restore {
     }
 
     /// Puts the file in the place of all records above the seam, on all nodes at once, and
-    /// writes `ops` on top. Returns its revision once this node has done it.
+    /// writes on top what `txn` does, which rests on its own reads. Returns its revision once this
+    /// node has done it.
     ///
     /// # Errors
-    /// All but `MaybeApplied` promise that nothing was restored.
+    /// All but `MaybeApplied` promise that nothing was restored. After `Changed` it may be tried again,
+    /// with newer reads.
     pub async fn swap_in(
-        mut self,
+        &mut self,
         verified: &Verified,
-        ops: Vec<Op>,
+        txn: Txn,
         deadline: Instant,
     ) -> Result<Revision, RestoreError> {
         let active = self.node.shared.active.load_full();
         let active = active.ok_or(RestoreError::NotActive)?;
         let start = staging::key(&self.id, 0);
         let end = staging::key(&self.id, u64::MAX);
-        let txn = Txn {
-            // Nobody may have touched the pieces since they were verified.
-            read_revision: verified.read_revision,
-            reads: ReadSet {
-                keys: Vec::new(),
-                ranges: vec![(start, end)],
-            },
-            ops,
-            ..Txn::default()
+        let pieces = ReadSet {
+            keys: Vec::new(),
+            ranges: vec![(start, end)],
         };
         let swap_in = SwapIn {
             message: wire::SwapIn {
@@ -288,6 +290,8 @@ impl Restore {
                 sha256: Bytes::copy_from_slice(&verified.summary.sha256),
             },
             revision: verified.summary.revision,
+            // Nobody may have touched the pieces since they were verified.
+            staged: (verified.read_revision, pieces),
         };
         let submitted = active.sequencer.submit_with(txn, Some(swap_in), deadline);
         match submitted.await {
@@ -296,12 +300,16 @@ impl Restore {
                 self.alone = None;
                 Ok(revision)
             }
-            Err(Refusal::Conflict { .. }) => {
-                Err(RestoreError::Lost("what was staged has changed".to_owned()))
-            }
+            Err(Refusal::Conflict { .. }) => Err(RestoreError::Changed),
             Err(Refusal::Other(error)) => Err(error.into()),
         }
     }
+}
+
+/// The member with the least room, if that is too little.
+fn short_of_room(free: Vec<(String, u64)>, needed: u64) -> Option<(String, u64)> {
+    let least = free.into_iter().min_by_key(|(_, free)| *free);
+    least.filter(|(_, free)| *free < needed)
 }
 
 impl Drop for Restore {
@@ -319,5 +327,24 @@ impl Drop for Restore {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Planted bug: this node's disk alone is looked at. Caught.
+    #[test]
+    fn one_member_without_room_is_enough() {
+        let free = |of: &[(&str, u64)]| -> Vec<(String, u64)> {
+            of.iter()
+                .map(|(name, free)| ((*name).to_owned(), *free))
+                .collect()
+        };
+        assert_eq!(short_of_room(free(&[("a", 10), ("b", 10)]), 10), None);
+        assert_eq!(short_of_room(free(&[]), 10), None);
+        let short = short_of_room(free(&[("a", 99), ("b", 9), ("c", 8)]), 10);
+        assert_eq!(short, Some(("c".to_owned(), 8)));
     }
 }

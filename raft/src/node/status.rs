@@ -1,11 +1,12 @@
 //! What a node tells of itself and of its peers. Facts only; decides nothing.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::{Core, Node};
 use crate::batch::{self, ProposedCounts};
+use crate::files;
 use crate::types::{Member, NodeId, Revision};
 
 /// What a peer said of itself, and when.
@@ -19,6 +20,8 @@ pub(crate) struct PeerSample {
     pub applied_index: u64,
     pub last_log_index: u64,
     pub version: String,
+    /// Bytes that are free on its disk, if it says so.
+    pub disk_free: Option<u64>,
 }
 
 /// A member as this node sees it.
@@ -146,6 +149,28 @@ impl Node {
     /// Whether there is a leader that answered lately: what a standby needs to serve.
     pub fn has_live_leader(&self) -> bool {
         self.core().is_some_and(|core| self.leader_lives(core))
+    }
+
+    /// Bytes that are free on the disk of this node, and on those of the members that said so lately,
+    /// with their names.
+    pub(super) async fn free_of_members(&self) -> io::Result<Vec<(String, u64)>> {
+        let dir = self.shared.config.data_dir.clone();
+        let own = tokio::task::spawn_blocking(move || files::free_bytes(&dir)).await;
+        let mut free = vec![("this node".to_owned(), own.map_err(io::Error::other)??)];
+        let Some(core) = self.core() else {
+            return Ok(free);
+        };
+        let stored = core
+            .raft
+            .server_metrics()
+            .borrow_watched()
+            .membership_config
+            .clone();
+        free.extend(stored.membership().nodes().filter_map(|(id, member)| {
+            let sample = self.recent_sample(core, *id)?;
+            Some((member.name.clone(), sample.disk_free?))
+        }));
+        Ok(free)
     }
 
     pub(super) fn recent_sample(&self, core: &Core, id: NodeId) -> Option<PeerSample> {

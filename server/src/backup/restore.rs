@@ -8,13 +8,13 @@ use std::{pin::Pin, time::Duration};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tenure_core::{
-    state::{EventFloor, ExpirationHolds, Reads, Txn},
+    state::{ExpirationHolds, RestoreMarks, Txn},
     types::UnixMillis,
 };
 use tenure_proto::v1;
 use tenure_raft::{
     backup::{Decoder, Part, Summary},
-    node::Restore,
+    node::{Restore, RestoreError},
 };
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
@@ -27,8 +27,10 @@ use crate::{
     limits::{RESTORE_IDLE_MS, RESTORE_SWAP_MS_MAX},
     listen::Applied,
     pipeline::{Call, Context, Pipeline, transaction},
-    random::SystemRandom,
 };
+
+/// How often the rights of its caller may change just before a restore is swapped in.
+const RIGHTS_TRIES: usize = 5;
 
 /// A file that comes in.
 pub type File = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -80,30 +82,27 @@ pub async fn restore_here(
     if verified.summary != summary {
         return Err(Error::internal("what was staged is not what came").into());
     }
-    // It took a while: whose token has ended meanwhile may not restore any more.
-    pipeline.still_allowed(&options, context).await?;
     let now = UnixMillis::new(pipeline.node.cluster_time_ms());
     let mut txn = Txn::default();
     txn.insert_plain::<ExpirationHolds>(&(), &now)
         .map_err(Error::from)?;
-    if let Some(keys) = &opened {
-        // A watch that has seen more than the snapshot must not go on as if nothing happened.
-        let seen = pipeline.node.view().map_err(Error::from)?.revision();
-        // One that had seen just this must not, either; the restore's own revision is no less.
-        let floor = seen.max(summary.revision).saturating_add(1);
-        txn.insert::<EventFloor>(&keys.barrier, &(), &floor, &mut SystemRandom)
-            .map_err(Error::from)?;
-    }
-    // It tells of no lease: the barrier seals nothing more.
-    let keys = pipeline.keys.get().ok_or_else(Error::sealed)?;
-    let on_top = transaction(Reads::default(), txn, &keys.barrier)
-        .map_err(Error::from)?
-        .ops;
-    let end = Instant::now() + Duration::from_millis(RESTORE_SWAP_MS_MAX);
-    let revision = restore
-        .swap_in(&verified, on_top, end)
-        .await
+    // A watch must not go on as if nothing happened, whatever it has seen until then.
+    txn.insert_plain::<RestoreMarks>(&(), &())
         .map_err(Error::from)?;
+    let end = Instant::now() + Duration::from_millis(RESTORE_SWAP_MS_MAX);
+    let mut tries = 1;
+    let revision = loop {
+        // It took a while: whose token or right has ended meanwhile, up to the swap itself, may not
+        // restore any more.
+        let rights = pipeline.still_allowed(&options, context).await?;
+        // It tells of no lease: the barrier seals nothing more.
+        let keys = pipeline.keys.get().ok_or_else(Error::sealed)?;
+        let on_top = transaction(rights, txn.clone(), &keys.barrier).map_err(Error::from)?;
+        match restore.swap_in(&verified, on_top, end).await {
+            Err(RestoreError::Changed) if tries < RIGHTS_TRIES => tries += 1,
+            done => break done.map_err(Error::from)?,
+        }
+    };
     tracing::warn!(
         revision,
         snapshot_revision = summary.revision,

@@ -57,14 +57,15 @@ pub async fn save(pipeline: &Pipeline, context: &Context) -> Result<Frames, Stat
         "a snapshot is saved"
     );
     let end = Instant::now() + Duration::from_millis(SAVE_MS_MAX);
-    let frames = backup::save(view, cluster_id).map(|frame| frame.map_err(broken_off));
+    // The turn goes with the view: a receiver that looks away keeps neither.
+    let frames = backup::save(view, cluster_id, turn).map(|frame| frame.map_err(broken_off));
     let late = stream::once(async move {
         sleep_until(end).await;
         let message = "saving the snapshot took too long";
         Err(Error::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message).into())
     });
-    let state = (frames, Box::pin(late), turn, false);
-    let bounded = stream::unfold(state, |(mut frames, mut late, turn, over)| async move {
+    let state = (frames, Box::pin(late), false);
+    let bounded = stream::unfold(state, |(mut frames, mut late, over)| async move {
         if over {
             return None;
         }
@@ -74,7 +75,7 @@ pub async fn save(pipeline: &Pipeline, context: &Context) -> Result<Frames, Stat
             item = late.next() => (item?, true),
         };
         let over = over || item.is_err();
-        Some((item, (frames, late, turn, over)))
+        Some((item, (frames, late, over)))
     });
     Ok(Box::pin(bounded))
 }

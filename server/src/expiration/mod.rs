@@ -64,8 +64,8 @@ pub fn start(pipeline: &Arc<Pipeline>, end: CancellationToken) {
 }
 
 /// Since when the manager is held: a restored state may hold leases whose credentials were
-/// renewed, or ended, since it was saved. Nothing is cleared away until an operator says so; use
-/// is refused as ever.
+/// renewed, or ended, since it was saved. No lease and no token is cleared away until an operator says
+/// so; use is refused as ever. Old events go all the same, and quotas count.
 ///
 /// # Errors
 /// The state can't be read.
@@ -107,12 +107,11 @@ impl Manager<'_> {
         }
         let pinned = self.pipeline.pin(false, deadline).await?;
         self.pipeline.due.pinned(told, pinned.state.revision());
-        if hold_of(&pinned.state)?.is_some() {
-            return Ok(Some(sleep_until(None, pinned.now)));
-        }
+        let held = hold_of(&pinned.state)?.is_some();
         // After the state is pinned: so they open all that is in it.
         let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
-        for kind in self.rounds.order() {
+        let order = self.rounds.order();
+        for kind in order.filter(|kind| !held || !kind.ends_something()) {
             let step = match self.plan(kind, &keys, &pinned) {
                 Ok(step) => step,
                 Err(error) => {
@@ -141,6 +140,9 @@ impl Manager<'_> {
             self.tell(&done);
             self.rounds.settle(done);
             return Ok(None);
+        }
+        if held {
+            return Ok(Some(sleep_until(None, pinned.now)));
         }
         let view = View::new(&pinned.state, &keys.barrier);
         let next = token::next_due(&view, &self.rounds.due)?;

@@ -328,7 +328,7 @@ impl Pipeline {
         }
     }
 
-    /// Whether the caller may still make this call. It costs no use.
+    /// Whether the caller may still make this call, and what that rests on. It costs no use.
     ///
     /// # Errors
     /// The refusal that the caller sees.
@@ -336,7 +336,7 @@ impl Pipeline {
         &self,
         call: &C,
         context: &Context,
-    ) -> Result<(), Error> {
+    ) -> Result<Reads, Error> {
         let keys = self.keys.get().ok_or_else(Error::sealed)?;
         let pinned = self.pin(true, context.deadline).await?;
         let view = View::new(&pinned.state, &keys.barrier);
@@ -352,8 +352,8 @@ impl Pipeline {
         call.plan(&Scope {
             context: judged_by,
             caller: &caller,
-        })
-        .map(drop)
+        })?;
+        Ok(view.into_reads())
     }
 
     /// `None`: the call belongs on the active node.

@@ -28,6 +28,9 @@ pub(super) fn plan<C: Call>(
     let mut planned = call.plan(scope)?;
     call.reduce(&mut planned.answer);
     let mut bytes = planned.answer.encoded_len();
+    if bytes > LIST_BYTES_MAX {
+        return Err(too_many());
+    }
     let mut next = call.next_page(&planned.answer);
     while let Some(call) = next {
         if Instant::now() >= deadline {
@@ -39,18 +42,18 @@ pub(super) fn plan<C: Call>(
         next = call.next_page(&page);
         let rows = C::append(&mut planned.answer, page);
         if rows > LIST_ROWS_MAX || bytes > LIST_BYTES_MAX {
-            let message = format!(
-                "more than {LIST_ROWS_MAX} rows, or {LIST_BYTES_MAX} bytes of them, can't be listed \
-                 at once: name a longer prefix, or list in pages over gRPC"
-            );
-            return Err(Error::new(
-                Code::FailedPrecondition,
-                "TOO_MANY_ROWS",
-                message,
-            ));
+            return Err(too_many());
         }
     }
     Ok(planned)
+}
+
+fn too_many() -> Error {
+    let message = format!(
+        "more than {LIST_ROWS_MAX} rows, or {LIST_BYTES_MAX} bytes of them, can't be listed at once: \
+         name a longer prefix, or list in pages over gRPC"
+    );
+    Error::new(Code::FailedPrecondition, "TOO_MANY_ROWS", message)
 }
 
 /// One more page. It reads the same state, and notes nothing: no write rests on a list, and the
@@ -96,14 +99,19 @@ mod tests {
         }
     }
 
-    /// A list of this many pages, each a megabyte and a row.
+    /// A list of this many pages, each a megabyte and a row; of none, one page of far more.
     impl Call for u32 {
         const METHOD: &'static str = "/test/Pages";
         const ACCESS: Access = Access::Read;
         type Answer = String;
 
         fn plan(&self, _scope: &Scope<'_>) -> Result<Planned<String>, Error> {
-            Ok(Planned::answer("x".repeat(1 << 20)))
+            let megabytes = if *self == 0 {
+                (LIST_BYTES_MAX >> 20) + 1
+            } else {
+                1
+            };
+            Ok(Planned::answer("x".repeat(megabytes << 20)))
         }
 
         fn next_page(&self, _answer: &String) -> Option<Self> {
@@ -159,7 +167,10 @@ mod tests {
         let pages = u32::try_from(LIST_BYTES_MAX >> 20).unwrap();
         let whole = plan(&(pages - 1), &scope, deadline).ok().unwrap();
         assert_eq!(whole.answer.len() >> 20, LIST_BYTES_MAX / (1 << 20) - 1);
-        let refused = plan(&(pages + 1), &scope, deadline).err().unwrap();
-        assert_eq!(refused.reason, "TOO_MANY_ROWS");
+        // The first page is a page, too.
+        for too_many in [pages + 1, 0] {
+            let refused = plan(&too_many, &scope, deadline).err().unwrap();
+            assert_eq!(refused.reason, "TOO_MANY_ROWS");
+        }
     }
 }

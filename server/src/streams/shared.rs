@@ -38,7 +38,8 @@ struct Tail {
     count: usize,
 }
 
-/// The shared end.
+/// The shared end. A restore needs no word of its own here: its revision is above all that is held,
+/// nothing before it is read any more, and behind it the end begins anew.
 #[derive(Default)]
 pub(super) struct Shared(Mutex<Tail>);
 
@@ -120,5 +121,81 @@ impl Tail {
             _ => self.to.min(upto).max(after),
         };
         Part::Events(told, to)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tenure_core::{
+        barrier::{Barrier, Keyring},
+        state::{About, EventKind, Op, RestoreMarks, Txn},
+        testing::{MemoryStore, TestRandom},
+        types::{Path, UnixMillis},
+    };
+
+    use super::*;
+
+    /// So many transactions with an event each, about this prefix.
+    fn tell(store: &mut MemoryStore, barrier: &Barrier, about: &str, count: usize) {
+        for _ in 0..count {
+            let mut txn = Txn::default();
+            txn.tell(Event {
+                kind: EventKind::Revoked,
+                about: About::Prefix(Path::parse(about).unwrap()),
+                at: UnixMillis::new(1),
+                token: None,
+                owner: None,
+                expires: None,
+            });
+            txn.seal_events(barrier, &mut TestRandom::new(2)).unwrap();
+            store.commit(txn.into_ops());
+        }
+    }
+
+    /// The first and the last revision of a part, how far it goes and what it tells of.
+    fn shown(part: Part) -> Option<(u64, u64, u64, String)> {
+        let Part::Events(told, to) = part else {
+            return None;
+        };
+        let (first, last) = (told.first().unwrap(), told.last().unwrap());
+        let About::Prefix(path) = &last.events.first().unwrap().about else {
+            return None;
+        };
+        Some((first.revision, last.revision, to, path.as_str().to_owned()))
+    }
+
+    /// A state that was restored has another history, also where its events have revisions that the
+    /// end of the old one holds: nobody is shown one for the other, or led past what is missing.
+    ///
+    /// Planted bug: a floor that doesn't look at restores. Caught.
+    #[test]
+    fn a_restore_ends_what_is_shared() {
+        let mut random = TestRandom::new(1);
+        let keyring = Keyring::generate(UnixMillis::new(0), &mut random);
+        let barrier = Barrier::new(&keyring).unwrap();
+        let (mut old, mut new) = (MemoryStore::default(), MemoryStore::default());
+        tell(&mut old, &barrier, "old", 10);
+        let shared = Shared::default();
+        let view = View::new(&old, &barrier);
+        let seen = shown(shared.after(&view, 2).unwrap());
+        assert_eq!(seen, Some((3, 10, 10, "old".to_owned())));
+
+        tell(&mut new, &barrier, "saved", 4);
+        // The restore goes on above all that was; here by commits of nothing.
+        (0..8).for_each(|_| drop(new.commit(Vec::<Op>::new())));
+        let mut txn = Txn::default();
+        txn.insert_plain::<RestoreMarks>(&(), &()).unwrap();
+        new.commit(txn.into_ops());
+        tell(&mut new, &barrier, "new", 3);
+        let view = View::new(&new, &barrier);
+        for after in 0..13 {
+            let part = shared.after(&view, after).unwrap();
+            assert!(matches!(part, Part::Compacted { oldest: 14 }), "{after}");
+        }
+        let seen = shown(shared.after(&view, 13).unwrap());
+        assert_eq!(seen, Some((14, 16, 16, "new".to_owned())));
+        let seen = shown(shared.after(&view, 14).unwrap());
+        assert_eq!(seen, Some((15, 16, 16, "new".to_owned())));
     }
 }

@@ -2,7 +2,7 @@
 //! cluster stays.
 
 use tenure_client::proto::GrantLeaseRequest;
-use tenure_client::{Code, Secret};
+use tenure_client::{Code, Error, Secret};
 use tenure_tests::server_cluster::{Outcome, SOON, ServerCluster, ServerOptions, until};
 
 use super::{keep, kept, records, restore, save, state};
@@ -154,6 +154,9 @@ fn a_snapshot_under_other_keys_seals_by_force_alone() {
             }
             let (theirs, _) = make(&other.client()?, Default::default()).await?;
             let file = save(&other.client()?).await?;
+            // It goes on there, and is watched further than the snapshot knows.
+            streams::granted(&other.client()?, "there", 3600).await?;
+            let there = (other.client()?.list_leases("there", 0, "").await).map_err(text)?;
 
             let mut cluster = start(scenario, ServerOptions::new(3)?).await?;
             let (ours, _) = make(&cluster.client()?, wish("ours")).await?;
@@ -193,6 +196,18 @@ fn a_snapshot_under_other_keys_seals_by_force_alone() {
             let root = cluster.node(1)?.client_of(&other.root());
             let now = state(&root).await?;
             ensure(now == records(&file)?, || "another state".into())?;
+            // No watch goes on from before: neither from what this cluster had told, nor from what the
+            // other one told since.
+            for start in [1, there.revision + 1, restored.revision, u64::MAX] {
+                let error = streams::watch(&root, "", Some(start)).next().await.err();
+                ensure(error.as_ref().is_some_and(Error::is_compacted), || {
+                    format!("{start}: {error:?}")
+                })?;
+            }
+            let mut after = streams::watch(&root, "after", Some(restored.revision + 1));
+            let first = streams::granted(&root, "after", 3600).await?;
+            let seen = streams::shorts(&streams::events(&mut after, 1).await?);
+            ensure(seen == [format!("granted {first}")], || format!("{seen:?}"))?;
             let (new, _) = make(&root, Default::default()).await?;
             cluster.node(2)?.accepts(&new).await?;
             let status = root.cluster_status().await.map_err(text)?;

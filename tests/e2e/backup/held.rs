@@ -72,6 +72,15 @@ fn what_has_ended_stays_until_it_is_resumed() {
                 ensure(held, || "the status says nothing".into())?;
             }
 
+            // What ends nothing goes on: a quota finds what was there before it.
+            let quota = root.write_lease_count("held", "held", 10).await;
+            quota.map_err(text)?;
+            until("the quota has counted", SOON, async || {
+                let quota = root.read_lease_count("held").await.map_err(text)?;
+                ensure(!quota.counting, || format!("{quota:?}"))
+            })
+            .await?;
+
             let active = cluster.wait_active().await?;
             let through = cluster.root_at((active + 1) % 3)?;
             through.resume_expiration().await.map_err(text)?;

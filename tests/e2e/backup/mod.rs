@@ -21,8 +21,8 @@ type Record = (Vec<u8>, u64, u64);
 
 /// Key of the record that says that expiration is held: a restore writes it.
 const HOLD: [u8; 2] = [2, 4];
-/// Key of the record up to where watches are told to begin anew: a restore writes it too.
-const EVENT_FLOOR: [u8; 2] = [2, 62];
+/// Key of the record that says since when the state is a restored one.
+const RESTORE_MARK: [u8; 2] = [2, 64];
 
 /// Saves a snapshot.
 async fn save(client: &Client) -> Outcome<Vec<u8>> {
@@ -61,7 +61,7 @@ fn records(file: &[u8]) -> Outcome<BTreeMap<Vec<u8>, Record>> {
     }
     decoder.finish().map_err(text)?;
     found.remove(HOLD.as_slice());
-    found.remove(EVENT_FLOOR.as_slice());
+    found.remove(RESTORE_MARK.as_slice());
     Ok(found)
 }
 

@@ -92,6 +92,6 @@ fn short(event: &LeaseEvent) -> String {
     }
 }
 
-fn shorts(events: &[LeaseEvent]) -> Vec<String> {
+pub fn shorts(events: &[LeaseEvent]) -> Vec<String> {
     events.iter().map(short).collect()
 }

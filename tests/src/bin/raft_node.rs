@@ -528,7 +528,7 @@ impl Service {
         let read = self.node.read(Consistency::Quorum, deadline()).await;
         let (view, _) = read.map_err(unread)?;
         let cluster = self.node.cluster_id().ok_or("refused no cluster yet")?;
-        let mut frames = tenure_raft::backup::save(view, cluster);
+        let mut frames = tenure_raft::backup::save(view, cluster, ());
         let mut file = Vec::new();
         while let Some(frame) = frames.next().await {
             file.extend_from_slice(&frame.map_err(refused)?);
@@ -543,11 +543,15 @@ impl Service {
         let mut restore = self.node.begin_restore().await.map_err(refused)?;
         restore.push(&file).await.map_err(refused)?;
         let verified = restore.verify(|_| {}).await.map_err(refused)?;
-        let on_top = vec![Op::Put {
+        let held = Op::Put {
             key: key_of("held"),
             value: Bytes::from_static(b"x"),
             create_revision: None,
-        }];
+        };
+        let on_top = Txn {
+            ops: vec![held],
+            ..Txn::default()
+        };
         let swapped = restore.swap_in(&verified, on_top, deadline()).await;
         Ok(swapped.map_err(refused)?.to_string())
     }

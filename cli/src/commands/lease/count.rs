@@ -19,9 +19,9 @@ pub(crate) struct CountArgs {
     #[arg(value_name = "PREFIX", default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// Also by the token that they belong to, or by the path below the prefix: who holds the most
-    /// comes first
-    #[arg(long, value_enum, value_name = "token|path")]
+    /// Also by the token that they belong to, by the path below the prefix, or by the role that made
+    /// the token: who holds the most comes first
+    #[arg(long, value_enum, value_name = "token|path|role")]
     by: Option<By>,
 
     /// With -by: so many rows
@@ -39,6 +39,8 @@ enum By {
     Token,
     /// The path one segment below the prefix.
     Path,
+    /// The role that made the token.
+    Role,
 }
 
 pub(crate) async fn run(args: CountArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: CountArgs, context: &mut Context<'_>) -> Result<u8
         None => CountLeasesBy::Unspecified,
         Some(By::Token) => CountLeasesBy::Token,
         Some(By::Path) => CountLeasesBy::Path,
+        Some(By::Role) => CountLeasesBy::Role,
     };
     let (count, mut groups) = client
         .count_leases_by(path(&args.prefix), by)

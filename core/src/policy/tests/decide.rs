@@ -406,3 +406,17 @@ fn a_folder_is_reached_by_any_right_in_it() {
     }
     assert!(Acl::compile(&[&Policy::root()], None).reaches("kv"));
 }
+
+/// Planted bug: a bound that is never reached. Caught.
+#[test]
+fn so_many_rules_in_the_way_of_each_other_are_not_all_looked_into() {
+    use crate::types::limits::ACL_RULES_LOOKED_INTO_MAX;
+    let overruled = |count: usize| {
+        let grants: String = (0..count).map(|n| read(&format!("kv/+/a{n}x*"))).collect();
+        let below = ["kv/+/+", &"/+".repeat(8)].concat();
+        acl(&[&(grants + &deny("kv/+/+") + &deny(&below))])
+    };
+    assert!(!overruled(ACL_RULES_LOOKED_INTO_MAX).reaches("kv"));
+    // What isn't looked into is as it says of itself.
+    assert!(overruled(ACL_RULES_LOOKED_INTO_MAX + 1).reaches("kv"));
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{kinds::cidrs, *};
 use crate::{state::TokenLeases, testing::cases, types::Expiry};
 
 struct Node {
@@ -18,16 +18,36 @@ struct Node {
     /// Another token has this (chosen) id now.
     replaced: bool,
     batch: bool,
+    /// Of a role.
+    of_role: bool,
+    /// It has `default` alone, and not root.
+    plain: bool,
+    /// It may be used from home alone.
+    bound: bool,
     path: &'static str,
+}
+
+/// What the role says now.
+struct Role {
+    orphan: bool,
+    batch: bool,
+    /// In minutes.
+    period: Option<u64>,
 }
 
 /// The paths at which the tokens of the walk are made.
 const PATHS: [&str; 2] = ["auth/token/create", "auth/token/create-orphan"];
+/// That of the role, below the first of them.
+const ROLE_PATH: &str = "auth/token/create/ci";
+/// Addresses at home, where bound tokens may be used, and away from it.
+const ADDRESSES: [&str; 2] = ["10.1.1.1", "11.1.1.1"];
 
 struct Model {
     world: World,
     root: TokenId,
     nodes: Vec<Node>,
+    role: Option<Role>,
+    away: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +57,8 @@ enum Step {
         node: usize,
         deep: bool,
         orphan: bool,
+        /// Only to be used from home.
+        bound: bool,
         minutes: Option<u64>,
     },
     CreateChosen {
@@ -48,6 +70,21 @@ enum Step {
         node: usize,
         orphan: bool,
         minutes: u64,
+    },
+    /// A token of the role, under a node.
+    CreateOfRole {
+        node: usize,
+        minutes: u64,
+    },
+    WriteRole {
+        orphan: bool,
+        batch: bool,
+        period: Option<u64>,
+    },
+    DeleteRole,
+    /// All callers go there.
+    Move {
+        away: bool,
     },
     /// All that were made at one of the paths.
     RevokePath {
@@ -77,11 +114,23 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let minutes = || 1u64..200;
     prop_oneof![
-        12 => (any::<usize>(), prop::bool::weighted(0.7), prop::bool::weighted(0.05), prop::option::weighted(0.5, minutes()))
-            .prop_map(|(node, deep, orphan, minutes)| Step::Create { node, deep, orphan, minutes }),
+        12 => (
+            any::<usize>(),
+            (prop::bool::weighted(0.7), prop::bool::weighted(0.05), prop::bool::weighted(0.2)),
+            prop::option::weighted(0.5, minutes()),
+        )
+            .prop_map(|(node, (deep, orphan, bound), minutes)| {
+                Step::Create { node, deep, orphan, bound, minutes }
+            }),
         2 => (0u8..3, minutes()).prop_map(|(name, minutes)| Step::CreateChosen { name, minutes }),
         4 => (any::<usize>(), prop::bool::weighted(0.3), minutes())
             .prop_map(|(node, orphan, minutes)| Step::CreateBatch { node, orphan, minutes }),
+        4 => (any::<usize>(), minutes())
+            .prop_map(|(node, minutes)| Step::CreateOfRole { node, minutes }),
+        2 => (any::<bool>(), prop::bool::weighted(0.3), prop::option::of(minutes()))
+            .prop_map(|(orphan, batch, period)| Step::WriteRole { orphan, batch, period }),
+        1 => Just(Step::DeleteRole),
+        1 => any::<bool>().prop_map(|away| Step::Move { away }),
         1 => prop::bool::weighted(0.7).prop_map(|orphans| Step::RevokePath { orphans }),
         1 => (1usize..5).prop_map(|steps| Step::CleanUpPath { steps }),
         1 => any::<usize>().prop_map(Step::Revoke),
@@ -100,11 +149,14 @@ fn minutes(count: u64) -> Ttl {
 
 impl Model {
     fn new(seed: u64) -> Self {
-        let (world, root) = World::with_root(seed);
+        let (mut world, root) = World::with_root(seed);
+        world.remote = ADDRESSES[0].parse().ok();
         Self {
             world,
             root,
             nodes: Vec::new(),
+            role: None,
+            away: false,
         }
     }
 
@@ -113,6 +165,11 @@ impl Model {
         !node.revoked
             && node.ends.is_none_or(|end| self.world.now < end)
             && node.parent.is_none_or(|parent| self.lives(parent))
+    }
+
+    /// Whether it can be used, from where all callers are.
+    fn usable(&self, node: usize) -> bool {
+        self.lives(node) && !(self.nodes[node].bound && self.away)
     }
 
     /// A node, or none while there are none.
@@ -130,8 +187,23 @@ impl Model {
                 node,
                 deep,
                 orphan,
+                bound,
                 minutes,
-            } => self.create(node, deep, orphan, minutes),
+            } => self.create(node, deep, orphan, bound, minutes),
+            Step::CreateOfRole { node, minutes } => self.create_of_role(node, minutes),
+            Step::WriteRole {
+                orphan,
+                batch,
+                period,
+            } => self.write_role(orphan, batch, period.filter(|_| !batch)),
+            Step::DeleteRole => {
+                self.role = None;
+                self.world.delete_role(&self.root);
+            }
+            Step::Move { away } => {
+                self.away = away;
+                self.world.remote = ADDRESSES[usize::from(away)].parse().ok();
+            }
             Step::CreateChosen { name, minutes } => self.create_chosen(name, minutes),
             Step::CreateBatch {
                 node,
@@ -142,8 +214,9 @@ impl Model {
                 let path = PATHS[usize::from(orphans)];
                 self.world.revoke_path(&self.root, path).unwrap();
                 // All that are there by now; those that come live.
-                for node in self.nodes.iter_mut().filter(|node| node.path == path) {
-                    node.revoked = true;
+                for node in &mut self.nodes {
+                    let below = node.path == ROLE_PATH && path == PATHS[0];
+                    node.revoked |= node.path == path || below;
                 }
             }
             Step::CleanUpPath { steps } => {
@@ -203,10 +276,17 @@ impl Model {
                     (false, _) => "TOKEN_NOT_FOUND",
                     (true, _) if self.nodes[node].batch => "BATCH_TOKEN",
                     (true, None) => "NOT_RENEWABLE",
+                    (true, Some(_)) if self.nodes[node].of_role && self.role.is_none() => {
+                        "NO_SUCH_ROLE"
+                    }
                     (true, Some(_)) => "OK",
                 };
                 if let Ok(renewed) = &renewed {
-                    self.nodes[node].ends = renewed.info.expiry.at();
+                    let period = self.role.as_ref().and_then(|role| role.period);
+                    let by = period.filter(|_| self.nodes[node].of_role).unwrap_or(count);
+                    let end = self.world.now.saturating_add(minutes(by));
+                    assert_eq!(renewed.info.expiry.at(), Some(end));
+                    self.nodes[node].ends = Some(end);
                 }
                 assert_eq!(reason(renewed), expected);
             }
@@ -236,7 +316,70 @@ impl Model {
         }
     }
 
-    fn create(&mut self, number: usize, deep: bool, no_parent: bool, ttl: Option<u64>) {
+    fn write_role(&mut self, orphan: bool, batch: bool, period: Option<u64>) {
+        use crate::state::RoleTokenType::{Batch, DefaultService};
+        let change = RoleChange {
+            orphan: Some(orphan),
+            token_type: Some(if batch { Batch } else { DefaultService }),
+            period: Some(period.map(minutes)),
+            ..RoleChange::default()
+        };
+        self.world.write_role(&self.root, change).unwrap();
+        self.role = Some(Role {
+            orphan,
+            batch,
+            period,
+        });
+    }
+
+    fn create_of_role(&mut self, number: usize, count: u64) {
+        let parent = self.pick(number).filter(|_| !number.is_multiple_of(4));
+        if parent.is_some_and(|node| self.nodes[node].replaced) {
+            return;
+        }
+        let caller = parent.map_or(self.root.clone(), |node| self.nodes[node].id.clone());
+        let request = CreateRequest {
+            policies: policies(&["default"]),
+            ttl: TtlRequest::from(minutes(count)),
+            ..CreateRequest::default()
+        };
+        let made = self.world.with_ci(&caller, request);
+        let expected = match (parent, &self.role) {
+            (Some(node), _) if !self.usable(node) => "INVALID_TOKEN",
+            // The role's path is not among what `default` allows.
+            (Some(node), _) if self.nodes[node].plain => "PERMISSION_DENIED",
+            (_, None) => "NO_SUCH_ROLE",
+            _ => "OK",
+        };
+        let (Ok(made), Some(role)) = (&made, &self.role) else {
+            match made.as_ref().map_err(TokenError::reason) {
+                Err("TOKEN_TREE_TOO_DEEP") => {}
+                Err(reason) => assert_eq!(reason, expected),
+                Ok(_) => panic!("a token of no role"),
+            }
+            return;
+        };
+        assert_eq!(expected, "OK");
+        let end = self
+            .world
+            .now
+            .saturating_add(minutes(role.period.unwrap_or(count)));
+        assert_eq!(made.info.expiry.at(), Some(end));
+        let (orphan, batch) = (role.orphan, role.batch);
+        let (id, expiry) = (made.id.clone(), made.info.expiry);
+        let node = self.push(id, parent.filter(|_| !orphan), expiry);
+        (node.of_role, node.plain, node.batch) = (true, true, batch);
+        node.path = ROLE_PATH;
+    }
+
+    fn create(
+        &mut self,
+        number: usize,
+        deep: bool,
+        no_parent: bool,
+        bound: bool,
+        ttl: Option<u64>,
+    ) {
         let last = self.nodes.len().checked_sub(1);
         let parent = if deep { last } else { self.pick(number) };
         // Sometimes under the root itself.
@@ -247,6 +390,7 @@ impl Model {
             ttl: ttl.map_or(TtlRequest::Default, |count| {
                 TtlRequest::from(minutes(count))
             }),
+            bound_cidrs: cidrs(if bound { &["10.0.0.0/8"] } else { &[] }),
             ..CreateRequest::default()
         };
         if parent.is_some_and(|node| self.nodes[node].replaced) {
@@ -255,21 +399,30 @@ impl Model {
         let made = self.world.create(&caller, request);
         let Some(node) = parent else {
             let (expiry, id) = made.map(|made| (made.info.expiry, made.id)).unwrap();
-            return self.push(id, None, expiry);
+            self.push(id, None, expiry).bound = bound;
+            return;
         };
-        let batch = self.nodes[node].batch;
-        let expected = match (self.lives(node), ttl) {
+        let Node {
+            batch,
+            plain,
+            ends,
+            bound: inherited,
+            ..
+        } = self.nodes[node];
+        let expected = match (self.usable(node), ttl) {
             (false, _) => "INVALID_TOKEN",
-            // It has `default` alone, and so no sudo.
-            (true, _) if batch && no_parent => "SUDO_REQUIRED",
+            (true, _) if plain && no_parent => "SUDO_REQUIRED",
             (true, _) if batch => "BATCH_PARENT",
-            (true, None) if self.nodes[node].ends.is_some() => "EXPIRING_ROOT_PARENT",
+            (true, None) if ends.is_some() && !plain => "EXPIRING_ROOT_PARENT",
             _ => "OK",
         };
         match made {
             Ok(made) => {
                 assert_eq!(expected, "OK");
-                self.push(made.id, Some(node).filter(|_| !no_parent), made.info.expiry);
+                let parent = Some(node).filter(|_| !no_parent);
+                let child = self.push(made.id, parent, made.info.expiry);
+                // With sudo a parent may lift what it is bound to itself.
+                (child.plain, child.bound) = (plain, bound || (plain && inherited));
             }
             Err(error) if error.reason() == "TOKEN_TREE_TOO_DEEP" => {}
             Err(error) => assert_eq!(error.reason(), expected),
@@ -295,15 +448,18 @@ impl Model {
         let before = self.world.counts();
         let made = self.world.create_at(&caller, path, request);
         assert_eq!(self.world.counts(), before, "something was stored");
-        if parent.is_some_and(|node| !self.lives(node)) {
+        if parent.is_some_and(|node| !self.usable(node)) {
             return assert_eq!(reason(made), "INVALID_TOKEN");
         }
-        let made = made.unwrap();
-        self.push(made.id, parent.filter(|_| !orphan), made.info.expiry);
-        if let Some(node) = self.nodes.last_mut() {
-            node.batch = true;
-            node.path = PATHS[usize::from(orphan)];
+        let plain = parent.is_some_and(|node| self.nodes[node].plain);
+        if plain && orphan {
+            return assert_eq!(reason(made), "PERMISSION_DENIED");
         }
+        let bound = parent.is_some_and(|node| plain && self.nodes[node].bound);
+        let made = made.unwrap();
+        let node = self.push(made.id, parent.filter(|_| !orphan), made.info.expiry);
+        (node.batch, node.plain, node.bound) = (true, true, bound);
+        node.path = PATHS[usize::from(orphan)];
     }
 
     /// A token with one of a few chosen ids, under the root: the same id comes again after
@@ -333,7 +489,7 @@ impl Model {
         }
     }
 
-    fn push(&mut self, id: TokenId, parent: Option<usize>, expiry: Expiry) {
+    fn push(&mut self, id: TokenId, parent: Option<usize>, expiry: Expiry) -> &mut Node {
         let depth = parent.map_or(1, |parent| self.nodes[parent].depth + 1);
         let ends = expiry.at();
         self.nodes.push(Node {
@@ -344,8 +500,12 @@ impl Model {
             revoked: false,
             replaced: false,
             batch: false,
+            of_role: false,
+            plain: false,
+            bound: false,
             path: PATHS[0],
         });
+        self.nodes.last_mut().unwrap()
     }
 
     fn check(&self) {
@@ -357,7 +517,7 @@ impl Model {
         {
             assert_eq!(
                 self.world.alive(&node.id),
-                self.lives(n),
+                self.usable(n),
                 "node {n} at depth {}",
                 node.depth
             );
@@ -390,7 +550,8 @@ proptest! {
     #![proptest_config(cases(100))]
 
     /// G8: a revocation is complete; orphans and siblings stay; nothing else is lost. Batch tokens
-    /// are among them, and revocations of all that was made at a path.
+    /// are among them, tokens of a role that changes, tokens that are bound to networks, and
+    /// revocations of all that was made at a path.
     ///
     /// Planted bugs: a batch token that isn't judged by its parent; one that lives at the moment of
     /// its end; a path's tombstone that goes as soon as no stored token is left under it. Caught.
@@ -423,6 +584,7 @@ fn chains_of_fifty() {
                     node: 1,
                     deep: true,
                     orphan: false,
+                    bound: false,
                     minutes: None,
                 });
             }

@@ -12,7 +12,7 @@ const RESTORE: staging::RestoreId = [9; 16];
 
 /// The bytes of a backup of the state as it is.
 async fn saved(state: &State) -> Vec<u8> {
-    let mut frames = backup::save(state.view().unwrap(), CLUSTER);
+    let mut frames = backup::save(state.view().unwrap(), CLUSTER, ());
     let mut file = Vec::new();
     while let Some(frame) = frames.next().await {
         file.extend_from_slice(&frame.unwrap());
@@ -91,6 +91,26 @@ async fn changed_since(
     .await
     .unwrap();
     (rows, file)
+}
+
+/// A receiver that takes nothing loses its turn and its hold on the state, though it keeps the
+/// stream; and what it has then isn't whole.
+///
+/// Planted bug: the turn kept with the stream. Caught.
+#[tokio::test]
+async fn a_backup_that_nobody_takes_gives_its_turn_back() {
+    let dir = TempDir::new().unwrap();
+    let (state, mut machine, _) = open(dir.path());
+    apply(&mut machine, (1..=30).map(one_put).collect())
+        .await
+        .unwrap();
+    let (turn, given_back) = tokio::sync::oneshot::channel::<()>();
+    let (idle, view) = (Duration::from_millis(50), state.view().unwrap());
+    let frames = backup::save_within(idle, view, CLUSTER, turn);
+    let waited = tokio::time::timeout(Duration::from_secs(20), given_back);
+    assert!(waited.await.is_ok(), "it keeps its turn");
+    let left: Vec<_> = frames.collect().await;
+    assert!(left.last().is_some_and(Result::is_err));
 }
 
 #[tokio::test]

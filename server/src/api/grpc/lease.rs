@@ -239,6 +239,7 @@ impl Call for v1::CountLeasesRequest {
             Ok(v1::CountLeasesBy::Unspecified) => None,
             Ok(v1::CountLeasesBy::Token) => Some(CountBy::Token),
             Ok(v1::CountLeasesBy::Path) => Some(CountBy::Path),
+            Ok(v1::CountLeasesBy::Role) => Some(CountBy::Role),
             Err(_) => return Err(Error::invalid_argument("by: unknown")),
         };
         let counted = lease::count(

@@ -45,6 +45,11 @@ impl Call for v1::WatchRequest {
         if revision < floor {
             return Err(Error::compacted(floor + 1));
         }
+        // Nobody was ever told of it here: this state shows all that anybody was. It is of another
+        // cluster.
+        if revision > view.revision() {
+            return Err(Error::compacted(view.revision() + 1));
+        }
         Ok(Planned::answer(v1::WatchResponse {
             events: Vec::new(),
             revision,

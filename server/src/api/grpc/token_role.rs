@@ -25,9 +25,14 @@ impl Call for v1::WriteTokenRoleRequest {
     fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
         let name = role_name("name", &self.name)?;
         let exists = token::role_exists(scope.context, scope.caller, &name)?;
-        let action = ManageRoles::Write(name.clone(), exists, parameters(self));
+        // Authorize before validate: a stranger learns nothing about its request.
+        let change = change(self);
+        let parameters = change
+            .as_ref()
+            .map_or_else(|_| Parameters::default(), |change| parameters(change));
+        let action = ManageRoles::Write(name.clone(), exists, parameters);
         let permit = authorize(scope.context, scope.caller, action)?;
-        let plan = token::write_role(&permit, name, change(self)?, &mut scope.random())?;
+        let plan = token::write_role(&permit, name, change.clone()?, &mut scope.random())?;
         Ok(Planned {
             txn: plan.txn,
             answer: v1::WriteTokenRoleResponse {},
@@ -96,47 +101,53 @@ pub(super) fn cidrs(field: &str, texts: &[String]) -> Result<Cidrs, Error> {
         .map_err(|error| Error::invalid_argument(format!("{field}: {error}")))
 }
 
-/// What policies see of a role that is written: its fields that are set, under the peers' names.
-fn parameters(call: &v1::WriteTokenRoleRequest) -> Parameters<'_> {
+/// What policies see of a role that is written: its fields that are set, under the peers' names, as
+/// they will be taken. Names are canonical by now, so that another spelling is no other value.
+fn parameters(change: &RoleChange) -> Parameters<'_> {
     let mut parameters = Parameters::default();
-    for (name, texts) in [
-        ("allowed_policies", &call.allowed_policies),
-        ("disallowed_policies", &call.disallowed_policies),
-        ("allowed_policies_glob", &call.allowed_policies_glob),
-        ("disallowed_policies_glob", &call.disallowed_policies_glob),
-        ("token_bound_cidrs", &call.bound_cidrs),
+    for (name, names) in [
+        ("allowed_policies", &change.allowed),
+        ("disallowed_policies", &change.disallowed),
+        ("allowed_policies_glob", &change.allowed_globs),
+        ("disallowed_policies_glob", &change.disallowed_globs),
     ] {
-        if let Some(texts) = texts {
-            let texts = texts.values.iter().map(|text| text.as_str().into());
-            parameters.push(name, Value::List(texts.collect()));
+        if let Some(names) = names {
+            let names = names.iter().map(|name| name.as_str().into());
+            parameters.push(name, Value::List(names.collect()));
         }
     }
+    if let Some(nets) = &change.bound_cidrs {
+        let nets = nets.texts().map(|net| Value::Text(net.into()));
+        parameters.push("token_bound_cidrs", Value::List(nets.collect()));
+    }
     for (name, flag) in [
-        ("orphan", call.orphan),
-        ("renewable", call.renewable),
-        ("token_no_default_policy", call.no_default_policy),
+        ("orphan", change.orphan),
+        ("renewable", change.renewable),
+        ("token_no_default_policy", change.no_default_policy),
     ] {
         if let Some(flag) = flag {
             parameters.push(name, Value::Bool(flag));
         }
     }
-    if let Some(suffix) = &call.path_suffix {
-        parameters.push("path_suffix", suffix.as_str().into());
+    if let Some(suffix) = &change.path_suffix {
+        let suffix = suffix.as_ref().map_or("", RoleName::as_str);
+        parameters.push("path_suffix", suffix.into());
     }
-    let number = |number: i128| Value::Number(Number::whole(number));
+    // Nothing is written as 0, as it is asked for.
+    let number = |number: Option<i128>| Value::Number(Number::whole(number.unwrap_or(0)));
     for (name, time) in [
-        ("token_period", &call.period),
-        ("token_explicit_max_ttl", &call.explicit_max_ttl),
+        ("token_period", change.period),
+        ("token_explicit_max_ttl", change.explicit_max_ttl),
     ] {
         if let Some(time) = time {
-            parameters.push(name, number(time.seconds.into()));
+            parameters.push(name, number(time.map(|time| time.as_seconds().into())));
         }
     }
-    if let Some(uses) = call.num_uses {
-        parameters.push("token_num_uses", number(uses.into()));
+    if let Some(uses) = change.num_uses {
+        parameters.push("token_num_uses", number(uses.map(|uses| uses.get().into())));
     }
-    if let Some(kind) = kind_name(call.token_type) {
-        parameters.push("token_type", kind.into());
+    if let Some(kind) = change.token_type {
+        parameters.push("token_type", kind_name(kind).into());
     }
     parameters
 }
@@ -180,9 +191,10 @@ fn names(field: &str, texts: &Option<v1::Texts>) -> Result<Option<Vec<PolicyName
     };
     let names = texts.values.iter().map(|text| PolicyName::parse(text));
     let names: Result<Vec<_>, _> = names.collect();
-    names
-        .map(Some)
-        .map_err(|error| Error::invalid_argument(format!("{field}: {error}")))
+    let mut names = names.map_err(|error| Error::invalid_argument(format!("{field}: {error}")))?;
+    names.sort();
+    names.dedup();
+    Ok(Some(names))
 }
 
 fn kind(number: i32) -> Result<Option<RoleTokenType>, Error> {
@@ -198,14 +210,12 @@ fn kind(number: i32) -> Result<Option<RoleTokenType>, Error> {
 }
 
 /// The peers' words.
-fn kind_name(number: i32) -> Option<&'static str> {
-    use v1::RoleTokenType as Wire;
-    match Wire::try_from(number).ok()? {
-        Wire::Unspecified => None,
-        Wire::Service => Some("service"),
-        Wire::Batch => Some("batch"),
-        Wire::DefaultService => Some("default-service"),
-        Wire::DefaultBatch => Some("default-batch"),
+fn kind_name(kind: RoleTokenType) -> &'static str {
+    match kind {
+        RoleTokenType::Service => "service",
+        RoleTokenType::Batch => "batch",
+        RoleTokenType::DefaultService => "default-service",
+        RoleTokenType::DefaultBatch => "default-batch",
     }
 }
 
@@ -235,5 +245,58 @@ fn shown(role: TokenRoleRecord) -> v1::TokenRole {
         }
         .into(),
         no_default_policy: role.no_default_policy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::policy::{Acl, Operation, parse};
+
+    use super::*;
+
+    /// A rule about a parameter sees what is done, however it is spelled.
+    ///
+    /// Planted bug: parameters as they are spelled. Caught.
+    #[test]
+    fn rules_see_a_role_as_it_will_be() {
+        let rule = r#"path "auth/token/roles/*" {
+            capabilities = ["create", "update"]
+            denied_parameters = {
+                allowed_policies = [["admin"]]
+                token_bound_cidrs = [["10.0.0.0/8"]]
+            }
+        }"#;
+        let acl = Acl::compile(&[&parse(rule).unwrap()], None);
+        let texts = |texts: &[&str]| {
+            let values = texts.iter().map(|text| (*text).to_owned()).collect();
+            Some(v1::Texts { values })
+        };
+        let asking = |policies: &[&str], nets: &[&str]| {
+            let call = v1::WriteTokenRoleRequest {
+                name: "r".to_owned(),
+                allowed_policies: texts(policies),
+                bound_cidrs: texts(nets),
+                ..Default::default()
+            };
+            let change = change(&call).ok().unwrap();
+            let decided = acl.decide(
+                "auth/token/roles/r",
+                Operation::Create,
+                Some(&parameters(&change)),
+            );
+            decided.allowed()
+        };
+        assert!(asking(&["reader"], &["11.0.0.0/8"]));
+        for spelled in [
+            &["admin"][..],
+            &["ADMIN"],
+            &["\tAdmin "],
+            &["admin", "Admin"],
+        ] {
+            assert!(!asking(spelled, &["11.0.0.0/8"]), "{spelled:?}");
+        }
+        for spelled in [&["10.0.0.0/8"][..], &["10.0.0.0/8", "10.0.0.0/8"]] {
+            assert!(!asking(&["reader"], spelled), "{spelled:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use tonic::{Code, Status, body::Body};
 
 use super::{
     json::{self, Json},
+    part::Part,
     route::percent_decode,
 };
 use crate::{
@@ -37,6 +38,8 @@ pub struct Input {
     pub own_token: Option<String>,
     /// Whether the client asked not to wait for the end of it.
     pub is_async: bool,
+    /// The part of a list that is asked for.
+    pub part: Part,
 }
 
 impl Input {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tonic::{Code, body::Body, metadata::MetadataMap};
 use zeroize::Zeroizing;
 
+use super::part::Part;
 use crate::listen::RequestId;
 
 /// Kinds of bodies.
@@ -173,18 +174,28 @@ impl Reply {
         })
     }
 
-    /// 200 with `data.keys`, sorted; 404 without a word when there are none.
-    pub fn list(keys: impl IntoIterator<Item = String>) -> Self {
+    /// 200 with `data.keys`, the part of them that is asked for, sorted; 404 without a word when there
+    /// are none.
+    pub fn list(
+        keys: impl IntoIterator<Item = String>,
+        part: &Part,
+        warnings: Vec<String>,
+    ) -> Self {
         let mut keys: Vec<String> = keys.into_iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        part.cut(&mut keys);
         if keys.is_empty() {
             return Self {
                 code: Code::NotFound,
                 ..Self::bare(StatusCode::NOT_FOUND, json!({ "errors": [] }))
             };
         }
-        keys.sort_unstable();
-        keys.dedup();
-        Self::data(json!({ "keys": keys }))
+        Self::enveloped(Envelope {
+            data: Data::Value(json!({ "keys": keys })),
+            warnings,
+            ..Envelope::default()
+        })
     }
 
     /// JSON without an envelope.
@@ -383,12 +394,17 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_204_and_an_empty_list_is_404_without_a_word() {
         assert_eq!(body(Reply::done()).await, (StatusCode::NO_CONTENT, None));
-        let empty = body(Reply::list([])).await;
+        let empty = body(Reply::list([], &Part::default(), Vec::new())).await;
         assert_eq!(
             empty,
             (StatusCode::NOT_FOUND, Some(json!({ "errors": [] })))
         );
-        let (status, full) = body(Reply::list(["b".into(), "a".into(), "b".into()])).await;
+        let (status, full) = body(Reply::list(
+            ["b".into(), "a".into(), "b".into()],
+            &Part::default(),
+            Vec::new(),
+        ))
+        .await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(full.unwrap()["data"], json!({ "keys": ["a", "b"] }));
         let mut done = Reply::done();

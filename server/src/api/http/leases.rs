@@ -10,6 +10,7 @@ use super::{
     HttpCall,
     body::Input,
     envelope::Reply,
+    part::Part,
     route::{Route, list, read, write},
     seconds, time,
 };
@@ -139,6 +140,9 @@ impl HttpCall for v1::ListLeasesRequest {
     ];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
+        if input.pattern != ALL {
+            input.part = Part::of(&input.query)?;
+        }
         let irrevocable = match (input.pattern, input.query.get("type")) {
             (ALL, Some("irrevocable")) => true,
             // As with the peers, there is nothing else to see here.
@@ -165,7 +169,8 @@ impl HttpCall for v1::ListLeasesRequest {
         }
         let prefix = input.capture().unwrap_or_default();
         let ids = answer.leases.iter().map(|lease| lease.lease_id.as_str());
-        Reply::list(ids.filter_map(|id| child(prefix, id)))
+        let below = ids.filter_map(|id| child(prefix, id));
+        Reply::list(below, &input.part, Vec::new())
     }
 }
 
@@ -182,7 +187,8 @@ impl HttpCall for v1::CountLeasesRequest {
             None | Some("") => v1::CountLeasesBy::Unspecified,
             Some("token") => v1::CountLeasesBy::Token,
             Some("path") => v1::CountLeasesBy::Path,
-            Some(_) => return Err(Error::invalid_argument("by: token or path")),
+            Some("role") => v1::CountLeasesBy::Role,
+            Some(_) => return Err(Error::invalid_argument("by: token, path or role")),
         };
         Ok(Self {
             prefix: input.query.get("prefix").unwrap_or_default().to_owned(),

@@ -10,6 +10,7 @@ use super::{
     HttpCall,
     body::{Input, Pairs, json_text},
     envelope::Reply,
+    part::Part,
     route::{LOGICAL, Route, delete, list, patch, read, write},
     seconds,
 };
@@ -17,6 +18,8 @@ use crate::error::Error;
 
 /// The content type of a PATCH.
 const MERGE_PATCH: &[u8] = b"application/merge-patch+json";
+/// The first segment of the cubbyhole.
+const CUBBYHOLE: &str = "cubbyhole";
 
 fn path(input: &Input) -> String {
     input.capture().unwrap_or_default().to_owned()
@@ -62,10 +65,18 @@ impl HttpCall for v1::ReadRequest {
     }
 }
 
+/// Whether it lies in the cubbyhole, where a list is never cut.
+fn is_cubbyhole(path: &str) -> bool {
+    path.split('/').next() == Some(CUBBYHOLE)
+}
+
 impl HttpCall for v1::ListRequest {
     const ROUTES: &'static [Route] = &[list(LOGICAL)];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
+        if !is_cubbyhole(&path(input)) {
+            input.part = Part::of(&input.query)?;
+        }
         Ok(Self {
             path: path(input),
             page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
@@ -73,8 +84,12 @@ impl HttpCall for v1::ListRequest {
         })
     }
 
-    fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::list(answer.keys)
+    fn to_reply(mut answer: Self::Answer, input: &Input) -> Reply {
+        if is_cubbyhole(&path(input)) && Part::is_asked_by(&input.query) {
+            let warning = "after and limit: lists of the cubbyhole aren't cut";
+            answer.warnings.push(warning.to_owned());
+        }
+        Reply::list(answer.keys, &input.part, answer.warnings)
     }
 }
 

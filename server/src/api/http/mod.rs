@@ -12,6 +12,7 @@ mod leases;
 mod logical;
 mod metrics;
 mod mounts;
+mod part;
 mod policies;
 mod quotas;
 mod refused;
@@ -34,6 +35,7 @@ use self::{
     body::{Fields, Input, Pairs, not_offered},
     envelope::Reply,
     error::refused,
+    part::Part,
     route::{Entry, Found, Operation, Route},
 };
 pub use self::{
@@ -264,6 +266,7 @@ async fn dispatch(services: Arc<Services>, request: Request<Body>) -> Result<Rep
         content_type,
         own_token: own_token(&caller),
         is_async: false,
+        part: Part::default(),
     };
     match (entry.handler, fields) {
         (Handler::Open(handler), fields) => handler(services, caller.clone(), input(fields?)).await,

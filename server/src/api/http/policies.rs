@@ -9,6 +9,7 @@ use super::{
     HttpCall,
     body::Input,
     envelope::Reply,
+    part::Part,
     route::{Route, delete, list, read, write},
 };
 use crate::error::Error;
@@ -70,7 +71,8 @@ impl HttpCall for v1::ListPoliciesRequest {
     const ROUTES: &'static [Route] =
         &[list("/v1/sys/policies/acl"), list(OLD_LIST), read(OLD_LIST)];
 
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
+    fn from_http(input: &mut Input) -> Result<Self, Error> {
+        input.part = Part::of(&input.query)?;
         Ok(Self {
             page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
             page_token: String::new(),
@@ -79,9 +81,10 @@ impl HttpCall for v1::ListPoliciesRequest {
 
     fn to_reply(mut answer: Self::Answer, input: &Input) -> Reply {
         if input.pattern != OLD_LIST {
-            return Reply::list(answer.names);
+            return Reply::list(answer.names, &input.part, Vec::new());
         }
         answer.names.sort_unstable();
+        input.part.cut(&mut answer.names);
         let names = Value::from(answer.names);
         Reply::data_and_fields(Map::from_iter([
             ("keys".to_owned(), names.clone()),

@@ -7,6 +7,7 @@ use super::{
     HttpCall,
     body::{Input, not_offered},
     envelope::Reply,
+    part::Part,
     route::{Route, delete, list, read, write},
     seconds,
 };
@@ -79,12 +80,14 @@ impl HttpCall for v1::ReadRateLimitRequest {
 impl HttpCall for v1::ListRateLimitsRequest {
     const ROUTES: &'static [Route] = &[list("/v1/sys/quotas/rate-limit")];
 
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
+    fn from_http(input: &mut Input) -> Result<Self, Error> {
+        input.part = Part::of(&input.query)?;
         Ok(Self::default())
     }
 
-    fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::list(answer.limits.into_iter().map(|limit| limit.name))
+    fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
+        let names = answer.limits.into_iter().map(|limit| limit.name);
+        Reply::list(names, &input.part, Vec::new())
     }
 }
 
@@ -181,12 +184,14 @@ impl HttpCall for v1::ReadLeaseCountRequest {
 impl HttpCall for v1::ListLeaseCountsRequest {
     const ROUTES: &'static [Route] = &[list("/v1/sys/quotas/lease-count")];
 
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
+    fn from_http(input: &mut Input) -> Result<Self, Error> {
+        input.part = Part::of(&input.query)?;
         Ok(Self::default())
     }
 
-    fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::list(answer.quotas.into_iter().map(|quota| quota.name))
+    fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
+        let names = answer.quotas.into_iter().map(|quota| quota.name);
+        Reply::list(names, &input.part, Vec::new())
     }
 }
 

@@ -41,6 +41,7 @@ fn read_as<C: HttpCall>(pattern: &'static str, body: &str) -> Result<C, Error> {
         content_type: None,
         own_token: Some("own".to_owned()),
         is_async: false,
+        part: Part::default(),
     })
 }
 

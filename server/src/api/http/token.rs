@@ -9,6 +9,7 @@ use super::{
     body::Input,
     envelope::Reply,
     null_if_empty, num_uses,
+    part::Part,
     route::{Route, list, read, write},
     seconds, time,
 };
@@ -273,14 +274,16 @@ impl HttpCall for v1::RevokeAccessorRequest {
 impl HttpCall for v1::ListAccessorsRequest {
     const ROUTES: &'static [Route] = &[list("/v1/auth/token/accessors")];
 
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
+    fn from_http(input: &mut Input) -> Result<Self, Error> {
+        input.part = Part::of(&input.query)?;
         Ok(Self {
             page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
             ..Self::default()
         })
     }
 
-    fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::list(answer.tokens.into_iter().map(|token| token.accessor))
+    fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
+        let accessors = answer.tokens.into_iter().map(|token| token.accessor);
+        Reply::list(accessors, &input.part, Vec::new())
     }
 }

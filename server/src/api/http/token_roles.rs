@@ -10,6 +10,7 @@ use super::{
     HttpCall,
     body::{Fields, Input, not_offered},
     envelope::Reply,
+    part::Part,
     route::{Route, delete, list, read, write},
     seconds,
 };
@@ -143,15 +144,16 @@ impl HttpCall for v1::DeleteTokenRoleRequest {
 impl HttpCall for v1::ListTokenRolesRequest {
     const ROUTES: &'static [Route] = &[list("/v1/auth/token/roles")];
 
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
+    fn from_http(input: &mut Input) -> Result<Self, Error> {
+        input.part = Part::of(&input.query)?;
         Ok(Self {
             page_size: u32::try_from(PAGE_ROWS_MAX).unwrap_or(u32::MAX),
             page_token: String::new(),
         })
     }
 
-    fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::list(answer.names)
+    fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
+        Reply::list(answer.names, &input.part, Vec::new())
     }
 }
 
