@@ -4,7 +4,7 @@ CARGO := .ci/cargo
 BENCH := $(CARGO) run --locked --release -q -p tenure-bench --
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-setup test-deploy test-proto docs lint fmt check build bench bench-quick conformance bench-failover \
-	bench-ready bench-steady bench-tree bench-expiry bench-build policies-full faults-full snapshot-memory-full
+	bench-ready bench-steady bench-tree bench-expiry bench-build core-full policies-full faults-full snapshot-memory-full
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -74,6 +74,9 @@ bench-steady: bench-build ## ten minutes of full load: fails on an election with
 # Neither has failpoints: the harness, as the bench uses it, is without its default features.
 bench-build:
 	$(CARGO) build --locked --release -p tenure-cli -p tenure-bench
+
+core-full: ## the tests of the core that make test leaves out: a tree of 100,000 tokens, a million ciphertexts
+	$(CARGO) test --locked --release -p tenure-core -- --ignored
 
 policies-full: ## policies against their naive model, 10,000,000 triples
 	TENURE_POLICY_TRIPLES=10000000 $(CARGO) test --locked -p tenure-core policy

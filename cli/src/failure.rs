@@ -59,10 +59,18 @@ impl Failure {
     }
 
     /// Adds what most likely helps against the error.
-    pub(crate) fn with_hint(mut self, error: &Error) -> Self {
-        if let (Some(message), Some(hint)) = (&mut self.message, hint(error)) {
+    pub(crate) fn with_hint(self, error: &Error) -> Self {
+        match hint(error) {
+            Some(hint) => self.with_note(hint),
+            None => self,
+        }
+    }
+
+    /// Adds what there is to do.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        if let Some(message) = &mut self.message {
             message.push_str("\n\n");
-            message.push_str(hint);
+            message.push_str(note);
         }
         self
     }
@@ -96,6 +104,12 @@ fn hint(error: &Error) -> Option<&'static str> {
             return Some(
                 "The server's certificate is for another name: \
                  give it with -tls-server-name or TENURE_TLS_SERVER_NAME.",
+            );
+        }
+        if message.contains("Connection refused") {
+            return Some(
+                "No server listens there. Its address is taken from -address, TENURE_ADDR or \
+                 VAULT_ADDR.",
             );
         }
     }

@@ -43,10 +43,11 @@ const CONVENTIONS: &str = "\
 Flags may be written with one dash or two, and with = or a space before the value: -ttl=10h,
 --ttl=10h, -ttl 10h and --ttl 10h are the same.
 
-Secrets (tokens as targets, unseal keys, join tokens, chosen token ids, payloads) are never taken from
-the command line, where other users of the machine could read them: give - to read one from
-standard input (on a terminal it is asked for without being shown), or @file. What `write` and
-`kv` store may stand there as key=value, as with Vault; key=@file, key=- and - keep it out.
+Secrets (tokens as targets, unseal keys, join tokens, chosen token ids, payloads) are never
+taken from the command line, where other users of the machine could read them: give - to read
+one from standard input (on a terminal it is asked for without being shown), or @file. What
+`write` and `kv` store may stand there as key=value, as with Vault; key=@file, key=- and - keep
+it out. So may the root token of a development server, which guards nothing.
 
 Exit codes: 0 done; 1 a usage, local or connection error; 2 the server said no; 127 there is
 no such command; 130 interrupted. `tenure status` exits 0 when the server is unsealed, 2 when

@@ -731,3 +731,109 @@ async fn a_payload_in_the_arguments_is_refused_and_not_repeated() {
     std::fs::write(&file, vec![0; (64 << 10) + 1]).unwrap();
     assert_eq!(code(&setup.run(&["lease", "grant", "a", &source]).await), 1);
 }
+
+/// A message of a watch.
+fn shown(revision: u64, event: Option<v1::LeaseEvent>) -> v1::WatchResponse {
+    v1::WatchResponse {
+        events: event.into_iter().collect(),
+        revision,
+    }
+}
+
+#[tokio::test]
+async fn a_watch_shows_a_line_an_event_and_says_what_to_do_when_events_are_gone() {
+    let setup = Setup::new().await;
+    let granted = v1::LeaseEvent {
+        kind: v1::LeaseEventKind::Granted.into(),
+        revision: 8,
+        time: Some(prost_types::Timestamp::default()),
+        subject: Some(v1::lease_event::Subject::LeaseId("a/b".into())),
+        ..Default::default()
+    };
+    let token = v1::LeaseEvent {
+        kind: v1::LeaseEventKind::Revoked.into(),
+        revision: 9,
+        subject: Some(v1::lease_event::Subject::TokenAccessor("acc".into())),
+        ..Default::default()
+    };
+    let compacted = refusal(Code::OutOfRange, "COMPACTED", None);
+    for _ in 0..2 {
+        setup.fake().state().watches.push_back(vec![
+            Ok(shown(7, None)),
+            Ok(shown(8, Some(granted.clone()))),
+            Err(tonic::Status::unavailable("the node stops")),
+        ]);
+        let rest = vec![Ok(shown(9, Some(token.clone()))), Err(compacted.clone())];
+        setup.fake().state().watches.push_back(rest);
+    }
+    let output = setup.run(&["lease", "watch", "-since=7", "a"]).await;
+    assert_eq!(
+        out(&output),
+        "1970-01-01T00:00:00Z  granted  a/b  (revision 8)\n  revoked  token acc  (revision 9)\n"
+    );
+    // It went on behind what was shown.
+    assert_eq!(setup.fake().state().watched_from, [Some(7), Some(9)]);
+    assert_eq!(code(&output), 2);
+    let told = err(&output);
+    assert!(told.contains("tenure lease list"), "{told}");
+    let output = setup.run(&["lease", "watch", "-format=json"]).await;
+    let lines: Vec<Value> = out(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["lease_id"], json!("a/b"));
+    assert_eq!(lines[1]["token_accessor"], json!("acc"));
+    for words in [
+        ["lease", "watch", "-since=0"],
+        ["lease", "watch", "-format=xml"],
+    ] {
+        assert_eq!(code(&setup.run(&words).await), 1, "{words:?}");
+    }
+    let mut nobody = Setup::new().await;
+    nobody.set("TENURE_ADDR", "http://127.0.0.1:1");
+    for words in [["lease", "watch", "a"], ["lease", "keep-alive", "a"]] {
+        let output = nobody.run(&words).await;
+        assert_eq!(code(&output), 1, "{}", err(&output));
+        assert!(err(&output).contains("refused"), "{}", err(&output));
+    }
+}
+
+#[tokio::test]
+async fn keep_alive_shows_what_becomes_of_its_leases() {
+    let setup = Setup::new().await;
+    let result = |id: &str, reason: &str| v1::LeaseRenewed {
+        lease_id: id.into(),
+        reason: reason.into(),
+
+        ..Default::default()
+    };
+    let answer = v1::KeepAliveResponse {
+        results: vec![
+            result("a/1", "LEASE_NOT_FOUND"),
+            result("a/2", "LEASE_NOT_RENEWABLE"),
+            result("a/3", "LEASE_NOT_FOUND"),
+        ],
+    };
+    setup.fake().state().renewals.push_back(Ok(answer));
+    let output = setup
+        .run_with_input(&["lease", "keep-alive", "a/2", "-"], " a/1\n/a/3\n")
+        .await;
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    let mut lines: Vec<_> = out(&output).lines().map(str::to_owned).collect();
+    lines.sort();
+    let wanted = [
+        "gone  a/1  (LEASE_NOT_FOUND)",
+        "gone  a/3  (LEASE_NOT_FOUND)",
+        "not renewable  a/2",
+    ];
+    assert_eq!(lines, wanted);
+    assert_eq!(code(&setup.run(&["lease", "keep-alive"]).await), 1);
+    assert_eq!(
+        code(
+            &setup
+                .run_with_input(&["lease", "keep-alive", "-"], "")
+                .await
+        ),
+        1
+    );
+}

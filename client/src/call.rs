@@ -25,6 +25,23 @@ use crate::{
     secret::Secret,
 };
 
+/// Sends a unary call by the `service` of the module, as [`Client::call`] does: to any node, or to
+/// the `FirstNode`.
+macro_rules! ask {
+    ($client:expr, $effect:ident, $method:ident($request:expr)) => {
+        ask!($client, Cluster, $effect, $method($request))
+    };
+    ($client:expr, $scope:ident, $effect:ident, $method:ident($request:expr)) => {
+        $client.call(
+            $crate::call::Scope::$scope,
+            $crate::retry::Effect::$effect,
+            $request,
+            |channel, request| async move { service(channel).$method(request).await },
+        )
+    };
+}
+pub(crate) use ask;
+
 /// A client of one cluster. Cheap to clone: clones share their connections.
 #[derive(Clone)]
 pub struct Client {

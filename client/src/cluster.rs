@@ -8,12 +8,15 @@ use tenure_proto::v1::{
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, ask},
     error::Error,
-    retry::Effect,
     secret::Secret,
     tokens::wire,
 };
+
+fn service(channel: Channel) -> ClusterServiceClient<Channel> {
+    ClusterServiceClient::new(channel)
+}
 
 /// A member, by what it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +40,7 @@ impl Client {
     /// Shows the members.
     pub async fn cluster_status(&self) -> Result<v1::GetClusterStatusResponse, Error> {
         let request = v1::GetClusterStatusRequest::default();
-        self.call(
-            Scope::Cluster,
-            Effect::Repeatable,
-            request,
-            |channel: Channel, request| async move {
-                ClusterServiceClient::new(channel)
-                    .get_cluster_status(request)
-                    .await
-            },
-        )
-        .await
+        ask!(self, Repeatable, get_cluster_status(request)).await
     }
 
     /// Mints a join token. Without `ttl`, for the server's default time.
@@ -55,18 +48,7 @@ impl Client {
         let request = v1::CreateJoinTokenRequest {
             ttl: ttl.map(wire).transpose()?,
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel: Channel, request| async move {
-                    ClusterServiceClient::new(channel)
-                        .create_join_token(request)
-                        .await
-                },
-            )
-            .await?;
+        let answer = ask!(self, Once, create_join_token(request)).await?;
         Ok(JoinToken {
             token: Secret::new(answer.join_token),
             expire_time: answer.expire_time,
@@ -86,16 +68,7 @@ impl Client {
             join_token: join_token.map_or("", Secret::expose).to_owned(),
             ..v1::JoinRequest::default()
         };
-        let answer = self
-            .call(
-                Scope::FirstNode,
-                Effect::Once,
-                request,
-                |channel: Channel, request| async move {
-                    ClusterServiceClient::new(channel).join(request).await
-                },
-            )
-            .await?;
+        let answer = ask!(self, FirstNode, Once, join(request)).await?;
         Ok(answer.node_id)
     }
 
@@ -107,49 +80,21 @@ impl Client {
                 Peer::Name(name) => WirePeer::Name(name),
             }),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel: Channel, request| async move {
-                ClusterServiceClient::new(channel)
-                    .remove_peer(request)
-                    .await
-            },
-        )
-        .await?;
+        ask!(self, Once, remove_peer(request)).await?;
         Ok(())
     }
 
     /// The metrics of the first node of the client's addresses, in the text format of OpenMetrics.
     pub async fn metrics(&self) -> Result<String, Error> {
-        let answer = self
-            .call(
-                Scope::FirstNode,
-                Effect::Repeatable,
-                v1::GetMetricsRequest {},
-                |channel: Channel, request| async move {
-                    ClusterServiceClient::new(channel)
-                        .get_metrics(request)
-                        .await
-                },
-            )
-            .await?;
+        let request = v1::GetMetricsRequest {};
+        let answer = ask!(self, FirstNode, Repeatable, get_metrics(request)).await?;
         Ok(answer.text)
     }
 
     /// Makes the active node hand over to another one.
     pub async fn step_down(&self) -> Result<(), Error> {
         let request = v1::StepDownRequest {};
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel: Channel, request| async move {
-                ClusterServiceClient::new(channel).step_down(request).await
-            },
-        )
-        .await?;
+        ask!(self, Once, step_down(request)).await?;
         Ok(())
     }
 }

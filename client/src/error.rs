@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, error::Error as StdError, fmt, time::Duration};
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
+use crate::retry::{Effect, may_repeat};
+
 /// The domain of our error details.
 const DOMAIN: &str = "tenure";
 /// Where an answer carries the id under which the server logged the request.
@@ -78,6 +80,13 @@ impl Error {
         self.reason() == Some("COMPACTED")
     }
 
+    /// Whether the same call may be answered another time or by another node: the cluster can't be
+    /// reached or has no active node for now. (Not whether a change may be sent again: see
+    /// [`Error::applied`].)
+    pub fn is_transient(&self) -> bool {
+        may_repeat(Effect::Repeatable, self)
+    }
+
     /// For people.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -114,6 +123,17 @@ impl Error {
 
     pub(crate) fn protocol(message: impl Into<String>) -> Self {
         Self::local(ErrorKind::Protocol, Code::Internal, message, Applied::Maybe)
+    }
+
+    /// What a server said of one of many.
+    pub(crate) fn of_reason(reason: &str, message: &str) -> Self {
+        let code = match reason {
+            "PERMISSION_DENIED" => Code::PermissionDenied,
+            _ => Code::FailedPrecondition,
+        };
+        let mut error = Self::local(ErrorKind::Server, code, message, Applied::No);
+        error.0.reason = Some(reason.to_owned());
+        error
     }
 
     /// `waited` is over, for one attempt or for the whole call.

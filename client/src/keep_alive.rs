@@ -56,7 +56,16 @@ impl KeepAlive {
         &mut self,
         renewals: Vec<v1::LeaseRenewal>,
     ) -> Result<Vec<v1::LeaseRenewed>, Error> {
-        let last_start = Instant::now() + self.client.deadline();
+        self.renew_within(renewals, self.client.deadline()).await
+    }
+
+    /// The same with another deadline.
+    pub(crate) async fn renew_within(
+        &mut self,
+        renewals: Vec<v1::LeaseRenewal>,
+        deadline: Duration,
+    ) -> Result<Vec<v1::LeaseRenewed>, Error> {
+        let last_start = Instant::now() + deadline;
         let mut results: Vec<v1::LeaseRenewed> = Vec::with_capacity(renewals.len());
         let mut failures = 0;
         while let Some(left) = renewals
@@ -65,7 +74,8 @@ impl KeepAlive {
         {
             let message = left.iter().take(KEEP_ALIVE_LEASES_MAX).cloned().collect();
             let asked = left.len().min(KEEP_ALIVE_LEASES_MAX);
-            let error = match self.send(message).await {
+            let left = last_start.saturating_duration_since(Instant::now());
+            let error = match self.send(message, left).await {
                 Ok(answer) if answer.results.len() == asked => {
                     // The rest of a message that was full is sent again.
                     let tried = answer.results.into_iter();
@@ -103,14 +113,15 @@ impl KeepAlive {
     async fn send(
         &mut self,
         renewals: Vec<v1::LeaseRenewal>,
+        left: Duration,
     ) -> Result<v1::KeepAliveResponse, Error> {
         // It is put back with its answer alone: the answer to a call that was given up must not be
         // taken for that of the next one.
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.reopen().await?,
+            None => self.reopen(left).await?,
         };
-        let wait = Duration::from_millis(KEEP_ALIVE_ANSWER_MS);
+        let wait = Duration::from_millis(KEEP_ALIVE_ANSWER_MS).min(left);
         // A stream that ended says why where answers are read.
         let _ = open.send.send(v1::KeepAliveRequest { renewals }).await;
         match timeout(wait, open.answers.message()).await {
@@ -127,10 +138,11 @@ impl KeepAlive {
         }
     }
 
-    async fn reopen(&self) -> Result<Open, Error> {
+    async fn reopen(&self, left: Duration) -> Result<Open, Error> {
         let (send, messages) = mpsc::channel(1);
         let (answers, address) = self
             .client
+            .with_deadline(left)
             .open(|channel, sign| {
                 let request = sign.request(ReceiverStream::new(messages));
                 async move { service(channel).keep_alive(request?).await }

@@ -44,6 +44,21 @@ impl Client {
         send!(self, Repeatable, get_key_status, v1::GetKeyStatusRequest {})
     }
 
+    /// Shows when keys are rotated by themselves.
+    pub async fn rotation_config(&self) -> Result<v1::GetRotationConfigResponse, Error> {
+        let request = v1::GetRotationConfigRequest {};
+        send!(self, Repeatable, get_rotation_config, request)
+    }
+
+    /// Changes that; what isn't given stays.
+    pub async fn write_rotation_config(
+        &self,
+        request: v1::WriteRotationConfigRequest,
+    ) -> Result<(), Error> {
+        send!(self, Repeatable, write_rotation_config, request)?;
+        Ok(())
+    }
+
     /// Begins to make shares anew.
     pub async fn start_rekey(
         &self,
@@ -125,14 +140,43 @@ impl Client {
         known(send!(self, Once, reset_rekey_verification, request)?.status)
     }
 
+    /// Shows the encrypted shares that were kept at a rekey.
+    pub async fn rekey_backup(
+        &self,
+        target: RekeyTarget,
+    ) -> Result<v1::GetRekeyBackupResponse, Error> {
+        let request = v1::GetRekeyBackupRequest {
+            target: target.into(),
+        };
+        send!(self, Repeatable, get_rekey_backup, request)
+    }
+
+    /// Deletes them.
+    pub async fn delete_rekey_backup(&self, target: RekeyTarget) -> Result<(), Error> {
+        let request = v1::DeleteRekeyBackupRequest {
+            target: target.into(),
+        };
+        send!(self, Repeatable, delete_rekey_backup, request)?;
+        Ok(())
+    }
+
     /// Begins to make a root token. Without a one-time password the server makes one.
     pub async fn start_generate_root(
         &self,
         otp: &str,
     ) -> Result<v1::StartGenerateRootResponse, Error> {
-        let request = v1::StartGenerateRootRequest {
+        self.start_generate_root_with(v1::StartGenerateRootRequest {
             otp: otp.to_owned(),
-        };
+            ..v1::StartGenerateRootRequest::default()
+        })
+        .await
+    }
+
+    /// As [`Client::start_generate_root`], also with a PGP key in the place of the password.
+    pub async fn start_generate_root_with(
+        &self,
+        request: v1::StartGenerateRootRequest,
+    ) -> Result<v1::StartGenerateRootResponse, Error> {
         send!(self, Once, start_generate_root, request)
     }
 

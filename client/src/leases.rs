@@ -6,7 +6,7 @@ use tenure_proto::v1::{self, lease_service_client::LeaseServiceClient};
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, Scope, ask},
     error::Error,
     limits::ANSWER_BYTES_MAX,
     retry::Effect,
@@ -44,14 +44,7 @@ impl Client {
         let request = v1::LookupLeaseRequest {
             lease_id: lease_id.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).lookup_lease(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, lookup_lease(request)).await?;
         answer
             .lease
             .ok_or_else(|| Error::protocol("the server's answer holds no lease"))
@@ -68,13 +61,7 @@ impl Client {
             lease_id: lease_id.to_owned(),
             increment: increment.map(wire).transpose()?,
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).renew_lease(request).await },
-        )
-        .await
+        ask!(self, Once, renew_lease(request)).await
     }
 
     /// Ends a lease.
@@ -82,13 +69,7 @@ impl Client {
         let request = v1::RevokeLeaseRequest {
             lease_id: lease_id.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).revoke_lease(request).await },
-        )
-        .await?;
+        ask!(self, Once, revoke_lease(request)).await?;
         Ok(())
     }
 
@@ -99,13 +80,7 @@ impl Client {
             force: false,
         };
         // A second one would end what was granted in between.
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).revoke_prefix(request).await },
-        )
-        .await?;
+        ask!(self, Once, revoke_prefix(request)).await?;
         Ok(())
     }
 
@@ -124,13 +99,7 @@ impl Client {
             page_token: page_token.to_owned(),
             irrevocable: false,
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Repeatable,
-            request,
-            |channel, request| async move { service(channel).list_leases(request).await },
-        )
-        .await
+        ask!(self, Repeatable, list_leases(request)).await
     }
 
     /// Ends the leases under a prefix, whatever the system says that made what is on lease: for
@@ -140,13 +109,7 @@ impl Client {
             prefix: prefix.to_owned(),
             force: true,
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).revoke_prefix(request).await },
-        )
-        .await?;
+        ask!(self, Once, revoke_prefix(request)).await?;
         Ok(())
     }
 
@@ -174,14 +137,7 @@ impl Client {
                 by: by.into(),
                 irrevocable: false,
             };
-            let part = self
-                .call(
-                    Scope::Cluster,
-                    Effect::Repeatable,
-                    request,
-                    |channel, request| async move { service(channel).count_leases(request).await },
-                )
-                .await?;
+            let part = ask!(self, Repeatable, count_leases(request)).await?;
             count = count.saturating_add(part.count);
             for group in part.groups {
                 let key = group.key.clone();

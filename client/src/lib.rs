@@ -22,6 +22,52 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`Renewer`] keeps the client's token and its leases alive, over failovers, and says when it is
+//! time to log in again:
+//!
+//! ```no_run
+//! # async fn example(client: tenure_client::Client) -> Result<(), tenure_client::Error> {
+//! use tenure_client::{Kept, News, proto};
+//!
+//! let renewer = client.renewer().and_token(None);
+//! let lease = client
+//!     .grant_lease(proto::GrantLeaseRequest {
+//!         path: "workers/7".into(),
+//!         ..Default::default()
+//!     })
+//!     .await?;
+//! renewer.keep(lease.lease_id, None)?;
+//! loop {
+//!     match renewer.next().await {
+//!         (Kept::Token, News::ReachedMax { .. } | News::Gone { .. }) => break, // log in again
+//!         (Kept::Lease(id), News::Gone { reason }) => println!("{id} is gone: {reason}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client::watch`] shows what happens to leases, and resumes where it was on another node:
+//!
+//! ```no_run
+//! # async fn example(client: tenure_client::Client) -> Result<(), tenure_client::Error> {
+//! use tenure_client::proto::{LeaseEventKind, WatchRequest, lease_event::Subject};
+//!
+//! let mut watch = client.watch(WatchRequest {
+//!     prefix: "workers".into(),
+//!     ..Default::default()
+//! });
+//! loop {
+//!     for event in watch.next().await?.events {
+//!         if let (LeaseEventKind::Expired, Some(Subject::LeaseId(id))) = (event.kind(), &event.subject) {
+//!             println!("{id} is free again");
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
 
 mod backup;
 mod builder;
@@ -36,6 +82,7 @@ mod limits;
 mod mounts;
 mod policies;
 mod quotas;
+mod renewer;
 mod retry;
 mod seal;
 mod secret;
@@ -51,8 +98,9 @@ pub use cluster::{JoinToken, Peer};
 pub use error::{Applied, Error, ErrorKind};
 pub use health::Health;
 pub use keep_alive::KeepAlive;
-pub use limits::{CONNECT_TIMEOUT_MS, DEADLINE_MS, READ_ATTEMPT_MS};
+pub use limits::{CONNECT_TIMEOUT_MS, DEADLINE_MS, READ_ATTEMPT_MS, RENEWER_LEASES_MAX};
 pub use policies::CapabilitiesOf;
+pub use renewer::{Kept, News, Renewer};
 pub use seal::InitKeys;
 pub use secret::Secret;
 /// The messages of the contract.

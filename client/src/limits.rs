@@ -20,6 +20,24 @@ pub const WATCH_SILENT_MS: u64 = 20_000;
 pub const KEEP_ALIVE_ANSWER_MS: u64 = 12_000;
 /// Most leases that one message of a keep-alive names: the server's bound.
 pub const KEEP_ALIVE_LEASES_MAX: usize = 256;
+/// The longest duration of the contract (google.protobuf.Duration's bound).
+pub const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
+/// Most leases that one renewer keeps, and most news that wait to be read before it takes no more.
+pub const RENEWER_LEASES_MAX: usize = 100_000;
+/// What a renewal leaves of a life, if that is long enough: a failover fits in.
+pub const RENEWAL_ROOM_MS: u64 = 5_000;
+/// The shortest time that one try of a renewal gets.
+pub const RENEWAL_TRY_MS_MIN: u64 = 1_000;
+/// The longest.
+pub const RENEWAL_TRY_MS_MAX: u64 = 10_000;
+/// The wait after the first failed renewal.
+pub const RENEWAL_RETRY_FIRST_MS: u64 = 100;
+/// The longest wait after a failed renewal, of what lives long.
+pub const RENEWAL_RETRY_MS_MAX: u64 = 30_000;
+/// The longest wait after a failed renewal, of what ends soon.
+pub const RENEWAL_RETRY_SOON_MS: u64 = 250;
+/// What its maximum has left no more than this isn't renewed again.
+pub const RENEWAL_END_MS: u64 = 2_000;
 /// A snapshot that is saved or restored is given up after so long.
 pub const SNAPSHOT_DEADLINE_MS: u64 = 6 * 3_600_000;
 /// Bytes of a snapshot that are sent at a time.

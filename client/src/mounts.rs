@@ -4,7 +4,7 @@ use tenure_proto::v1::{self, mount_service_client::MountServiceClient};
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, Scope, ask},
     error::Error,
     limits::ANSWER_BYTES_MAX,
     retry::Effect,
@@ -42,25 +42,12 @@ impl Client {
         let request = v1::UnmountRequest {
             path: path.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).unmount(request).await },
-        )
-        .await
+        ask!(self, Once, unmount(request)).await
     }
 
     /// Changes a mount: what is absent in the request stays.
     pub async fn tune_mount(&self, request: v1::TuneMountRequest) -> Result<v1::MountInfo, Error> {
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).tune_mount(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, tune_mount(request)).await?;
         shown(answer.mount)
     }
 
@@ -70,27 +57,14 @@ impl Client {
             from: from.to_owned(),
             to: to.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).remount(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, remount(request)).await?;
         shown(answer.mount)
     }
 
     /// All mounts, sorted by path.
     pub async fn list_mounts(&self) -> Result<Vec<v1::MountInfo>, Error> {
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                v1::ListMountsRequest::default(),
-                |channel, request| async move { service(channel).list_mounts(request).await },
-            )
-            .await?;
+        let request = v1::ListMountsRequest::default();
+        let answer = ask!(self, Repeatable, list_mounts(request)).await?;
         Ok(answer.mounts)
     }
 
@@ -100,14 +74,7 @@ impl Client {
             path: path.to_owned(),
             ..v1::GetMountRequest::default()
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).get_mount(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, get_mount(request)).await?;
         shown(answer.mount)
     }
 }

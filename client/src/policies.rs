@@ -6,10 +6,9 @@ use tenure_proto::v1::{
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, ask},
     error::Error,
     limits::ANSWER_BYTES_MAX,
-    retry::Effect,
     secret::Secret,
 };
 
@@ -36,13 +35,7 @@ impl Client {
             policy: policy.to_owned(),
         };
         // Twice is as good as once, unless somebody else writes in between.
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).write_policy(request).await },
-        )
-        .await?;
+        ask!(self, Once, write_policy(request)).await?;
         Ok(())
     }
 
@@ -51,14 +44,7 @@ impl Client {
         let request = v1::ReadPolicyRequest {
             name: name.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).read_policy(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, read_policy(request)).await?;
         Ok(answer.policy)
     }
 
@@ -70,14 +56,7 @@ impl Client {
                 page_size: 0,
                 page_token,
             };
-            let page = self
-                .call(
-                    Scope::Cluster,
-                    Effect::Repeatable,
-                    request,
-                    |channel, request| async move { service(channel).list_policies(request).await },
-                )
-                .await?;
+            let page = ask!(self, Repeatable, list_policies(request)).await?;
             names.extend(page.names);
             if page.next_page_token.is_empty() {
                 names.sort();
@@ -92,13 +71,7 @@ impl Client {
         let request = v1::DeletePolicyRequest {
             name: name.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).delete_policy(request).await },
-        )
-        .await?;
+        ask!(self, Once, delete_policy(request)).await?;
         Ok(())
     }
 
@@ -116,14 +89,7 @@ impl Client {
             },
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).get_capabilities(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, get_capabilities(request)).await?;
         Ok(answer.paths)
     }
 }

@@ -4,10 +4,9 @@ use tenure_proto::v1::{self, quota_service_client::QuotaServiceClient};
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, ask},
     error::Error,
     limits::ANSWER_BYTES_MAX,
-    retry::Effect,
 };
 
 fn service(channel: Channel) -> QuotaServiceClient<Channel> {
@@ -19,13 +18,7 @@ impl Client {
     pub async fn write_rate_limit(&self, limit: v1::RateLimit) -> Result<(), Error> {
         let request = v1::WriteRateLimitRequest { limit: Some(limit) };
         // Twice is as good as once, unless somebody else writes in between.
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).write_rate_limit(request).await },
-        )
-        .await?;
+        ask!(self, Once, write_rate_limit(request)).await?;
         Ok(())
     }
 
@@ -34,14 +27,7 @@ impl Client {
         let request = v1::ReadRateLimitRequest {
             name: name.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).read_rate_limit(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, read_rate_limit(request)).await?;
         Ok(answer.limit.unwrap_or_default())
     }
 
@@ -53,16 +39,7 @@ impl Client {
                 page_size: 0,
                 page_token,
             };
-            let page = self
-                .call(
-                    Scope::Cluster,
-                    Effect::Repeatable,
-                    request,
-                    |channel, request| async move {
-                        service(channel).list_rate_limits(request).await
-                    },
-                )
-                .await?;
+            let page = ask!(self, Repeatable, list_rate_limits(request)).await?;
             limits.extend(page.limits);
             if page.next_page_token.is_empty() {
                 return Ok(limits);
@@ -76,13 +53,7 @@ impl Client {
         let request = v1::DeleteRateLimitRequest {
             name: name.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).delete_rate_limit(request).await },
-        )
-        .await?;
+        ask!(self, Once, delete_rate_limit(request)).await?;
         Ok(())
     }
 
@@ -96,25 +67,14 @@ impl Client {
             rate_limit_exempt_paths: exempt_paths.map(|paths| v1::QuotaPaths { paths }),
             enable_rate_limit_response_headers: headers,
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).write_quota_config(request).await },
-        )
-        .await?;
+        ask!(self, Once, write_quota_config(request)).await?;
         Ok(())
     }
 
     /// What holds for all rate limits.
     pub async fn read_quota_config(&self) -> Result<v1::ReadQuotaConfigResponse, Error> {
-        self.call(
-            Scope::Cluster,
-            Effect::Repeatable,
-            v1::ReadQuotaConfigRequest {},
-            |channel, request| async move { service(channel).read_quota_config(request).await },
-        )
-        .await
+        let request = v1::ReadQuotaConfigRequest {};
+        ask!(self, Repeatable, read_quota_config(request)).await
     }
 
     /// Sets a lease-count quota, new or anew; says whether what is there has to be counted first.
@@ -132,14 +92,7 @@ impl Client {
                 ..v1::LeaseCountQuota::default()
             }),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).write_lease_count(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, write_lease_count(request)).await?;
         Ok(answer.counting)
     }
 
@@ -148,14 +101,7 @@ impl Client {
         let request = v1::ReadLeaseCountRequest {
             name: name.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).read_lease_count(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, read_lease_count(request)).await?;
         Ok(answer.quota.unwrap_or_default())
     }
 
@@ -167,16 +113,7 @@ impl Client {
                 page_size: 0,
                 page_token,
             };
-            let page = self
-                .call(
-                    Scope::Cluster,
-                    Effect::Repeatable,
-                    request,
-                    |channel, request| async move {
-                        service(channel).list_lease_counts(request).await
-                    },
-                )
-                .await?;
+            let page = ask!(self, Repeatable, list_lease_counts(request)).await?;
             quotas.extend(page.quotas);
             if page.next_page_token.is_empty() {
                 return Ok(quotas);
@@ -190,13 +127,7 @@ impl Client {
         let request = v1::DeleteLeaseCountRequest {
             name: name.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).delete_lease_count(request).await },
-        )
-        .await?;
+        ask!(self, Once, delete_lease_count(request)).await?;
         Ok(())
     }
 }

@@ -49,9 +49,12 @@ pub(crate) fn backoff(round: u32) -> Duration {
     let full = BACKOFF_FIRST_MS
         .saturating_mul(1 << round.min(16))
         .min(BACKOFF_MAX_MS);
-    // A fresh RandomState is seeded at random: enough for jitter.
-    let random = RandomState::new().build_hasher().finish();
-    Duration::from_millis(full / 2 + random % (full / 2 + 1))
+    Duration::from_millis(full / 2 + chance() % (full / 2 + 1))
+}
+
+/// A fresh `RandomState` is seeded at random: enough for jitter.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

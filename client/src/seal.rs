@@ -8,11 +8,14 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, ask},
     error::Error,
-    retry::Effect,
     secret::Secret,
 };
+
+fn service(channel: Channel) -> SealServiceClient<Channel> {
+    SealServiceClient::new(channel)
+}
 
 /// What `init` shows once.
 pub struct InitKeys {
@@ -51,16 +54,7 @@ impl Client {
 
     /// As [`Client::init`], for nodes that a provider opens, too: with recovery shares.
     pub async fn init_with(&self, request: v1::InitRequest) -> Result<InitKeys, Error> {
-        let answer = self
-            .call(
-                Scope::FirstNode,
-                Effect::Once,
-                request,
-                |channel: Channel, request| async move {
-                    SealServiceClient::new(channel).init(request).await
-                },
-            )
-            .await?;
+        let answer = ask!(self, FirstNode, Once, init(request)).await?;
         Ok(InitKeys {
             shares: answer.shares.into_iter().map(Zeroizing::new).collect(),
             root_token: Secret::new(answer.root_token),
@@ -75,18 +69,7 @@ impl Client {
     /// Shows whether the node is sealed.
     pub async fn seal_status(&self) -> Result<v1::SealStatus, Error> {
         let request = v1::GetSealStatusRequest {};
-        let answer = self
-            .call(
-                Scope::FirstNode,
-                Effect::Repeatable,
-                request,
-                |channel: Channel, request| async move {
-                    SealServiceClient::new(channel)
-                        .get_seal_status(request)
-                        .await
-                },
-            )
-            .await?;
+        let answer = ask!(self, FirstNode, Repeatable, get_seal_status(request)).await?;
         known(answer.status)
     }
 
@@ -111,31 +94,14 @@ impl Client {
     async fn send_unseal(&self, request: v1::UnsealRequest) -> Result<v1::SealStatus, Error> {
         // Not repeatable: the share that completes a wrong set resets the progress, and
         // sent again it would begin a new attempt.
-        let answer = self
-            .call(
-                Scope::FirstNode,
-                Effect::Once,
-                request,
-                |channel: Channel, request| async move {
-                    SealServiceClient::new(channel).unseal(request).await
-                },
-            )
-            .await?;
+        let answer = ask!(self, FirstNode, Once, unseal(request)).await?;
         known(answer.status)
     }
 
     /// Seals the node.
     pub async fn seal(&self) -> Result<(), Error> {
         let request = v1::SealRequest {};
-        self.call(
-            Scope::FirstNode,
-            Effect::Once,
-            request,
-            |channel: Channel, request| async move {
-                SealServiceClient::new(channel).seal(request).await
-            },
-        )
-        .await?;
+        ask!(self, FirstNode, Once, seal(request)).await?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use tenure_proto::v1::{self, secrets_service_client::SecretsServiceClient};
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, Scope, ask},
     error::Error,
     limits::ANSWER_BYTES_MAX,
     retry::Effect,
@@ -30,13 +30,7 @@ impl Client {
             path: path.to_owned(),
             data: data.to_vec(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Repeatable,
-            request,
-            |channel, request| async move { service(channel).read(request).await },
-        )
-        .await
+        ask!(self, Repeatable, read(request)).await
     }
 
     /// Writes a path. With a `request_id` the call is sent again even where the first one may
@@ -77,13 +71,7 @@ impl Client {
             page_size,
             page_token: page_token.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Repeatable,
-            request,
-            |channel, request| async move { service(channel).list(request).await },
-        )
-        .await
+        ask!(self, Repeatable, list(request)).await
     }
 
     /// Deletes a path. It is not sent again where it may have been carried out: what somebody
@@ -92,12 +80,6 @@ impl Client {
         let request = v1::DeleteRequest {
             path: path.to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).delete(request).await },
-        )
-        .await
+        ask!(self, Once, delete(request)).await
     }
 }

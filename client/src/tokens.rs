@@ -6,7 +6,7 @@ use tenure_proto::v1::{self, token_service_client::TokenServiceClient};
 use tonic::transport::Channel;
 
 use crate::{
-    call::{Client, Scope},
+    call::{Client, Scope, ask},
     error::Error,
     limits::ANSWER_BYTES_MAX,
     retry::Effect,
@@ -56,28 +56,14 @@ impl Client {
         let request = v1::LookupTokenRequest {
             token: token.expose().to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).lookup_token(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, lookup_token(request)).await?;
         found(answer.token)
     }
 
     /// Shows the client's own token.
     pub async fn lookup_self(&self) -> Result<v1::TokenInfo, Error> {
         let request = v1::LookupSelfRequest {};
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).lookup_self(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, lookup_self(request)).await?;
         found(answer.token)
     }
 
@@ -86,14 +72,7 @@ impl Client {
         let request = v1::LookupAccessorRequest {
             accessor: accessor.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Repeatable,
-                request,
-                |channel, request| async move { service(channel).lookup_accessor(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Repeatable, lookup_accessor(request)).await?;
         found(answer.token)
     }
 
@@ -108,14 +87,7 @@ impl Client {
             token: token.expose().to_owned(),
             increment: increment.map(wire).transpose()?,
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).renew_token(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, renew_token(request)).await?;
         granted(answer.auth)
     }
 
@@ -124,14 +96,7 @@ impl Client {
         let request = v1::RenewSelfRequest {
             increment: increment.map(wire).transpose()?,
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).renew_self(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, renew_self(request)).await?;
         granted(answer.auth)
     }
 
@@ -145,14 +110,7 @@ impl Client {
             accessor: accessor.to_owned(),
             increment: increment.map(wire).transpose()?,
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).renew_accessor(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, renew_accessor(request)).await?;
         granted(answer.auth)
     }
 
@@ -161,13 +119,7 @@ impl Client {
         let request = v1::RevokeTokenRequest {
             token: token.expose().to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).revoke_token(request).await },
-        )
-        .await?;
+        ask!(self, Once, revoke_token(request)).await?;
         Ok(())
     }
 
@@ -175,13 +127,7 @@ impl Client {
     pub async fn revoke_self(&self) -> Result<(), Error> {
         let request = v1::RevokeSelfRequest {};
         // A second one would be refused: the token that it carries is gone.
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).revoke_self(request).await },
-        )
-        .await?;
+        ask!(self, Once, revoke_self(request)).await?;
         Ok(())
     }
 
@@ -190,13 +136,7 @@ impl Client {
         let request = v1::RevokeOrphanRequest {
             token: token.expose().to_owned(),
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Once,
-            request,
-            |channel, request| async move { service(channel).revoke_orphan(request).await },
-        )
-        .await?;
+        ask!(self, Once, revoke_orphan(request)).await?;
         Ok(())
     }
 
@@ -206,14 +146,7 @@ impl Client {
         let request = v1::RevokeAccessorRequest {
             accessor: accessor.to_owned(),
         };
-        let answer = self
-            .call(
-                Scope::Cluster,
-                Effect::Once,
-                request,
-                |channel, request| async move { service(channel).revoke_accessor(request).await },
-            )
-            .await?;
+        let answer = ask!(self, Once, revoke_accessor(request)).await?;
         Ok(answer.warnings)
     }
 
@@ -229,12 +162,6 @@ impl Client {
             page_token: page_token.to_owned(),
             ..v1::ListAccessorsRequest::default()
         };
-        self.call(
-            Scope::Cluster,
-            Effect::Repeatable,
-            request,
-            |channel, request| async move { service(channel).list_accessors(request).await },
-        )
-        .await
+        ask!(self, Repeatable, list_accessors(request)).await
     }
 }

@@ -122,6 +122,11 @@ impl MemoryStore {
         &self.records
     }
 
+    /// Goes on as if so many transactions had been committed.
+    pub fn skip_revisions(&mut self, count: u64) {
+        self.revision += count;
+    }
+
     /// Puts raw bytes in place, to play an attacker who writes to the disk.
     pub fn tamper(&mut self, key: Bytes, stored: Stored) {
         self.records.insert(key, stored);

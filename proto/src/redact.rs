@@ -58,7 +58,7 @@ redacted_debug! {
     UpdateRekeyRequest: (share) (target, nonce);
     UpdateRekeyResponse: (shares) (status, complete, in_doubt);
     VerifyRekeyRequest: (share) (target, nonce);
-    StartGenerateRootRequest: (otp) ();
+    StartGenerateRootRequest: (otp) (pgp_key);
     StartGenerateRootResponse: (otp) (status);
     UpdateGenerateRootRequest: (share) (nonce);
     UpdateGenerateRootResponse: (encoded_token) (status, complete);

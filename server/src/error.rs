@@ -23,6 +23,9 @@ use crate::{
     listen::{Applied, refusal_until},
 };
 
+/// The fact that a lease was looked for among the caller's own alone.
+pub const AMONG_OWN: &str = "among_own";
+
 /// A refusal, ready for the wire.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -230,7 +233,12 @@ impl From<CountError> for Error {
 
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
-        refused(error.kind(), error.reason(), &error)
+        Self {
+            // The HTTP door calls a lease that isn't there revoked, but not one that may be another's.
+            fact: matches!(error, LeaseError::NotFoundAmongOwn)
+                .then(|| (AMONG_OWN, true.to_string())),
+            ..refused(error.kind(), error.reason(), &error)
+        }
     }
 }
 
@@ -273,6 +281,8 @@ impl From<SealError> for Error {
             SealError::WrongShares => (Code::InvalidArgument, "WRONG_SHARES"),
             SealError::Stale => (Code::Aborted, "SHARES_CHANGED"),
             SealError::NoSuchShares(_) => (Code::FailedPrecondition, "NO_SUCH_SHARES"),
+            SealError::NoBackup => (Code::NotFound, "NO_BACKUP"),
+            SealError::Rotation(_) => return Self::invalid_argument(error.to_string()),
             SealError::Missing(_)
             | SealError::Read(_)
             | SealError::Barrier(_)

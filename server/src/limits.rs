@@ -174,7 +174,8 @@ pub const DISK_PROBE_MS_MAX: u64 = 2_000;
 pub const DISK_PROBE_CACHE_MS: u64 = 1_000;
 
 /// Key shares that one address may give at once (to unseal, to rekey, to make a root token): all
-/// that a key can have.
+/// that a key can have. An attempt that is begun counts as one, and so does each PGP key of it. Those
+/// whose token may are counted apart.
 pub const SHARES_AT_ONCE_PER_ADDRESS: u32 = 256;
 /// Key shares that one address may give each second, beyond that.
 pub const SHARES_PER_SECOND_PER_ADDRESS: u32 = 4;
@@ -185,6 +186,10 @@ pub const SHARES_AT_ONCE_PER_NODE: u32 = 1_024;
 pub const SHARES_PER_SECOND_PER_NODE: u32 = 64;
 /// Most addresses whose shares are counted; beyond it, new ones share one count.
 pub const SHARE_ADDRESSES_MAX: usize = 4_096;
+/// Most bytes of an OpenPGP public key: enough for one of 16,384 bits with some signatures.
+pub const PGP_KEY_BYTES_MAX: usize = 32 * 1_024;
+/// Most signatures of one: each of its own is checked.
+pub const PGP_SIGNATURES_MAX: usize = 128;
 /// An attempt to rekey or to make a root token that nobody advances ends after so long: key holders
 /// have to be called together, and what is abandoned must not stand in the way.
 pub const ATTEMPT_IDLE_MS_MAX: u64 = 3_600_000;
@@ -203,6 +208,8 @@ pub const REKEY_COMMIT_MS_MAX: u64 = 30_000;
 /// How long the new shares are kept, in milliseconds, for a caller who lost the answer and repeats
 /// the call.
 pub const REKEY_ANSWER_KEPT_MS: u64 = 5 * 60 * 1_000;
+/// How often the active node looks whether a barrier key is due.
+pub const ROTATION_LOOK_MS: u64 = 5_000;
 
 /// Most connections of the metrics listener.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;

@@ -47,7 +47,7 @@ use crate::{
     },
     pipeline::{Observer, Pipeline, RateGate, Revoked, StateView},
     process,
-    seal::{Keys, Sealer, provider_of},
+    seal::{Keys, Sealer, provider_of, rotation},
     telemetry::{
         LogTarget, Metrics, MetricsListener, install_panic_hook, serve_metrics, start_logs,
     },
@@ -109,11 +109,10 @@ pub fn serve(paths: &[PathBuf]) -> Result<(), RunError> {
 /// # Errors
 /// See [`RunError`].
 pub fn dev(dev: Dev) -> Result<(), RunError> {
-    let made = Config::dev(&dev.options).map_err(|source| RunError::Io {
+    let config = Config::dev(&dev.options).map_err(|source| RunError::Io {
         what: "making a folder for dev mode",
         source,
-    });
-    let (config, _data) = made?;
+    })?;
     with_runtime(run(config, Some(dev)))
 }
 
@@ -228,6 +227,7 @@ async fn run_logged(
         .cluster_name
         .clone()
         .unwrap_or_else(|| "tenure".to_owned());
+    let provider = config.seal.as_ref().map(provider_of);
     let pipeline = Arc::new(Pipeline {
         node: node.clone(),
         keys: Arc::clone(&keys),
@@ -236,6 +236,7 @@ async fn run_logged(
         streams: Arc::default(),
         attempts: Arc::default(),
         share_rate: Arc::default(),
+        provider: provider.clone(),
         rates,
         ttl,
         saves: Saves::default(),
@@ -248,7 +249,7 @@ async fn run_logged(
         Arc::clone(&keys),
         cluster_name,
         config.storage.retry_join.clone(),
-        config.seal.as_ref().map(provider_of),
+        provider,
     ));
     sealer.check_stanza().map_err(RunError::Seal)?;
     let services = Services {
@@ -273,6 +274,7 @@ async fn run_logged(
                     ended.cancelled().await;
                     attempts.clear();
                 });
+                rotation::start(&pipeline, end.clone());
                 expiration::start(&pipeline, end);
             }
         },

@@ -225,7 +225,7 @@ fn a_node_says_over_http_what_it_is() {
         let options = ServerOptions::new(1)?;
         let cluster = ServerCluster::spawn(scenario.dir(), &scenario.logs(), options).await?;
         let mut http = Http::to(&cluster, 0, "x").await?;
-        http.ask("GET", "sys/health", "").await?.must_be(501)?;
+        status_says(&mut http, 501, (0, 0)).await?;
         http.ask("GET", "sys/health?uninitcode=299", "")
             .await?
             .must_be(299)?;
@@ -251,7 +251,7 @@ fn a_node_says_over_http_what_it_is() {
         let root = made.text("/root_token")?;
         ensure(made.text("/keys/0")?.len() == 66, || made.body.clone())?;
         http.with(&root);
-        http.ask("GET", "sys/health", "").await?.must_be(503)?;
+        status_says(&mut http, 503, (2, 3)).await?;
         http.ask("HEAD", "sys/health", "").await?.must_be(503)?;
         http.ask("GET", "auth/token/lookup-self", "")
             .await?
@@ -283,6 +283,7 @@ fn a_node_says_over_http_what_it_is() {
             http.ask("GET", "sys/health", "").await?.must_be(200)
         })
         .await?;
+        status_says(&mut http, 200, (2, 3)).await?;
         http.with("")
             .ask("PUT", "sys/seal", "")
             .await?
@@ -294,6 +295,35 @@ fn a_node_says_over_http_what_it_is() {
         http.ask("GET", "sys/health", "").await?.must_be(503)?;
         Ok(())
     });
+}
+
+/// What health and seal-status show: the peers' fields, the threshold and the shares, and the
+/// cluster's name once the node is open.
+async fn status_says(http: &mut Http, code: u16, shares: (u64, u64)) -> Outcome<()> {
+    let health = http.ask("GET", "sys/health", "").await?.must_be(code)?;
+    let status = http.ask("GET", "sys/seal-status", "").await?.must_be(200)?;
+    let (open, made) = (code == 200, shares.0 > 0);
+    for answer in [&health, &status] {
+        let shown = answer.json();
+        let fits = shown["initialized"] == made
+            && shown["sealed"] == !open
+            && shown["version"].is_string()
+            && shown["cluster_id"].is_string() == open
+            && shown["cluster_name"].is_string() == open;
+        ensure(fits, || answer.body.clone())?;
+    }
+    let (health, shown) = (health.json(), status.json());
+    let fits = health["standby"] == !open && health["server_time_utc"].is_u64();
+    ensure(fits, || health.to_string())?;
+    let fits = shown["t"] == shares.0
+        && shown["n"] == shares.1
+        && shown["type"] == "shamir"
+        && shown["progress"] == 0
+        && shown["nonce"] == ""
+        && shown["storage_type"] == "raft"
+        && shown["migration"] == false
+        && shown["recovery_seal"] == false;
+    ensure(fits, || status.body)
 }
 
 /// Requests that are no good: what they are told, with a good token and without one.

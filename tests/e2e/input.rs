@@ -15,7 +15,7 @@ const TOKENS: &str = "/tenure.v1.TokenService/";
 /// Methods that change or end the node itself when they are carried out; their empty message
 /// is a good one.
 /// (An open node takes any share, and does nothing.)
-const WITHOUT_INPUT: [&str; 34] = [
+const WITHOUT_INPUT: [&str; 38] = [
     "Watch",
     "ListTokenRoles",
     "TuneTokens",
@@ -43,6 +43,10 @@ const WITHOUT_INPUT: [&str; 34] = [
     "StepDown",
     "Rotate",
     "GetKeyStatus",
+    "GetRotationConfig",
+    "WriteRotationConfig",
+    "GetRekeyBackup",
+    "DeleteRekeyBackup",
     "GetRekey",
     "CancelRekey",
     "GetRekeyVerification",

@@ -386,8 +386,98 @@ fn a_root_token_is_made_through_a_standby() {
     );
 }
 
+/// New shares wait for their proof: strangers see neither nonce and can't begin the proof again; a
+/// token that may needs none to give it all up.
+async fn proofs_are_hidden_too(
+    anyone: &Client,
+    root: &Client,
+    keys: &Keys,
+    nonce: &str,
+) -> Outcome<()> {
+    let target = RekeyTarget::Root;
+    for share in keys.quorum() {
+        let given = anyone.update_rekey(target, nonce, share).await;
+        given.map_err(text)?;
+    }
+    let status = anyone.rekey_status(target).await.map_err(text)?;
+    let proof = anyone.rekey_verification(target).await.map_err(text)?;
+    ensure(status.started && proof.started && proof.shares == 1, || {
+        format!("{status:?} {proof:?}")
+    })?;
+    let shown = [status.nonce, status.verification_nonce, proof.nonce];
+    ensure(shown.iter().all(String::is_empty), || format!("{shown:?}"))?;
+    refused(
+        "another's proof begun again",
+        anyone.reset_rekey_verification(target, "").await,
+        Code::InvalidArgument,
+    )?;
+    refused(
+        "another's rekey given up",
+        anyone.cancel_rekey(target, "").await,
+        Code::InvalidArgument,
+    )?;
+    root.cancel_rekey(target, "").await.map_err(text)
+}
+
+/// A key is rotated when it is so old by cluster time, once each time; all nodes follow.
+#[test]
+fn a_barrier_key_is_rotated_when_it_is_old() {
+    run(
+        "keys::a_barrier_key_is_rotated_when_it_is_old",
+        async |scenario| {
+            let options = ServerOptions {
+                clocks: true,
+                ..ServerOptions::new(3)?
+            };
+            let mut cluster = start(scenario, options).await?;
+            let client = cluster.client()?;
+            let root = cluster.root();
+            let mut http = Http::to(&cluster, 0, root.expose()).await?;
+            let path = "sys/rotate/config";
+            let shown = http.ask("GET", path, "").await?.must_be(200)?.json();
+            let wanted = serde_json::json!(
+                {"enabled": true, "interval": 0, "max_operations": 3_865_470_566_u64}
+            );
+            ensure(shown["data"] == wanted, || shown.to_string())?;
+            for bad in [
+                r#"{"interval":"23h"}"#,
+                r#"{"interval":"-24h"}"#,
+                r#"{"max_operations":999999}"#,
+                r#"{"max_operations":3865470567}"#,
+                r#"{"max_operations":-1}"#,
+                r#"{"enabled":"perhaps"}"#,
+            ] {
+                http.ask("POST", path, bad).await?.must_be(400)?;
+            }
+            http.ask("POST", path, r#"{"interval":"24h"}"#)
+                .await?
+                .must_be(204)?;
+            let shown = http.ask("GET", path, "").await?.must_be(200)?.json();
+            ensure(shown["data"]["interval"] == "24h0m0s", || shown.to_string())?;
+            for wanted in [2, 3] {
+                let hours = 25 * (i64::from(wanted) - 1);
+                for node in &cluster.nodes {
+                    node.shift_clock(hours * 3_600_000)?;
+                }
+                until("the key is rotated", LATE, async || {
+                    let term = term(&client).await?;
+                    ensure(term == wanted, || format!("term {term}"))
+                })
+                .await?;
+                for index in ALL {
+                    cluster.node(index)?.accepts(&root).await?;
+                }
+                // Another active node goes on.
+                client.step_down().await.map_err(text)?;
+                cluster.wait_active().await?;
+            }
+            ensure(term(&client).await? == 3, || "not term 3".into())
+        },
+    );
+}
+
 /// Without a token nobody begins anything, unless the listener says so; then an attempt is
-/// cancelled by its nonce, and not by a wrong one.
+/// cancelled by its nonce, which strangers don't see, or with a token that may.
 #[test]
 fn open_calls_are_open_where_the_listener_says_so() {
     run(
@@ -437,10 +527,18 @@ fn open_calls_are_open_where_the_listener_says_so() {
             refused("rotate", anyone.rotate().await, Code::Unauthenticated)?;
             let begun = anyone.start_generate_root("").await.map_err(text)?;
             let nonce = begun.status.ok_or("no status")?.nonce;
-            let wrong = anyone.cancel_generate_root("00").await;
-            refused("cancel with another nonce", wrong, Code::InvalidArgument)?;
+            // Strangers are in the same place as who began it, and learn nothing that helps them.
+            for nonce in ["00", ""] {
+                let wrong = anyone.cancel_generate_root(nonce).await;
+                refused("cancel with another nonce", wrong, Code::InvalidArgument)?;
+            }
             let status = anyone.generate_root_status().await.map_err(text)?;
-            ensure(status.started, || "a wrong nonce cancelled it".into())?;
+            ensure(status.started && status.nonce.is_empty(), || {
+                format!("{status:?}")
+            })?;
+            let root = open.client()?;
+            let status = root.generate_root_status().await.map_err(text)?;
+            ensure(status.nonce == nonce, || format!("{status:?}"))?;
             let mut made = None;
             for share in keys.quorum() {
                 made = Some(
@@ -457,6 +555,8 @@ fn open_calls_are_open_where_the_listener_says_so() {
 
             // A token that may not is as good as none.
             let strange = open.node(0)?.client_of(&Secret::new("hvs.none"));
+            let begun = strange.start_rekey(plan(1, 1, true)).await.map_err(text)?;
+            proofs_are_hidden_too(&anyone, &root, &keys, &begun.nonce).await?;
             let begun = strange.start_rekey(plan(1, 1, false)).await.map_err(text)?;
             anyone
                 .cancel_rekey(RekeyTarget::Root, &begun.nonce)

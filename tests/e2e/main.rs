@@ -6,6 +6,7 @@
 mod auto_unseal;
 mod backup;
 mod clock;
+mod commands;
 mod deploy;
 mod disk;
 mod failover;
@@ -22,6 +23,7 @@ mod lease;
 mod main_path;
 mod membership;
 mod partition;
+mod pgp;
 mod policies;
 mod program;
 mod quotas;

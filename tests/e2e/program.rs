@@ -12,11 +12,11 @@ use tenure_tests::server_cluster::{
 use crate::{ensure, run, run_with_input, text};
 
 /// A user at a terminal: an address, a home folder, perhaps a token.
-struct User<'a> {
-    home: &'a Path,
-    address: String,
-    ca: Option<String>,
-    token: Option<String>,
+pub struct User<'a> {
+    pub home: &'a Path,
+    pub address: String,
+    pub ca: Option<String>,
+    pub token: Option<String>,
 }
 
 impl User<'_> {
@@ -41,11 +41,11 @@ impl User<'_> {
     }
 
     /// Runs it, expects success, and gives what it printed.
-    fn good(&self, arguments: &[&str]) -> Outcome<String> {
+    pub fn good(&self, arguments: &[&str]) -> Outcome<String> {
         self.good_with(arguments, "")
     }
 
-    fn good_with(&self, arguments: &[&str], input: &str) -> Outcome<String> {
+    pub fn good_with(&self, arguments: &[&str], input: &str) -> Outcome<String> {
         let output = self.run_with(arguments, input)?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -54,7 +54,7 @@ impl User<'_> {
         Ok(said)
     }
 
-    fn code(&self, arguments: &[&str]) -> Outcome<Option<i32>> {
+    pub fn code(&self, arguments: &[&str]) -> Outcome<Option<i32>> {
         Ok(self.run(arguments)?.status.code())
     }
 }

@@ -1,7 +1,8 @@
 //! Many clients at once, over all nodes, about one token.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use tenure_client::proto::CreateTokenRequest;
 use tenure_client::{Client, Secret};
@@ -14,6 +15,10 @@ use crate::{ensure, make, run, text, three, wish};
 
 const CLIENTS: usize = 16;
 const RENEWERS: usize = 512;
+/// Uses of the tokens that outlive an active node: enough for many before its death and after.
+const FAILOVER_USES: u32 = 300;
+/// A client asks again so long after an answer that it didn't get.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A token of N uses, used by 16 clients through all nodes as often as they can: N succeed.
 ///
@@ -67,6 +72,121 @@ async fn race(cluster: &ServerCluster, token: &Secret) -> Outcome<u32> {
         used += client.map_err(text)??;
     }
     Ok(used)
+}
+
+/// The same while the active node is killed in the middle: no more than N calls are served, and no
+/// use is lost that no unanswered call can have had. Then the token is over on all nodes, that one
+/// included.
+#[test]
+fn uses_are_counted_across_a_killed_leader() {
+    run(
+        "races::uses_are_counted_across_a_killed_leader",
+        async |scenario| {
+            let mut cluster = three(scenario).await?;
+            for round in 0..2 * scale() {
+                let request = CreateTokenRequest {
+                    num_uses: Some(FAILOVER_USES),
+                    ..wish("limited")
+                };
+                let (token, _) = make(&cluster.client()?, request).await?;
+                let killed = killed_race(&mut cluster, &token).await?;
+                scenario.say(format!("round {round}: {killed:?}"));
+                let Killed {
+                    before,
+                    served,
+                    unanswered,
+                    victim,
+                } = killed;
+                ensure(served <= FAILOVER_USES, || {
+                    format!("a token of {FAILOVER_USES} uses was used {served} times")
+                })?;
+                ensure(served + unanswered >= FAILOVER_USES, || {
+                    format!("{served} served and {unanswered} unanswered calls took all uses")
+                })?;
+                ensure(before < served, || {
+                    "nothing was served after the kill".into()
+                })?;
+                cluster.restart(victim).await?;
+                cluster.unseal(victim).await?;
+                cluster.wait_complete().await?;
+                for node in &cluster.nodes {
+                    node.refuses(&token).await?;
+                }
+            }
+            Ok(())
+        },
+    );
+}
+
+/// What became of a race through which the active node was killed.
+#[derive(Debug)]
+struct Killed {
+    /// Calls that were served before the kill.
+    before: u32,
+    /// All that were served.
+    served: u32,
+    /// Calls of which nobody knows.
+    unanswered: u32,
+    /// The node.
+    victim: usize,
+}
+
+/// Clients of all nodes use the token until it is refused; the active node is killed once a
+/// quarter of the uses is gone.
+async fn killed_race(cluster: &mut ServerCluster, token: &Secret) -> Outcome<Killed> {
+    let victim = cluster.wait_active().await?;
+    let (served, unanswered) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        // Each begins with another node, and goes to the next when that one is gone.
+        let order: Vec<usize> = (0..3).map(|step| (number + step) % 3).collect();
+        let mut single = Vec::new();
+        for index in order {
+            let client = cluster.node(index)?.client_of(token);
+            single.push(client.with_retry_window(Duration::ZERO));
+        }
+        let counters = (Arc::clone(&served), Arc::clone(&unanswered));
+        clients.spawn(use_up(single, counters));
+    }
+    until("a quarter of the uses is gone", SOON, async || {
+        let served = served.load(Ordering::SeqCst);
+        ensure(served >= FAILOVER_USES / 4, || format!("{served} served"))
+    })
+    .await?;
+    cluster.node_mut(victim)?.kill();
+    let before = served.load(Ordering::SeqCst);
+    while let Some(client) = clients.join_next().await {
+        client.map_err(text)??;
+    }
+    Ok(Killed {
+        before,
+        served: served.load(Ordering::SeqCst),
+        unanswered: unanswered.load(Ordering::SeqCst),
+        victim,
+    })
+}
+
+/// Uses the token through one node after the other until it is refused, and counts what was served
+/// and what got no answer.
+async fn use_up(nodes: Vec<Client>, counters: (Arc<AtomicU32>, Arc<AtomicU32>)) -> Outcome<()> {
+    let (served, unanswered) = counters;
+    let end = Instant::now() + SOON;
+    for client in nodes.iter().cycle() {
+        loop {
+            match client.lookup_self().await {
+                Ok(_) if served.fetch_add(1, Ordering::SeqCst) < FAILOVER_USES => {}
+                Ok(_) => return Ok(()),
+                Err(error) if refused_token(&error) => return Ok(()),
+                Err(error) if Instant::now() >= end => return Err(format!("no answer: {error}")),
+                Err(_) => {
+                    unanswered.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Err("there is no node to ask".to_owned())
 }
 
 /// Clients renew one token through all nodes at once: each write conflicts with all others, none
@@ -150,7 +270,7 @@ async fn revoke_while_bearing(
     let revoker = cluster.root_at(round % cluster.nodes.len())?;
     barrier.wait().await;
     // Let some be born first, more in later rounds.
-    tokio::time::sleep(std::time::Duration::from_millis(3 * (round as u64 % 12))).await;
+    tokio::time::sleep(Duration::from_millis(3 * (round as u64 % 12))).await;
     revoker.revoke_token(parent).await.map_err(text)?;
     let mut children = Vec::new();
     while let Some(mother) = mothers.join_next().await {

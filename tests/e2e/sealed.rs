@@ -22,6 +22,11 @@ fn every_rpc_while_sealed() {
             ServerCluster::spawn(scenario.dir(), &scenario.logs(), ServerOptions::new(3)?).await?;
         for index in 0..3 {
             closed(&cluster, index, "NOT_INITIALIZED", "hvs.none").await?;
+            let status = cluster.node(index)?.status().await.map_err(text)?;
+            let empty = status.shares == 0 && status.threshold == 0 && status.progress == 0;
+            ensure(empty && !status.initialized && status.sealed, || {
+                format!("{status:?}")
+            })?;
         }
         let keys = cluster.init(5, 3).await?;
         let root = keys.root.expose().to_owned();

@@ -113,6 +113,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGINT: Ctrl-C.
+    pub fn interrupt(&mut self) {
+        self.signal(Signal::INT);
+    }
+
     /// How it ended, if it has.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {

@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// Mount, show, tune, move and unmount secrets engines
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(secrets::SecretsCommand),
-    /// Put resources on lease; show, renew, revoke, list and count leases
+    /// Put resources on lease; show, renew, keep alive, revoke, list, count and watch leases
     #[command(subcommand, arg_required_else_help = true)]
     Lease(lease::LeaseCommand),
     /// Write, show, list, delete and format policies

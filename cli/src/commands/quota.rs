@@ -184,6 +184,9 @@ async fn rate_limit(command: RateLimitCommand, context: &mut Context<'_>) -> Res
             )
         }
     };
+    if limits.is_empty() {
+        return Err(Failure::nothing("No rate limits found"));
+    }
     let report = rate_limits_report(&limits, one);
     common.output.show(&report, context.env, context.console)?;
     Ok(code::OK)
@@ -232,6 +235,9 @@ async fn lease_count(command: LeaseCountCommand, context: &mut Context<'_>) -> R
             )
         }
     };
+    if quotas.is_empty() {
+        return Err(Failure::nothing("No lease-count quotas found"));
+    }
     let report = lease_quotas_report(&quotas, one);
     common.output.show(&report, context.env, context.console)?;
     Ok(code::OK)

@@ -60,8 +60,9 @@ pub(crate) fn lease_report(
     ] {
         data.insert(key.to_owned(), value);
     }
-    let cell = |key: &str, value: &Value| match value.as_i64() {
-        Some(seconds) if key.ends_with("ttl") => duration::show(seconds),
+    let cell = |key: &str, value: &Value| match key {
+        "ttl" => life(&lease.ttl),
+        "creation_ttl" => life(&lease.creation_ttl),
         _ => plain(value),
     };
     let rows: Vec<_> = data
@@ -107,10 +108,11 @@ pub(crate) fn leases_report(leases: &[proto::LeaseSummary]) -> Report<Vec<LeaseR
         .collect();
     let rows: Vec<_> = document
         .iter()
-        .map(|row| {
+        .zip(leases)
+        .map(|(row, lease)| {
             vec![
                 row.id.clone(),
-                duration::show(row.ttl),
+                life(&lease.ttl),
                 row.renewable.to_string(),
                 row.owner_display_name.clone(),
                 row.owner_accessor.clone(),
@@ -157,6 +159,12 @@ pub(crate) fn lease_count_report(
         fields: data,
         warnings: Vec::new(),
     }
+}
+
+/// A life for people.
+fn life(duration: &Option<prost_types::Duration>) -> String {
+    let shown = |duration: &prost_types::Duration| duration::show(duration.seconds);
+    duration.as_ref().map_or_else(|| "∞".to_owned(), shown)
 }
 
 fn seconds(duration: &Option<prost_types::Duration>) -> i64 {

@@ -3,6 +3,7 @@
 mod auth;
 mod envelope;
 mod lease;
+mod lines;
 mod policy;
 mod quota;
 mod role;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     auth::auth_report,
     envelope::Envelope,
     lease::{granted_report, lease_count_report, lease_report, leases_report},
+    lines::{LineArgs, show_line},
     policy::{capabilities_report, names_report, policy_report},
     quota::{lease_quotas_report, quota_config_report, rate_limits_report},
     role::{role_report, tokens_report},

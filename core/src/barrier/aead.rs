@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "the long form of the same: cargo test -p tenure-core --release -- --ignored"]
+    #[ignore = "the long form of the same: make core-full"]
     fn accumulated_1_000_000() {
         let expected = "2163ae1445985a30b60585ee67daa55674df06901b890593e824b8a7c885ab15";
         assert_eq!(accumulated(1_000_000), expected);

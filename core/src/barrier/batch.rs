@@ -92,7 +92,7 @@ mod tests {
                 .is_none()
         );
         // A rotated barrier opens what was sealed before, and the other way round.
-        let rotated = Barrier::new(&keyring.rotated(UnixMillis::new(1), &mut random)).unwrap();
+        let rotated = Barrier::new(&keyring.rotated(UnixMillis::new(1), 1, &mut random)).unwrap();
         assert!(rotated.batch().open(&sealed).is_some());
         let newer = rotated.batch().seal(b"token", &mut random).unwrap();
         assert!(barrier.batch().open(&newer).is_some());

@@ -60,9 +60,12 @@ pub enum KeyringError {
     Malformed,
 }
 
+#[derive(Clone)]
 struct BarrierKey {
     key: Key,
     created: UnixMillis,
+    /// Revision of the state that it was made on.
+    since: u64,
 }
 
 /// Barrier keys by term, and the keys that never rotate.
@@ -82,6 +85,7 @@ impl Keyring {
         let first = BarrierKey {
             key: key(),
             created: now,
+            since: 0,
         };
         Self {
             names: key(),
@@ -93,22 +97,14 @@ impl Keyring {
         }
     }
 
-    /// The keyring with one more barrier key, which seals from now on.
+    /// The keyring with one more barrier key, which seals what comes after this revision.
     #[must_use]
-    pub fn rotated(&self, now: UnixMillis, random: &mut dyn Random) -> Self {
-        let copy = |(&term, key): (&u32, &BarrierKey)| {
-            (
-                term,
-                BarrierKey {
-                    key: key.key.clone(),
-                    created: key.created,
-                },
-            )
-        };
-        let mut barrier: BTreeMap<_, _> = self.barrier.iter().map(copy).collect();
+    pub fn rotated(&self, now: UnixMillis, since: u64, random: &mut dyn Random) -> Self {
+        let mut barrier = self.barrier.clone();
         let next = BarrierKey {
             key: Secret::new(array(random)),
             created: now,
+            since,
         };
         barrier.insert(self.term().saturating_add(1), next);
         Self {
@@ -133,6 +129,13 @@ impl Keyring {
         self.barrier
             .last_key_value()
             .map_or(UnixMillis::default(), |(_, key)| key.created)
+    }
+
+    /// Revision of the state that the newest barrier key was made on.
+    pub fn term_since(&self) -> u64 {
+        self.barrier
+            .last_key_value()
+            .map_or(0, |(_, key)| key.since)
     }
 
     /// The key of batch tokens.
@@ -161,6 +164,7 @@ impl Keyring {
                     term,
                     key: bytes(&key.key),
                     created_ms: key.created.get(),
+                    since_revision: key.since,
                 })
                 .collect(),
             names_key: bytes(&self.names),
@@ -206,6 +210,7 @@ impl Keyring {
                 BarrierKey {
                     key: key(&entry.key)?,
                     created,
+                    since: entry.since_revision,
                 },
             );
             if entry.term == ROOT_TERM || twice.is_some() {
@@ -265,7 +270,7 @@ mod tests {
         let mut random = TestRandom::new(4);
         let root = RootKey::generate(&mut random);
         let first = Keyring::generate(UnixMillis::new(1), &mut random);
-        let second = first.rotated(UnixMillis::new(2), &mut random);
+        let second = first.rotated(UnixMillis::new(2), 7, &mut random);
         assert_eq!((first.term(), second.term()), (1, 2));
         assert!(second.names == first.names);
         let sealed = second.seal(&root, &mut random).unwrap();
@@ -278,6 +283,7 @@ mod tests {
         };
         assert_eq!(keys(&opened), keys(&second));
         assert_eq!(keys(&opened)[0], keys(&first)[0]);
+        assert_eq!((first.term_since(), opened.term_since()), (0, 7));
     }
 
     #[test]

@@ -242,7 +242,7 @@ mod tests {
         let mut random = TestRandom::new(2);
         let keyring = Keyring::generate(UnixMillis::new(0), &mut random);
         let before = Barrier::new(&keyring).unwrap();
-        let after = Barrier::new(&keyring.rotated(UnixMillis::new(1), &mut random)).unwrap();
+        let after = Barrier::new(&keyring.rotated(UnixMillis::new(1), 1, &mut random)).unwrap();
         let old = before.seal(b"k", b"v", &mut random).unwrap();
         let new = after.seal(b"k", b"v", &mut random).unwrap();
         assert!(after.open(b"k", &old).is_ok());

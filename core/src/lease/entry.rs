@@ -52,7 +52,7 @@ pub(super) fn resolve<A>(permit: &Permit<'_, A>, id: &LeaseId) -> Result<Living,
     };
     living
         .filter(|lease| permit.has_sudo() || lease.is_of(&permit.caller))
-        .ok_or(LeaseError::NotFound)
+        .ok_or_else(|| LeaseError::not_found(permit))
 }
 
 /// The lease of this row, if it lives. All that the answer depends on is noted in the view,

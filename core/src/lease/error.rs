@@ -4,7 +4,7 @@ use crate::{
     barrier::BarrierError,
     quota::CountError,
     state::ReadError,
-    token::{ErrorKind, TokenError},
+    token::{ErrorKind, Permit, TokenError},
     types::limits::LEASES_REVOKED_AT_ONCE_MAX,
 };
 
@@ -14,6 +14,9 @@ pub enum LeaseError {
     /// Unknown, ended, or another token's: which of them isn't told.
     #[error("no such lease")]
     NotFound,
+    /// The same for a caller who may handle its own leases alone.
+    #[error("no such lease of this token: those of others need sudo")]
+    NotFoundAmongOwn,
     /// The request is wrong.
     #[error("{field}: {problem}")]
     InvalidArgument {
@@ -53,6 +56,14 @@ pub enum LeasePrecondition {
 }
 
 impl LeaseError {
+    /// What is told of a lease that isn't there, or isn't the caller's.
+    pub(super) fn not_found<A>(permit: &Permit<'_, A>) -> Self {
+        match permit.has_sudo() {
+            true => Self::NotFound,
+            false => Self::NotFoundAmongOwn,
+        }
+    }
+
     pub(super) fn argument(field: &'static str, problem: impl ToString) -> Self {
         Self::InvalidArgument {
             field,
@@ -63,7 +74,7 @@ impl LeaseError {
     /// Its class.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound => ErrorKind::NotFound,
+            Self::NotFound | Self::NotFoundAmongOwn => ErrorKind::NotFound,
             Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
             Self::FailedPrecondition(_) => ErrorKind::FailedPrecondition,
             Self::Token(error) => error.kind(),
@@ -73,7 +84,7 @@ impl LeaseError {
     /// A stable code for programs.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotFound => "LEASE_NOT_FOUND",
+            Self::NotFound | Self::NotFoundAmongOwn => "LEASE_NOT_FOUND",
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::FailedPrecondition(condition) => match condition {
                 LeasePrecondition::NotRenewable => "LEASE_NOT_RENEWABLE",

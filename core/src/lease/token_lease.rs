@@ -17,7 +17,7 @@ pub(super) fn resolve<A>(permit: &Permit<'_, A>, id: &LeaseId) -> Result<Entry, 
     let (context, view) = (permit.context, permit.context.view);
     let key = view.barrier().name_chain(id.segments());
     let Some(row) = view.get::<TokenLeases>(&key)? else {
-        return Err(LeaseError::NotFound);
+        return Err(LeaseError::not_found(permit));
     };
     let caller = &permit.caller;
     if row.value == *caller.entry().hash() {
@@ -27,7 +27,7 @@ pub(super) fn resolve<A>(permit: &Permit<'_, A>, id: &LeaseId) -> Result<Entry, 
     let token = live(context, &row.value)?;
     token
         .filter(|token| permit.has_sudo() && is_of(permit, token, &key))
-        .ok_or(LeaseError::NotFound)
+        .ok_or_else(|| LeaseError::not_found(permit))
 }
 
 /// Whether the row leads to the token that it was written for.

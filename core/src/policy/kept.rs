@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{Acl, DEFAULT_POLICY_TEXT, Policy, parse};
@@ -55,8 +55,9 @@ pub fn exists(view: &View<'_>, name: &PolicyName) -> Result<bool, ReadError> {
     Ok(row.is_some())
 }
 
-/// What was compiled from which revisions.
+/// What was compiled from which revisions of which rows.
 struct Compiled {
+    rows: Vec<NameHash>,
     revisions: Vec<Option<u64>>,
     acl: Arc<Acl>,
     /// Bytes of the texts that it was compiled from.
@@ -66,14 +67,14 @@ struct Compiled {
 /// What is kept, and how much it is.
 #[derive(Default)]
 struct Known {
-    sets: BTreeMap<PolicySet, Compiled>,
+    sets: BTreeMap<PolicySet, Arc<Compiled>>,
     size: usize,
 }
 
 impl Known {
     /// Keeps one more. Nobody has so many sets of policies in use, nor such large ones, that others
     /// must go; whoever has pays by compiling again.
-    fn keep(&mut self, policies: &PolicySet, entry: Compiled) {
+    fn keep(&mut self, policies: &PolicySet, entry: Arc<Compiled>) {
         let replaced = self.sets.remove(policies).map_or(0, |old| old.size);
         self.size = self.size.saturating_sub(replaced);
         let size = self.size.saturating_add(entry.size);
@@ -120,27 +121,33 @@ impl AclMemo {
         if policies.is_root() {
             return Ok(Arc::clone(&self.root));
         }
-        let revisions = policies
-            .iter()
-            .map(|name| view.mod_revision::<Policies>(&key_of_policy(view.barrier(), name)));
-        let revisions = revisions.collect::<Result<Vec<_>, _>>()?;
-        let kept = |known: &Known| {
-            let found = known.sets.get(policies)?;
-            (found.revisions == revisions).then(|| Arc::clone(&found.acl))
+        let kept = self.known().sets.get(policies).cloned();
+        let rows = match &kept {
+            Some(kept) => kept.rows.clone(),
+            None => policies
+                .iter()
+                .map(|name| key_of_policy(view.barrier(), name))
+                .collect(),
         };
-        if let Some(acl) = kept(&self.compiled.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(acl);
+        let revisions = rows.iter().map(|row| view.mod_revision::<Policies>(row));
+        let revisions = revisions.collect::<Result<Vec<_>, _>>()?;
+        if let Some(kept) = kept.filter(|kept| kept.revisions == revisions) {
+            return Ok(Arc::clone(&kept.acl));
         }
         let (acl, size) = compile(view, policies)?;
         let acl = Arc::new(acl);
-        let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = Compiled {
+            rows,
             revisions,
             acl: Arc::clone(&acl),
             size,
         };
-        known.keep(policies, entry);
+        self.known().keep(policies, Arc::new(entry));
         Ok(acl)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,10 +174,13 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_by_its_size() {
         let set = |name: &str| PolicySet::parse([name]).unwrap();
-        let compiled = |size| Compiled {
-            revisions: Vec::new(),
-            acl: Arc::new(Acl::compile(&[], None)),
-            size,
+        let compiled = |size| {
+            Arc::new(Compiled {
+                rows: Vec::new(),
+                revisions: Vec::new(),
+                acl: Arc::new(Acl::compile(&[], None)),
+                size,
+            })
         };
         let third = ACLS_KEPT_TEXT_BYTES_MAX / 3;
         let mut known = Known::default();

@@ -17,6 +17,12 @@ pub enum SealError {
     /// There are no such shares in this cluster.
     #[error("{0}")]
     NoSuchShares(&'static str),
+    /// No encrypted shares are kept.
+    #[error("no encrypted shares are kept")]
+    NoBackup,
+    /// A rotation can't be configured like this.
+    #[error("{0}")]
+    Rotation(&'static str),
     /// A record that must be there is missing.
     #[error("the record {0} is missing")]
     Missing(&'static str),

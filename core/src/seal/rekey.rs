@@ -1,5 +1,5 @@
-//! New shares: of a new root key, or of a new recovery key where a provider keeps the root key.
-//! From the commit on the old ones give nothing.
+//! New shares: of a new root key, or of a new recovery key where a provider keeps the root key; and a
+//! new root key for such a provider to keep. From the commit on the old ones give nothing.
 
 use super::{
     Quorum, SealError,
@@ -12,19 +12,27 @@ use crate::{
     },
     random::Random,
     state::{
-        Keyrings, RecoveryKeys, RootKeys, RootKeysBefore, SealConfig, SealConfigs, StoredRootKeys,
-        Table, Txn, View, key_of,
+        Keyrings, RecoveryKeys, RootKeys, RootKeysBefore, SealConfig, SealConfigs, SharesBackup,
+        SharesBackups, StoredRootKey, StoredRootKeys, Table, Txn, View, key_of,
     },
     token::Shares,
     types::UnixMillis,
 };
 
-/// A key whose shares were made and that isn't in force yet.
+/// A key that was made and isn't in force yet.
 pub struct Candidate {
     of: Shares,
     key: RootKey,
-    shares: u8,
-    threshold: u8,
+    guard: Guard,
+    kept: Option<SharesBackup>,
+}
+
+/// What gives the key.
+enum Guard {
+    /// So many shares, of which so many are needed.
+    Shares(u8, u8),
+    /// The provider that sealed it.
+    Provider(StoredRootKey),
 }
 
 impl Candidate {
@@ -43,15 +51,33 @@ impl Candidate {
         let candidate = Self {
             of,
             key,
-            shares,
-            threshold,
+            guard: Guard::Shares(shares, threshold),
+            kept: None,
         };
         Ok((candidate, split))
     }
 
+    /// A root key that a provider has sealed: it has no shares.
+    pub fn of_provider(key: RootKey, stored: StoredRootKey) -> Self {
+        Self {
+            of: Shares::Root,
+            key,
+            guard: Guard::Provider(stored),
+            kept: None,
+        }
+    }
+
+    /// Its shares, encrypted, are to be kept once they are in force.
+    pub fn keep(&mut self, backup: SharesBackup) {
+        self.kept = Some(backup);
+    }
+
     /// How many shares it has, and how many of them give it.
     pub fn split(&self) -> (u8, u8) {
-        (self.shares, self.threshold)
+        match self.guard {
+            Guard::Shares(shares, threshold) => (shares, threshold),
+            Guard::Provider(_) => (0, 0),
+        }
     }
 
     /// Whether these shares give it.
@@ -71,21 +97,18 @@ impl Candidate {
     }
 }
 
-/// Whether this cluster has such shares.
+/// Whether this key of the cluster has shares; if not, a provider keeps it.
 ///
 /// # Errors
-/// It has none, or the state can't be read.
-pub fn check_shares(view: &View<'_>, of: Shares) -> Result<(), SealError> {
+/// There is no such key, or the state can't be read.
+pub fn has_shares(view: &View<'_>, of: Shares) -> Result<bool, SealError> {
     let has_provider = view.mod_revision::<StoredRootKeys>(&())?.is_some();
     match (of, has_provider) {
-        (Shares::Root, true) => Err(SealError::NoSuchShares(
-            "the root key of this cluster has no shares, a provider keeps it: rekey the recovery \
-             shares",
-        )),
+        (Shares::Root, true) => Ok(false),
         (Shares::Recovery, false) => Err(SealError::NoSuchShares(
             "this cluster has no recovery shares: no provider opens it",
         )),
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 
@@ -102,15 +125,27 @@ pub fn rekey(
     random: &mut dyn Random,
 ) -> Result<Txn, SealError> {
     quorum.check(view)?;
-    check_shares(view, candidate.of)?;
+    let has_shares = has_shares(view, candidate.of)?;
     let mut txn = Txn::default();
-    let config = SealConfig {
-        shares: candidate.shares,
-        threshold: candidate.threshold,
-        created: now,
-    };
-    txn.insert_plain::<SealConfigs>(&(), &config)?;
+    match &candidate.guard {
+        Guard::Shares(shares, threshold) if has_shares => {
+            let config = SealConfig {
+                shares: *shares,
+                threshold: *threshold,
+                created: now,
+            };
+            txn.insert_plain::<SealConfigs>(&(), &config)?;
+        }
+        // The shares in force are those of the recovery key, which stays.
+        Guard::Provider(stored) if !has_shares => {
+            txn.insert_plain::<StoredRootKeys>(&(), stored)?;
+        }
+        _ => return Err(SealError::Stale),
+    }
     let (barrier, key) = (view.barrier(), &candidate.key);
+    if let Some(kept) = &candidate.kept {
+        txn.insert::<SharesBackups>(barrier, &candidate.of, kept, random)?;
+    }
     match candidate.of {
         Shares::Recovery => txn.insert::<RecoveryKeys>(barrier, &(), key, random)?,
         Shares::Root => {

@@ -1,7 +1,7 @@
 //! A new barrier key: it seals all that is written from then on; what was sealed before stays
 //! readable.
 
-use super::SealError;
+use super::{SealError, rotation::operations};
 use crate::{
     barrier::{Barrier, Keyring, RootKey},
     random::Random,
@@ -17,6 +17,8 @@ pub struct KeyStatus {
     pub term: u32,
     /// When it was made.
     pub created: UnixMillis,
+    /// Transactions that were carried out since.
+    pub operations: u64,
 }
 
 pub(super) fn open_keyring(view: &View<'_>) -> Result<(RootKey, Keyring), SealError> {
@@ -33,10 +35,12 @@ pub(super) fn open_keyring(view: &View<'_>) -> Result<(RootKey, Keyring), SealEr
 /// # Errors
 /// The state can't be read.
 pub fn key_status(permit: &Permit<'_, Administer>) -> Result<KeyStatus, SealError> {
-    let (_, keyring) = open_keyring(permit.context().view)?;
+    let view = permit.context().view;
+    let (_, keyring) = open_keyring(view)?;
     Ok(KeyStatus {
         term: keyring.term(),
         created: keyring.term_created(),
+        operations: operations(view, &keyring),
     })
 }
 
@@ -55,7 +59,7 @@ pub(super) fn add_key(
     random: &mut dyn Random,
 ) -> Result<Txn, SealError> {
     let (root, before) = open_keyring(view)?;
-    let after = before.rotated(now, random);
+    let after = before.rotated(now, view.revision(), random);
     let barrier = Barrier::new(&after)?;
     let mut txn = Txn::default();
     txn.insert_plain::<Keyrings>(&(), &after.seal(&root, random)?.into())?;

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{rotate::add_key, *};
+use super::{rotate::add_key, rotation::write_config, *};
 use crate::{
     barrier::{
         Barrier, Keyring, RootKey,
@@ -16,7 +16,13 @@ use crate::{
     },
     testing::{MemoryStore, TestRandom, cases},
     token::Shares,
-    types::{PolicyName, Secret, UnixMillis, limits::TERMS_FOLLOWED},
+    types::{
+        PolicyName, Secret, Ttl, UnixMillis,
+        limits::{
+            ROTATION_INTERVAL_SECONDS_MIN, ROTATION_OPERATIONS_MAX, ROTATION_OPERATIONS_MIN,
+            TERMS_FOLLOWED,
+        },
+    },
 };
 
 /// A cluster's state, and its active node.
@@ -256,7 +262,7 @@ fn recovery_shares_guard_what_a_provider_opens() {
     let (of_recovery, new) = candidate(Shares::Recovery);
     let view = View::new(&world.store, &world.active);
     let refused = rekey(&view, &quorum, &of_root, now, &mut TestRandom::new(1));
-    assert!(matches!(refused, Err(SealError::NoSuchShares(_))));
+    assert!(matches!(refused, Err(SealError::Stale)));
     let txn = rekey(&view, &quorum, &of_recovery, now, &mut TestRandom::new(1)).unwrap();
     drop(view);
     world.commit(txn);
@@ -267,9 +273,115 @@ fn recovery_shares_guard_what_a_provider_opens() {
     let plain = World::new(7);
     let view = View::new(&plain.store, &plain.active);
     assert!(matches!(
-        check_shares(&view, Shares::Recovery),
+        has_shares(&view, Shares::Recovery),
         Err(SealError::NoSuchShares(_))
     ));
+}
+
+/// A provider's cluster gets another root key: who follows has it, the provider's record is the new
+/// one, and the recovery shares are those of before.
+#[test]
+fn a_provider_keeps_a_new_root_key() {
+    let mut world = World::new(8);
+    let recovery = RootKey::generate(&mut world.random);
+    let shares = shamir::split(recovery.expose(), 3, 2, &mut world.random).unwrap();
+    let stored = |id: &str| StoredRootKey {
+        provider: "static".into(),
+        key_id: id.into(),
+        sealed: vec![1],
+    };
+    let mut txn = Txn::default();
+    txn.insert::<RecoveryKeys>(&world.active, &(), &recovery, &mut world.random)
+        .unwrap();
+    txn.insert_plain::<StoredRootKeys>(&(), &stored("old"))
+        .unwrap();
+    world.commit(txn);
+    world.write();
+    let away = world.follower(&world.active).unwrap();
+    world.rotate();
+    let before = read_plain::<SealConfigs>(&world.store, &()).unwrap();
+    let quorum = world.prove(&shares[..2]).unwrap();
+    let new = RootKey::generate(&mut world.random);
+    let candidate = Candidate::of_provider(new.clone(), stored("new"));
+    let view = View::new(&world.store, &world.active);
+    let now = UnixMillis::new(4);
+    let txn = rekey(&view, &quorum, &candidate, now, &mut TestRandom::new(1)).unwrap();
+    drop(view);
+    world.commit(txn);
+    assert!(follow(&world.store, &away).unwrap().root == new);
+    world.reads_all(&world.follower(&away).unwrap());
+    let kept = read_plain::<StoredRootKeys>(&world.store, &()).unwrap();
+    assert_eq!(kept, Some(stored("new")));
+    let config = read_plain::<SealConfigs>(&world.store, &()).unwrap();
+    assert_eq!(config, before);
+    assert!(world.prove(&shares[1..]).is_ok());
+    // Where shares give the root key, no provider's is put in force.
+    let plain = World::new(9);
+    let quorum = plain.prove(&plain.shares[..3]).unwrap();
+    let view = View::new(&plain.store, &plain.active);
+    let refused = rekey(&view, &quorum, &candidate, now, &mut TestRandom::new(1));
+    assert!(matches!(refused, Err(SealError::Stale)));
+}
+
+/// A key is due by its age or by what was done with it, unless that is switched off; a rekey doesn't
+/// make it young.
+#[test]
+fn a_barrier_key_is_due() {
+    let mut world = World::new(10);
+    let day = Ttl::from_seconds(ROTATION_INTERVAL_SECONDS_MIN).unwrap();
+    let at = |seconds: u64| UnixMillis::new(1 + seconds * 1_000);
+    let change = |enabled, max_operations, interval| WriteRotationConfig {
+        enabled,
+        max_operations,
+        interval,
+    };
+    let write = |world: &mut World, change: WriteRotationConfig| {
+        let view = View::new(&world.store, &world.active);
+        let txn = write_config(&view, &change, &mut TestRandom::new(1))?;
+        drop(view);
+        world.commit(txn);
+        Ok::<_, SealError>(())
+    };
+    let is_due = |world: &World, now| {
+        let view = View::new(&world.store, &world.active);
+        let due = rotate_when_due(&view, now, &mut TestRandom::new(2)).unwrap();
+        due.is_some()
+    };
+    assert!(!is_due(&world, UnixMillis::new(u64::MAX)));
+    for bad in [
+        change(None, Some(ROTATION_OPERATIONS_MIN - 1), None),
+        change(None, Some(ROTATION_OPERATIONS_MAX + 1), None),
+        change(None, Some(0), None),
+        change(None, None, Some(Ttl::from_seconds(86_399).unwrap())),
+    ] {
+        assert!(matches!(
+            write(&mut world, bad),
+            Err(SealError::Rotation(_))
+        ));
+    }
+    write(&mut world, change(None, None, Some(day))).unwrap();
+    world.rekey(3, 2);
+    assert!(!is_due(&world, at(86_399)) && is_due(&world, at(86_400)));
+    write(&mut world, change(Some(false), None, None)).unwrap();
+    assert!(!is_due(&world, at(86_400)));
+    write(&mut world, change(Some(true), None, Some(Ttl::ZERO))).unwrap();
+    assert!(!is_due(&world, at(86_400)));
+    write(
+        &mut world,
+        change(None, Some(ROTATION_OPERATIONS_MIN), None),
+    )
+    .unwrap();
+    // What was done before the key was made isn't counted.
+    let fewer = ROTATION_OPERATIONS_MIN - 1;
+    world.store.skip_revisions(fewer);
+    assert!(is_due(&world, at(1)));
+    world.rotate();
+    assert!(!is_due(&world, at(1)));
+    world.store.skip_revisions(fewer);
+    world.rekey(4, 3);
+    assert!(is_due(&world, at(1)));
+    world.rotate();
+    assert!(!is_due(&world, at(1)));
 }
 
 #[test]

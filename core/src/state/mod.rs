@@ -10,6 +10,7 @@
 //! | 2 | [`Keyrings`] | fixed | from init on |
 //! | 3 | [`RootKeys`] | fixed | from init on |
 //! | 4 | [`ExpirationHolds`] | fixed | from a restore until expiration is resumed |
+//! | 5 | [`RotationConfigs`] | fixed | from the first change on |
 //! | 16 | [`Tokens`] | token hash | until the token is cleaned up |
 //! | 17 | [`Accessors`] | accessor hash | as its token |
 //! | 18 | [`TokenChildren`] | parent hash, child hash | as the child |
@@ -35,6 +36,7 @@
 //! | 56 | [`RootKeysBefore`] | barrier term | until so many rotations later |
 //! | 57 | [`StoredRootKeys`] | fixed | from an init with auto-unseal on |
 //! | 58 | [`RecoveryKeys`] | fixed | from an init with auto-unseal on |
+//! | 59 | [`SharesBackups`] | which shares | from a rekey that keeps them until they are deleted |
 //! | 60 | [`Events`] | revision | a bounded time and number of bytes |
 //! | 61 | [`EventMarks`] | revision | as the events up to it |
 //! | 62 | [`EventFloor`] | fixed | from the first deletion of events on |
@@ -74,10 +76,12 @@ mod recovery_key;
 mod restore_mark;
 mod root_key;
 mod root_key_before;
+mod rotation_config;
 mod row_count;
 mod seal_config;
 mod secret;
 mod secret_name;
+mod shares_backup;
 mod store;
 mod stored_root_key;
 mod table;
@@ -119,10 +123,12 @@ pub use recovery_key::RecoveryKeys;
 pub use restore_mark::RestoreMarks;
 pub use root_key::RootKeys;
 pub use root_key_before::RootKeysBefore;
+pub use rotation_config::{RotationConfig, RotationConfigs};
 pub use row_count::RowCounts;
 pub use seal_config::{SealConfig, SealConfigs};
 pub use secret::{SecretKey, SecretRecord, Secrets};
 pub use secret_name::{SecretNameKey, SecretNameRecord, SecretNames};
+pub use shares_backup::{EncryptedShare, SharesBackup, SharesBackups};
 pub use store::{Store, StoreError, Stored};
 pub use stored_root_key::{StoredRootKey, StoredRootKeys};
 pub(crate) use table::strip;
@@ -138,7 +144,7 @@ pub use token_tuning::{TokenTuning, TokenTunings};
 pub use tombstone::Tombstones;
 pub use txn::{Op, Txn};
 pub(crate) use view::successor;
-pub use view::{ReadError, Reads, View, read_plain};
+pub use view::{ReadError, Reads, View, ViewMark, read_plain};
 
 #[cfg(test)]
 mod tests;

@@ -17,9 +17,10 @@ use crate::{
     },
     random::Random,
     testing::{MemoryStore, TestRandom},
+    token::Shares,
     types::{
         Accessor, Cidrs, DisplayName, Expiry, LeaseId, Meta, Path, PolicyName, PolicySet, RoleName,
-        Secret, Ttl, UnixMillis,
+        Secret, Ttl, UnixMillis, limits::TTL_SECONDS_MAX,
     },
 };
 
@@ -283,6 +284,22 @@ proptest! {
     }
 
     #[test]
+    fn rotations_and_backups(
+        enabled: bool,
+        max_operations: u64,
+        age in prop::option::of(0..=TTL_SECONDS_MAX),
+        nonce in ".*",
+        shares in prop::collection::vec((".*", any::<Vec<u8>>()), 0..4),
+        of in prop::sample::select(vec![Shares::Root, Shares::Recovery]),
+    ) {
+        let interval = age.map(|seconds| Ttl::from_seconds(seconds).unwrap());
+        same::<RotationConfigs>(&(), &RotationConfig { enabled, max_operations, interval });
+        let shares = shares.into_iter();
+        let shares = shares.map(|(fingerprint, message)| EncryptedShare { fingerprint, message });
+        same::<SharesBackups>(&of, &SharesBackup { nonce, shares: shares.collect() });
+    }
+
+    #[test]
     fn keys_beside_the_barrier(
         term: u32, provider in ".*", key_id in ".*", sealed: Vec<u8>, copy: Vec<u8>
     ) {
@@ -308,6 +325,9 @@ proptest! {
         let _ = RootKeysBefore::read_key(&bytes);
         let _ = StoredRootKeys::decode(&bytes);
         let _ = RecoveryKeys::decode(&bytes);
+        let _ = RotationConfigs::decode(&bytes);
+        let _ = SharesBackups::decode(&bytes);
+        let _ = SharesBackups::read_key(&bytes);
         let _ = TimeIndex::read_key(&bytes);
         let _ = TokenChildren::read_key(&bytes);
     }
@@ -586,6 +606,30 @@ fn the_bytes_on_disk_are_frozen() {
     assert_eq!(
         hex::encode(RecoveryKeys::encode(&recovery)),
         format!("08011220{}", "07".repeat(32))
+    );
+    assert_eq!(hex::encode(key_of::<RotationConfigs>(&())), "0205");
+    let rotation = RotationConfig {
+        enabled: true,
+        max_operations: 5,
+        interval: Some(Ttl::from_seconds(6).unwrap()),
+    };
+    assert_eq!(
+        hex::encode(RotationConfigs::encode(&rotation)),
+        "0801100118052006"
+    );
+    let of = [Shares::Root, Shares::Recovery];
+    let keys = of.map(|of| hex::encode(key_of::<SharesBackups>(&of)));
+    assert_eq!(keys, ["023b01", "023b02"]);
+    let backup = SharesBackup {
+        nonce: "n".into(),
+        shares: vec![EncryptedShare {
+            fingerprint: "f".into(),
+            message: vec![1],
+        }],
+    };
+    assert_eq!(
+        hex::encode(SharesBackups::encode(&backup)),
+        "080112016e1a060a0166120101"
     );
 
     let chain = NameChain::from_slice(&[[7; 16], [8; 16]].concat()).unwrap();

@@ -1,7 +1,7 @@
 //! Reads at one revision, and a note of everything that was read, absences included: the
 //! resolver sends a transaction back when any of it changed meanwhile. It writes nothing.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 
@@ -45,11 +45,22 @@ pub struct Reads {
     pub ranges: Vec<(Bytes, Bytes)>,
 }
 
+/// Tells one view from every other one.
+#[derive(Clone, Debug)]
+pub struct ViewMark(Arc<()>);
+
+impl PartialEq for ViewMark {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// A pinned state, read through the barrier.
 pub struct View<'a> {
     store: &'a dyn Store,
     barrier: &'a Barrier,
     reads: RefCell<Reads>,
+    mark: ViewMark,
 }
 
 impl<'a> View<'a> {
@@ -63,12 +74,18 @@ impl<'a> View<'a> {
             store,
             barrier,
             reads: RefCell::new(reads),
+            mark: ViewMark(Arc::new(())),
         }
     }
 
     /// The same state, of which nothing is noted as read yet: for what no write rests on.
     pub fn again(&self) -> View<'a> {
         View::new(self.store, self.barrier)
+    }
+
+    /// What tells it from every other view, one of the same state included.
+    pub fn mark(&self) -> &ViewMark {
+        &self.mark
     }
 
     /// The barrier that reads go through, and that writes must.

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Caller, Context, Denied, TokenError, entry::again};
+use super::{Caller, Context, Denied, TokenError};
 use crate::{
     policy::{Acl, Number, Operation, Parameters, Value},
     types::{Accessor, RoleName, TokenId, TtlRequest},
@@ -172,6 +172,8 @@ pub enum Administer {
     Rotate,
     /// See the barrier key's term.
     ShowKeyStatus,
+    /// See when barrier keys are added by themselves.
+    ShowRotationConfig,
     /// See, begin, advance, cancel or prove a rekey of these shares.
     Rekey(Shares, Step),
     /// See, begin, advance or cancel the making of a root token by the quorum.
@@ -204,14 +206,18 @@ pub enum Step {
     Prove,
     /// Begin the proof again.
     ResetProof,
+    /// See the encrypted shares that are kept.
+    ShowBackup,
+    /// Delete them.
+    DeleteBackup,
 }
 
 impl Step {
     fn ask(self, path: &'static str) -> Ask<'static> {
         let operation = match self {
-            Self::Show | Self::ShowProof => Operation::Read,
+            Self::Show | Self::ShowProof | Self::ShowBackup => Operation::Read,
             Self::Start | Self::Update | Self::Prove => Operation::Update,
-            Self::Cancel | Self::ResetProof => Operation::Delete,
+            Self::Cancel | Self::ResetProof | Self::DeleteBackup => Operation::Delete,
         };
         Ask::new(operation, path).root_protected()
     }
@@ -311,6 +317,7 @@ impl Action for Administer {
             }
             Self::Rotate => Ask::new(Operation::Update, "sys/rotate").root_protected(),
             Self::ShowKeyStatus => Ask::new(Operation::Read, "sys/key-status"),
+            Self::ShowRotationConfig => Ask::new(Operation::Read, "sys/rotate/config"),
             Self::Rekey(shares, step) => step.ask(match (shares, step) {
                 (Shares::Root, Step::Update) => "sys/rotate/root/update",
                 (Shares::Recovery, Step::Update) => "sys/rotate/recovery/update",
@@ -319,6 +326,10 @@ impl Action for Administer {
                 }
                 (Shares::Recovery, Step::ShowProof | Step::Prove | Step::ResetProof) => {
                     "sys/rotate/recovery/verify"
+                }
+                (Shares::Root, Step::ShowBackup | Step::DeleteBackup) => "sys/rotate/root/backup",
+                (Shares::Recovery, Step::ShowBackup | Step::DeleteBackup) => {
+                    "sys/rotate/recovery/backup"
                 }
                 (Shares::Root, _) => "sys/rotate/root/init",
                 (Shares::Recovery, _) => "sys/rotate/recovery/init",
@@ -371,7 +382,7 @@ impl<'a, A> Permit<'a, A> {
     }
 }
 
-/// Whether `caller` may do this. The caller is looked at again, in this view: it may have
+/// Whether `caller` may do this. A caller that was looked at elsewhere is looked at again: it may have
 /// been revoked since, and a transaction must rest on its being alive and on its policies.
 ///
 /// # Errors
@@ -409,11 +420,7 @@ pub fn allowed<A: Action>(
 }
 
 fn looked_up(context: Context<'_>, caller: &Caller) -> Result<(Caller, Arc<Acl>), TokenError> {
-    let mut caller = caller.clone();
-    // One that has paid a use was looked at in this view, and counts its use already.
-    if !caller.paid {
-        caller.entry = again(context, &caller.entry)?.ok_or(TokenError::InvalidToken)?;
-    }
+    let caller = caller.alive_in(context)?;
     let acl = context.acls.of(context.view, caller.policies())?;
     Ok((caller, acl))
 }

@@ -1,10 +1,12 @@
 //! From a token id to a living token. The one place that decides whether a token lives.
 
+use std::sync::Arc;
+
 use super::{Context, TokenError, TokenType, batch, path_revocation::path_killed};
 use crate::{
     barrier::TokenHash,
-    state::{Row, TokenRecord, Tokens, Tombstones},
-    types::{PolicySet, TokenId},
+    state::{Row, TokenRecord, Tokens, Tombstones, ViewMark},
+    types::{PolicySet, TokenId, UnixMillis},
 };
 
 /// A token that lives.
@@ -66,8 +68,10 @@ impl Entry {
 /// The token that a request was made with, alive when it was looked at.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    pub(super) id: TokenId,
-    pub(super) entry: Entry,
+    pub(super) id: Arc<TokenId>,
+    pub(super) entry: Arc<Entry>,
+    /// Where and when it was looked at.
+    pub(super) seen: Seen,
     /// This request has paid a use: the entry counts it already, though nothing is written
     /// yet.
     pub(super) paid: bool,
@@ -75,7 +79,37 @@ pub struct Caller {
     pub(super) spent: bool,
 }
 
+/// The view that a caller was looked at in, and the time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen(ViewMark, UnixMillis);
+
+impl Seen {
+    pub(super) fn of(context: Context<'_>) -> Self {
+        Self(context.view.mark().clone(), context.now)
+    }
+}
+
 impl Caller {
+    /// The same, alive in this view and at this time: it is looked at again unless that is where
+    /// it was looked at, where all that its life rests on is noted, and the same.
+    pub(super) fn alive_in(&self, context: Context<'_>) -> Result<Self, TokenError> {
+        if self.is_current_in(context) {
+            return Ok(self.clone());
+        }
+        let entry = again(context, &self.entry)?.ok_or(TokenError::InvalidToken)?;
+        Ok(Self {
+            entry: Arc::new(entry),
+            seen: Seen::of(context),
+            ..self.clone()
+        })
+    }
+
+    /// Whether its entry is what this view says of it. One that has paid a use was looked at in the
+    /// view of its call, and counts that use already.
+    pub(super) fn is_current_in(&self, context: Context<'_>) -> bool {
+        self.paid || self.seen == Seen::of(context)
+    }
+
     /// The token.
     pub fn entry(&self) -> &Entry {
         &self.entry
@@ -110,8 +144,9 @@ pub fn identify(context: Context<'_>, id: &TokenId) -> Result<Caller, TokenError
         return Err(TokenError::InvalidToken);
     }
     Ok(Caller {
-        id: id.clone(),
-        entry,
+        id: Arc::new(id.clone()),
+        entry: Arc::new(entry),
+        seen: Seen::of(context),
         paid: false,
         spent: false,
     })

@@ -82,7 +82,7 @@ impl TokenInfo {
 
     /// The caller as it sees itself.
     pub fn of_caller(caller: &Caller, now: UnixMillis) -> Self {
-        let info = Self::new(&caller.entry, Some(caller.id.clone()), now);
+        let info = Self::new(&caller.entry, Some(TokenId::clone(&caller.id)), now);
         if caller.spent {
             Self {
                 num_uses: -1,
@@ -129,7 +129,7 @@ pub(super) fn resolve(
 ) -> Result<Option<(Entry, Option<TokenId>)>, TokenError> {
     let barrier = context.view.barrier();
     let (hash, id) = match target {
-        Target::Caller => (caller.entry.hash, Some(caller.id.clone())),
+        Target::Caller => (caller.entry.hash, Some(TokenId::clone(&caller.id))),
         Target::Id(id) if id.is_batch() => {
             let found = find(context, id)?;
             return Ok(found.map(|entry| (entry, Some(id.clone()))));
@@ -138,7 +138,7 @@ pub(super) fn resolve(
         Target::Accessor(accessor) => {
             // One that has paid knows itself better than the rows do.
             if caller.paid && caller.entry.record.accessor.as_ref() == Some(accessor) {
-                return Ok(Some((caller.entry.clone(), None)));
+                return Ok(Some((Entry::clone(&caller.entry), None)));
             }
             match context
                 .view
@@ -149,8 +149,8 @@ pub(super) fn resolve(
             }
         }
     };
-    if hash == caller.entry.hash && (caller.paid || caller.entry.is_batch()) {
-        return Ok(Some((caller.entry.clone(), id)));
+    if hash == caller.entry.hash && (caller.is_current_in(context) || caller.entry.is_batch()) {
+        return Ok(Some((Entry::clone(&caller.entry), id)));
     }
     Ok(live(context, &hash)?.map(|entry| (entry, id)))
 }

@@ -2,11 +2,11 @@
 //! last one removes the token. The count is part of the replicated state, so that N uses
 //! are N across nodes and failovers.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use super::{
     Caller, Context, Plan, TokenError,
-    entry::again,
+    entry::{Seen, again},
     revoke::{end_tree, tell},
 };
 use crate::{
@@ -30,7 +30,8 @@ pub fn spend_use(
             txn,
             response: Caller {
                 id: caller.id.clone(),
-                entry,
+                entry: Arc::new(entry),
+                seen: Seen::of(context),
                 paid: false,
                 spent: false,
             },
@@ -53,7 +54,8 @@ pub fn spend_use(
         txn,
         response: Caller {
             id: caller.id.clone(),
-            entry,
+            entry: Arc::new(entry),
+            seen: Seen::of(context),
             paid: true,
             spent,
         },

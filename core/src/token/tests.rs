@@ -3,6 +3,7 @@
 
 mod kinds;
 mod model;
+mod protected;
 pub(crate) mod races;
 mod scenes;
 

@@ -172,3 +172,9 @@ pub const SEALED_VALUE_BYTES_MAX: usize = 64 << 20;
 /// Barrier keys of before under which the root key is kept for nodes that follow: an unsealed node
 /// that has missed more rotations than these seals itself.
 pub const TERMS_FOLLOWED: u32 = 32;
+/// Fewest operations with one barrier key after which it may be told to be rotated by itself.
+pub const ROTATION_OPERATIONS_MIN: u64 = 1_000_000;
+/// Most of them, and the default: nine tenths of 2^32, as the peers have it.
+pub const ROTATION_OPERATIONS_MAX: u64 = 3_865_470_566;
+/// Shortest age of a barrier key at which it may be told to be rotated by itself.
+pub const ROTATION_INTERVAL_SECONDS_MIN: u64 = 24 * 60 * 60;

@@ -13,6 +13,7 @@ mod join;
 mod join_token;
 mod peer;
 mod restore;
+mod start;
 mod status;
 
 use std::{
@@ -43,9 +44,7 @@ use crate::{
     clock::{ClusterClock, WallClock},
     identity::{IdentityError, NodeIdentity, NodeKey},
     log::{LogError, LogStore},
-    network::NetworkFactory,
-    options::{Timing, raft_config},
-    peer_server::{PeerHandler, serve},
+    options::Timing,
     peers::{PeerChannel, PeerError, Peers},
     reads::{Consistency, ReadError, Reads, unreadable},
     state::{AppliedInfo, ApplyObserver, State, StateError, StateMachine},
@@ -164,150 +163,9 @@ pub(crate) struct Core {
 }
 
 impl Node {
-    /// Opens the data folder, listens on the peer port and, if the node belongs to a
-    /// cluster, starts raft. `extra` are services of the layer above for the peer port:
-    /// only members reach them.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn start(
-        config: NodeConfig,
-        observer: Arc<dyn ApplyObserver>,
-        gate: Arc<dyn JoinGate>,
-        extra: tonic::service::Routes,
-    ) -> Result<Self, StartError> {
-        let key = Arc::new(NodeKey::open(&config.data_dir, &config.tls)?);
-        let peers = Peers::new(Arc::clone(&key), config.tls.clone())
-            .map_err(|error| StartError::Raft(error.to_string()))?;
-        let listener = tokio::net::TcpListener::bind(config.peer_listen)
-            .await
-            .map_err(|source| StartError::Io {
-                what: format!("listening for peers on {}", config.peer_listen),
-                source,
-            })?;
-        let identity = NodeIdentity::load(&config.data_dir)?;
-        let node = Self {
-            shared: Arc::new(Shared {
-                config,
-                key,
-                peers,
-                gate,
-                observer,
-                core: OnceLock::new(),
-                founding: tokio::sync::Mutex::default(),
-                unsealed: AtomicBool::new(false),
-                transferring: AtomicBool::new(false),
-                active: ArcSwapOption::empty(),
-                proposed: Arc::default(),
-                activating: tokio::sync::Mutex::default(),
-                membership: tokio::sync::Mutex::default(),
-                restoring: Arc::default(),
-                samples: Mutex::default(),
-                leadership: watch::Sender::default(),
-                stop: CancellationToken::new(),
-            }),
-        };
-        if let Some(identity) = identity {
-            node.start_core(identity).await?;
-        }
-        node.serve_peers(listener, extra);
-        Ok(node)
-    }
-
-    async fn start_core(&self, identity: NodeIdentity) -> Result<(), StartError> {
-        let shared = &self.shared;
-        let dir = shared.config.data_dir.clone();
-        let observer = Arc::clone(&shared.observer);
-        let cluster_id = identity.cluster_id;
-        let opened = tokio::task::spawn_blocking(move || {
-            let log = LogStore::open(&dir)?;
-            let state = State::open(&dir, cluster_id, observer)?;
-            Ok::<_, StartError>((log, state))
-        });
-        let (log, state) = opened
-            .await
-            .map_err(|error| StartError::Raft(error.to_string()))??;
-        shared.peers.set_cluster_id(cluster_id);
-        let config = raft_config(shared.config.timing, shared.config.entries_kept)
-            .map_err(|error| StartError::Timing(error.to_string()))?;
-        let clock = Arc::new(ClusterClock::new(
-            Arc::clone(&shared.config.clock),
-            state.applied().time_ms,
-        ));
-        let raft = Raft::new(
-            identity.node_id,
-            config,
-            NetworkFactory::new(shared.peers.clone()),
-            log.clone(),
-            StateMachine::new(state.clone()),
-        )
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?;
-        let reads = Reads::start(
-            raft.clone(),
-            state.clone(),
-            Arc::clone(&clock),
-            shared.peers.clone(),
-            shared.config.timing,
-        );
-        let core = Core {
-            identity,
-            raft,
-            log,
-            state,
-            clock,
-            reads,
-            started: Instant::now(),
-        };
-        if shared.core.set(core).is_err() {
-            return Err(StartError::Initialized);
-        }
-        self.trust_first_members();
-        self.trust_members();
-        self.start_duties();
-        Ok(())
-    }
-
     /// Whether the node belongs to a cluster.
     pub fn is_initialized(&self) -> bool {
         self.shared.core.get().is_some()
-    }
-
-    /// Makes this node the first member of a new cluster.
-    ///
-    /// # Errors
-    /// It belongs to one already, or the disk fails.
-    pub async fn bootstrap(&self) -> Result<(), StartError> {
-        let _one_at_a_time = self.shared.founding.lock().await;
-        let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
-        match self.core() {
-            // A crash may have come between the identity and the first membership.
-            Some(core) if core.identity.node_id == FIRST_NODE_ID => {
-                let begun = core.raft.is_initialized().await;
-                if begun.map_err(|error| failed(&error))? {
-                    return Err(StartError::Initialized);
-                }
-            }
-            Some(_) => return Err(StartError::Initialized),
-            None => {
-                let mut cluster_id = [0; 16];
-                aws_lc_rs::rand::fill(&mut cluster_id).map_err(|_| failed(&"no randomness"))?;
-                let identity = NodeIdentity {
-                    cluster_id,
-                    node_id: FIRST_NODE_ID,
-                    name: self.shared.config.name.clone(),
-                };
-                identity.save(&self.shared.config.data_dir)?;
-                self.start_core(identity).await?;
-            }
-        }
-        let members = BTreeMap::from([(FIRST_NODE_ID, self.shared.own_member())]);
-        let core = self.core().ok_or(StartError::Initialized)?;
-        core.raft
-            .initialize(members)
-            .await
-            .map_err(|error| StartError::Raft(error.to_string()))?;
-        Ok(())
     }
 
     fn core(&self) -> Option<&Core> {
@@ -419,21 +277,6 @@ impl Node {
             let _ = tokio::task::spawn_blocking(move || state.flush()).await;
         }
     }
-}
-
-impl Node {
-    fn serve_peers(&self, listener: tokio::net::TcpListener, extra: tonic::service::Routes) {
-        let handler: Arc<dyn PeerHandler> = Arc::new(self.clone());
-        let peers = self.shared.peers.clone();
-        let stop = self.shared.stop.clone();
-        tokio::spawn(async move {
-            let stopped = stop.clone().cancelled_owned();
-            if let Err(error) = serve(listener, peers, handler, extra, stopped).await {
-                tracing::error!(%error, "the peer listener ended");
-                stop.cancel();
-            }
-        });
-    }
 
     /// Resolves when the node has stopped: by [`Node::shutdown`], or because the peer
     /// listener or raft failed for good.
@@ -456,6 +299,3 @@ impl Shared {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// The founder's id; the log allocates those after it.
-const FIRST_NODE_ID: NodeId = 1;

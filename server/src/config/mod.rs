@@ -15,6 +15,7 @@ mod units;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use env::Environment;
@@ -134,9 +135,12 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// The `storage "raft"` stanza.
+/// The `storage "raft"` stanza, or `storage "inmem"`.
 #[derive(Clone, Debug)]
 pub struct StorageConfig {
+    /// `storage "inmem"` and the development server: the data folder, which goes with the last clone
+    /// of this.
+    pub temporary: Option<Arc<TemporaryData>>,
     /// `path`: the data folder. It must exist or its parent must.
     pub path: PathBuf,
     /// `node_id`: the stable name of this node. Default: the host name.
@@ -267,9 +271,9 @@ impl Config {
     }
 
     /// The configuration of `tenure server -dev`: plain text on loopback, data in a folder of its
-    /// own that is gone when the returned guard is dropped.
-    pub fn dev(options: &DevOptions) -> std::io::Result<(Self, DevData)> {
-        let data = tempfile::Builder::new().prefix("tenure-dev-").tempdir()?;
+    /// own that goes with it.
+    pub fn dev(options: &DevOptions) -> std::io::Result<Self> {
+        let data = TemporaryData::new()?;
         // Others must be told a real port, so "any" is resolved here.
         let resolved = |addr: SocketAddr| match addr.port() {
             0 => std::net::TcpListener::bind(addr)?.local_addr(),
@@ -281,7 +285,7 @@ impl Config {
             HostPort::new(&addr.ip().to_string(), addr.port()).map_err(std::io::Error::other)
         };
         let node_id = NodeName::parse("dev").map_err(std::io::Error::other)?;
-        let config = Self {
+        Ok(Self {
             listeners: vec![ListenerConfig {
                 address: listen,
                 cluster_address: Some(cluster_listen),
@@ -292,6 +296,7 @@ impl Config {
             }],
             storage: StorageConfig {
                 path: data.path().to_owned(),
+                temporary: Some(Arc::new(data)),
                 node_id,
                 retry_join: Vec::new(),
                 timing: RaftTiming::default(),
@@ -311,8 +316,7 @@ impl Config {
                 "dev mode: plain text, one key share, data is gone at the end. Never in production"
                     .to_owned(),
             ],
-        };
-        Ok((config, DevData(data)))
+        })
     }
 }
 
@@ -340,11 +344,16 @@ impl Default for DevOptions {
     }
 }
 
-/// The data folder of dev mode; deleted when this is dropped.
+/// A data folder that is deleted when this is dropped.
 #[derive(Debug)]
-pub struct DevData(tempfile::TempDir);
+pub struct TemporaryData(tempfile::TempDir);
 
-impl DevData {
+impl TemporaryData {
+    fn new() -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tenure-").tempdir()?;
+        Ok(Self(folder))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.0.path()

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_raft::options::{ENTRIES_KEPT, SNAPSHOT_LOG_BYTES};
@@ -14,7 +15,7 @@ use super::source::{Source, Value};
 use super::units::{ApiUrl, HostPort, NodeName, parse_listen_address};
 use super::{
     Config, ListenerConfig, LogConfig, LogFormat, LogLevel, RaftTiming, RetryJoin, SealStanza,
-    StorageConfig, TelemetryConfig, defaults, foreign, seal,
+    StorageConfig, TelemetryConfig, TemporaryData, defaults, foreign, seal,
 };
 
 /// Longest TTL that a configuration may set: ten years.
@@ -40,15 +41,35 @@ pub(super) struct Draft {
     pub warnings: Vec<String>,
 }
 
-/// A `storage "raft"` stanza as written.
+/// What `storage "inmem"` means, which the peers keep in memory.
+const INMEM: &str =
+    "storage \"inmem\": the data is in a temporary folder, and gone when the server ends";
+
+/// A `storage` stanza as written.
 #[derive(Debug)]
 pub(super) struct StorageDraft {
+    /// `storage "inmem"`.
+    temporary: bool,
     path: Option<PathBuf>,
     node_id: Option<NodeName>,
     retry_join: Vec<RetryJoin>,
     timing: RaftTiming,
     snapshot_threshold_bytes: u64,
     trailing_logs: u64,
+}
+
+impl StorageDraft {
+    fn in_memory() -> Self {
+        Self {
+            temporary: true,
+            path: None,
+            node_id: None,
+            retry_join: Vec::new(),
+            timing: RaftTiming::default(),
+            snapshot_threshold_bytes: SNAPSHOT_LOG_BYTES,
+            trailing_logs: ENTRIES_KEPT,
+        }
+    }
 }
 
 impl Draft {
@@ -188,10 +209,23 @@ impl Draft {
             });
         };
         let path = self.path_env.take().map(|set| set.value).or(draft.path);
-        let path = path.ok_or(ConfigError::Missing {
-            key: "storage \"raft\": path",
-            problem: "is needed (or TENURE_RAFT_PATH)",
-        })?;
+        let (path, temporary) = match (path, draft.temporary) {
+            // A path from the environment is no reason to keep what was to be forgotten.
+            (_, true) => {
+                let data = TemporaryData::new().map_err(|source| ConfigError::Read {
+                    path: std::env::temp_dir(),
+                    source,
+                })?;
+                (data.path().to_owned(), Some(Arc::new(data)))
+            }
+            (Some(path), false) => (path, None),
+            (None, false) => {
+                return Err(ConfigError::Missing {
+                    key: "storage \"raft\": path",
+                    problem: "is needed (or TENURE_RAFT_PATH)",
+                });
+            }
+        };
         let node_id = match self
             .node_id_env
             .take()
@@ -209,6 +243,7 @@ impl Draft {
         };
         Ok(StorageConfig {
             path,
+            temporary,
             node_id,
             retry_join: draft.retry_join,
             timing: draft.timing,
@@ -256,13 +291,21 @@ pub(super) fn read(source: Source) -> Result<Draft, ConfigError> {
             .push(listener::read(section, &mut draft.warnings)?);
     }
     for (kind, section) in top.stanzas("storage", true)? {
-        if kind != "raft" {
-            return Err(section.error("type", "only storage \"raft\" is supported"));
-        }
         if draft.storage.is_some() {
             return Err(section.error("type", "there is a storage stanza before it"));
         }
-        draft.storage = Some(read_storage(section, &mut draft.warnings)?);
+        draft.storage = Some(match kind.as_str() {
+            "raft" => read_storage(section, &mut draft.warnings)?,
+            "inmem" => {
+                section.finish(&[], &mut draft.warnings)?;
+                draft.warnings.push(INMEM.to_owned());
+                StorageDraft::in_memory()
+            }
+            _ => {
+                let problem = "only storage \"raft\" and \"inmem\" are supported";
+                return Err(section.error("type", problem));
+            }
+        });
     }
     for (kind, section) in top.stanzas("seal", true)? {
         if draft.seal.is_some() {
@@ -350,6 +393,7 @@ fn read_storage(
     }
     section.finish(foreign::STORAGE, warnings)?;
     Ok(StorageDraft {
+        temporary: false,
         path: path.map(|set| set.value),
         node_id: node_id.map(|set| set.value),
         retry_join,

@@ -260,7 +260,7 @@ fn bad_input_is_refused_with_key_and_line() {
         ),
         (
             format!("{PLAIN}storage \"file\" {{\n path = \"/d\"\n}}"),
-            "only storage \"raft\"",
+            "only storage \"raft\" and \"inmem\"",
         ),
         (
             format!("{PLAIN}storage {{\n path = \"/d\"\n}}"),
@@ -389,22 +389,40 @@ api_addr = "http://tenure:8200"
 
 #[test]
 fn dev_is_loopback_and_leaves_nothing() {
-    let (config, data) = Config::dev(&DevOptions::default()).unwrap();
+    let config = Config::dev(&DevOptions::default()).unwrap();
     assert!(config.listeners[0].address.ip().is_loopback());
     assert!(config.cluster_listen.ip().is_loopback());
     assert_eq!(config.listeners[0].tls, ListenerTls::Disabled);
     let path = config.storage.path.clone();
     assert!(path.is_dir());
-    drop(data);
+    drop(config);
     assert!(!path.exists());
     let any = DevOptions {
         address: "127.0.0.1:0".parse().unwrap(),
         cluster_port: 0,
         ..DevOptions::default()
     };
-    let (config, _data) = Config::dev(&any).unwrap();
+    let config = Config::dev(&any).unwrap();
     assert_ne!(config.listeners[0].address.port(), 0);
     assert_eq!(config.cluster_addr.port(), config.cluster_listen.port());
+}
+
+#[test]
+fn data_in_memory_is_in_a_folder_that_goes() {
+    let text = |stanza: &str| format!("listener \"tcp\" {{ tls_disable = true }}\n{stanza}");
+    let config = load(&text("storage \"inmem\" {}")).unwrap();
+    let path = config.storage.path.clone();
+    assert!(path.is_dir());
+    assert!(
+        config
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("gone"))
+    );
+    drop(config);
+    assert!(!path.exists());
+    let refused = load(&text("storage \"inmem\" { path = \"/data\" }")).unwrap_err();
+    assert!(refused.to_string().contains("unknown key"), "{refused}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The stack around every service, in one place, top to bottom.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use tonic::body::Body;
@@ -8,7 +9,7 @@ use tower::{Service, ServiceBuilder};
 
 use super::Edge;
 use super::layers::{
-    Admit, EnforceDeadline, LimitMessages, Observe, Rescue, Scrub, Speak, StepLayer,
+    Admit, Bottom, EnforceDeadline, LimitMessages, Observe, Rescue, Scrub, Speak, Stack, StepLayer,
 };
 use crate::limits::EdgeLimits;
 
@@ -34,7 +35,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    ServiceBuilder::new()
+    let stack = ServiceBuilder::new()
         // Names, times and counts everything below, refusals too: first, so that nothing escapes it.
         .layer(StepLayer(Observe::new(edge)))
         // Says in JSON what the layers below refuse, to those who speak HTTP.
@@ -50,5 +51,6 @@ where
         .layer(StepLayer(LimitMessages::new(limits, edge)))
         // A panic ends its own call alone; innermost, so that the layers above count and answer it.
         .layer(StepLayer(Rescue))
-        .service(service)
+        .service(Bottom(service));
+    Stack(Arc::new(stack))
 }

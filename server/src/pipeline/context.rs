@@ -131,12 +131,15 @@ impl Context {
     }
 }
 
-/// `authorization: Bearer …`, or `x-vault-token`. Any scheme but Bearer is no token.
+/// `x-vault-token`, or `authorization: Bearer …`. Any scheme but Bearer is no token.
 fn token_of(metadata: &MetadataMap) -> Result<Option<TokenId>, Error> {
     let text = |key| metadata.get(key).map(|value| value.to_str());
     if let Some(value) = text("x-vault-token") {
         let value = value.map_err(|_| Error::invalid_token())?;
-        return parse(value).map(Some);
+        // Clients that have none send it empty.
+        if !value.is_empty() {
+            return parse(value).map(Some);
+        }
     }
     let Some(value) = text("authorization") else {
         return Ok(None);

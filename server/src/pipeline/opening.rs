@@ -57,8 +57,8 @@ impl Pipeline {
         permitted: bool,
         answer: C::Answer,
     ) -> Result<C::Answer, Error> {
-        if C::GIVES_SHARE {
-            self.share_rate.spend(&context.remote)?;
+        if C::IS_RATIONED {
+            self.share_rate.spend(&context.remote, permitted)?;
         }
         let asker = Asker {
             remote: &context.remote,

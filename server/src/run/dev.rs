@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tenure_core::types::TokenId;
+use tenure_core::types::{Secret, TokenId};
 use tenure_proto::v1;
 use tokio::time::{Instant, sleep};
 use tonic::Request;
@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     listen::Deadline,
     pipeline::Pipeline,
-    seal::{InitSplit, Sealer},
+    seal::{InitPlan, Sealer},
 };
 
 /// How long the mount of a development server may take.
@@ -54,12 +54,12 @@ pub(super) async fn set_up(
         .map(TokenId::custom)
         .transpose()
         .map_err(|error| RunError::Dev(format!("root token: {error}")))?;
-    let split = InitSplit {
+    let plan = InitPlan {
         shares: 1,
         threshold: 1,
-        ..InitSplit::default()
+        ..InitPlan::default()
     };
-    let made = sealer.init_with(split, root).await.map_err(failed)?;
+    let made = sealer.init_with(plan, root).await.map_err(failed)?;
     for share in &made.shares {
         sealer.unseal(share.clone()).await.map_err(failed)?;
     }
@@ -82,7 +82,7 @@ pub(super) async fn set_up(
 }
 
 /// The call that mounts kv at secret/, as Vault's development server has it.
-fn mount_secret(root: &TokenId) -> Result<Request<v1::MountRequest>, RunError> {
+fn mount_secret(root: &Secret<String>) -> Result<Request<v1::MountRequest>, RunError> {
     let mut request = Request::new(v1::MountRequest {
         path: "secret".to_owned(),
         r#type: "kv-v2".to_owned(),

@@ -11,7 +11,9 @@ mod join;
 mod keys;
 mod open;
 mod open_itself;
+mod pgp;
 mod provider;
+pub mod rotation;
 mod share_rate;
 
 use std::{
@@ -32,15 +34,14 @@ use tokio::{
 };
 use tonic::Code;
 
-use self::provider::Provider;
 pub use self::{
     attempts::{
         Attempts, GenerateRootStatus, Generated, ProofStatus, RekeyPlan, RekeyStatus, Rekeyed,
     },
-    init::{InitKeys, InitSplit},
+    init::{InitKeys, InitPlan},
     join::peer_address_of,
     keys::{Keys, Solver, Unsealed},
-    provider::provider_of,
+    provider::{Provider, provider_of},
     share_rate::{ShareRate, address_of},
 };
 use crate::{

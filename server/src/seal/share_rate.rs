@@ -16,8 +16,14 @@ use crate::{
     },
 };
 
-/// The counts of one node.
-pub struct ShareRate(Mutex<Counts>);
+/// The counts of one node: those whose token may aren't held up by strangers.
+#[derive(Default)]
+pub struct ShareRate {
+    strangers: Bound,
+    permitted: Bound,
+}
+
+struct Bound(Mutex<Counts>);
 
 struct Counts {
     node: Bucket,
@@ -65,7 +71,7 @@ impl Bucket {
     }
 }
 
-impl Default for ShareRate {
+impl Default for Bound {
     fn default() -> Self {
         let now = Instant::now();
         Self(Mutex::new(Counts {
@@ -96,15 +102,22 @@ fn network_of(address: IpAddr) -> IpAddr {
 }
 
 impl ShareRate {
-    /// Takes one of the shares that `remote` may give.
+    /// Takes one of the shares that `remote` may give; `permitted`: by the policies of its token.
     ///
     /// # Errors
     /// There is none left: RESOURCE_EXHAUSTED, with when there will be.
-    pub fn spend(&self, remote: &str) -> Result<(), Error> {
-        self.spend_at(address_of(remote).map(network_of), Instant::now())
+    pub fn spend(&self, remote: &str, permitted: bool) -> Result<(), Error> {
+        let bound = match permitted {
+            true => &self.permitted,
+            false => &self.strangers,
+        };
+        bound
+            .spend_at(address_of(remote).map(network_of), Instant::now())
             .map_err(Error::too_many_shares)
     }
+}
 
+impl Bound {
     fn spend_at(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Counts {
@@ -142,7 +155,7 @@ impl ShareRate {
 mod tests {
     use super::*;
 
-    fn many(rate: &ShareRate, address: u32, count: u32, now: Instant) -> u32 {
+    fn many(rate: &Bound, address: u32, count: u32, now: Instant) -> u32 {
         let address = Some(IpAddr::V4(address.into()));
         (0..count)
             .map(|_| u32::from(rate.spend_at(address, now).is_ok()))
@@ -151,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_and_a_node_its_own() {
-        let rate = ShareRate::default();
+        let rate = Bound::default();
         let start = Instant::now();
         assert_eq!(many(&rate, 1, 1_000, start), SHARES_AT_ONCE_PER_ADDRESS);
         let wait = rate.spend_at(Some(IpAddr::V4(1.into())), start);
@@ -171,8 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn strangers_take_nothing_from_who_may() {
         let rate = ShareRate::default();
+        let spend = |permitted| rate.spend("10.0.0.1:1", permitted);
+        while spend(false).is_ok() {}
+        assert!(spend(true).is_ok());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let rate = Bound::default();
         let mut now = Instant::now();
         for address in 0..20_000 {
             now += Duration::from_millis(20);

@@ -1,9 +1,11 @@
 //! Watch and KeepAlive against real processes: nothing is lost or shown twice, whichever node
 //! dies, and no stream outlives its token.
 
+mod commands;
 mod ends;
 mod keep_alive;
 mod ledger;
+mod renewer;
 mod scopes;
 mod slow;
 mod start;

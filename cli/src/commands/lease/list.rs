@@ -1,5 +1,7 @@
 //! `tenure lease list`.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 
 use super::{
@@ -22,8 +24,8 @@ pub(crate) struct ListArgs {
     prefix: String,
 
     /// Show so many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
-    limit: usize,
+    #[arg(long, value_name = "COUNT", default_value = "10000")]
+    limit: NonZeroUsize,
 
     #[command(flatten)]
     common: CommonArgs,
@@ -39,12 +41,12 @@ pub(crate) async fn run(args: ListArgs, context: &mut Context<'_>) -> Result<u8,
             .map_err(|error| Failure::call("listing leases", &error))?;
         leases.extend(page.leases);
         page_token = page.next_page_token;
-        let over = leases.len() > args.limit;
+        let over = leases.len() > args.limit.get();
         if page_token.is_empty() || over {
             break over || !page_token.is_empty();
         }
     };
-    leases.truncate(args.limit);
+    leases.truncate(args.limit.get());
     if leases.is_empty() {
         // As Vault's lists: nothing there is told, and by the exit code, too.
         return Err(Failure::nothing("No leases found"));

@@ -2,10 +2,12 @@
 
 mod count;
 mod grant;
+mod keep_alive;
 mod list;
 mod lookup;
 mod renew;
 mod revoke;
+mod watch;
 
 use clap::Subcommand;
 
@@ -28,6 +30,12 @@ pub(crate) enum LeaseCommand {
     List(list::ListArgs),
     /// Count leases
     Count(count::CountArgs),
+    /// Keep leases alive, as long as this runs
+    #[command(after_help = keep_alive::HELP)]
+    KeepAlive(keep_alive::KeepAliveArgs),
+    /// Show what happens to leases, as it happens
+    #[command(after_help = watch::HELP)]
+    Watch(watch::WatchArgs),
 }
 
 /// How a payload is given.
@@ -44,6 +52,8 @@ pub(crate) async fn run(command: LeaseCommand, context: &mut Context<'_>) -> Res
         LeaseCommand::Revoke(args) => revoke::run(args, context).await,
         LeaseCommand::List(args) => list::run(args, context).await,
         LeaseCommand::Count(args) => count::run(args, context).await,
+        LeaseCommand::KeepAlive(args) => keep_alive::run(args, context).await,
+        LeaseCommand::Watch(args) => watch::run(args, context).await,
     }
 }
 

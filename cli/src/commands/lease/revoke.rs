@@ -20,6 +20,14 @@ pub(crate) struct RevokeArgs {
     #[arg(long)]
     prefix: bool,
 
+    /// With -prefix: also those that an outside system would not let go, for tokens with sudo
+    #[arg(long, requires = "prefix")]
+    force: bool,
+
+    /// Wait until they have ended, as every revocation here does
+    #[arg(long)]
+    sync: bool,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -35,9 +43,10 @@ pub(crate) async fn run(args: RevokeArgs, context: &mut Context<'_>) -> Result<u
     } else {
         ("revoking lease", "Success! Revoked lease")
     };
-    let answer = match args.prefix {
-        true => client.revoke_prefix(target).await,
-        false => client.revoke_lease(target).await,
+    let answer = match (args.prefix, args.force) {
+        (true, true) => client.revoke_force(target).await,
+        (true, false) => client.revoke_prefix(target).await,
+        (false, _) => client.revoke_lease(target).await,
     };
     answer.map_err(|error| Failure::call(doing, &error))?;
     context.console.line(done)?;

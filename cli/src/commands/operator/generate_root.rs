@@ -3,13 +3,16 @@
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use clap::Args;
 use serde::Serialize;
-use tenure_client::{Client, Secret, proto::GenerateRootStatus};
+use tenure_client::{
+    Client, Secret,
+    proto::{GenerateRootStatus, StartGenerateRootRequest},
+};
 use tenure_core::types::TokenId;
 use zeroize::Zeroizing;
 
 use super::{
     super::{CommonArgs, Context},
-    key_share,
+    key_share, pgp_key,
 };
 use crate::{
     failure::{Failure, code},
@@ -58,6 +61,11 @@ pub(crate) struct GenerateRootArgs {
     #[arg(long, value_name = "-|@FILE")]
     otp: Option<String>,
 
+    /// With -init: file of a PGP public key (binary, base64 or armored) that the token is encrypted
+    /// to, in the place of a one-time password
+    #[arg(long, value_name = "FILE", requires = "init", conflicts_with = "otp")]
+    pgp_key: Option<String>,
+
     /// Names the attempt, as -init showed it. Not given: that of the attempt under way
     #[arg(long, value_name = "NONCE")]
     nonce: Option<String>,
@@ -77,6 +85,7 @@ struct Body {
     otp: String,
     otp_length: u32,
     encoded_token: String,
+    pgp_fingerprint: String,
 }
 
 #[derive(Serialize)]
@@ -107,8 +116,14 @@ pub(crate) async fn run(args: GenerateRootArgs, context: &mut Context<'_>) -> Re
     let client = context.client(&args.common)?;
     if args.init {
         let otp = read_otp(&args, context).await?;
-        let otp = otp.as_ref().map_or("", Secret::expose);
-        let started = client.start_generate_root(otp).await;
+        let request = StartGenerateRootRequest {
+            otp: otp.map_or_else(String::new, |otp| otp.expose().to_owned()),
+            pgp_key: match &args.pgp_key {
+                Some(file) => pgp_key::read(file)?,
+                None => Vec::new(),
+            },
+        };
+        let started = client.start_generate_root_with(request).await;
         let started =
             started.map_err(|error| Failure::call("initializing root generation", &error))?;
         let otp = Zeroizing::new(started.otp);
@@ -156,7 +171,7 @@ async fn update(
                      \"tenure operator generate-root -init\"",
                 ));
             }
-            status.nonce
+            key_share::nonce_of(status.nonce)?
         }
     };
     let share = key_share::read(args.key.as_deref(), WHAT, context).await?;
@@ -235,6 +250,7 @@ fn show(
         otp: otp.to_owned(),
         otp_length: status.otp_length,
         encoded_token: encoded.unwrap_or_default().to_owned(),
+        pgp_fingerprint: status.pgp_fingerprint.clone(),
     };
     let mut rows = vec![
         ("Nonce", body.nonce.clone()),
@@ -244,6 +260,9 @@ fn show(
     ];
     if let Some(encoded) = encoded {
         rows.push(("Encoded Token", encoded.to_owned()));
+    }
+    if !body.pgp_fingerprint.is_empty() {
+        rows.push(("PGP Fingerprint", body.pgp_fingerprint.clone()));
     }
     if !otp.is_empty() {
         rows.push(("OTP", otp.to_owned()));

@@ -8,7 +8,10 @@ use serde::Serialize;
 use tenure_client::{InitKeys, proto::InitRequest};
 use zeroize::Zeroizing;
 
-use super::super::{CommonArgs, Context};
+use super::{
+    super::{CommonArgs, Context},
+    pgp_key,
+};
 use crate::{
     failure::{Failure, code},
     output::Report,
@@ -32,6 +35,19 @@ pub(crate) struct InitArgs {
     /// Where a provider opens the servers: how many of them are a quorum
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     recovery_threshold: u32,
+
+    /// Files of PGP public keys (binary, base64 or armored), with commas between them: each key is
+    /// shown encrypted to the one at its place
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    pgp_keys: Vec<String>,
+
+    /// As -pgp-keys, for the recovery keys where a provider opens the servers
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    recovery_pgp_keys: Vec<String>,
+
+    /// File of a PGP public key: the root token is shown encrypted to it
+    #[arg(long, value_name = "FILE")]
+    root_token_pgp_key: Option<String>,
 
     /// Only show whether the server is initialised. Exits 0 when it is, 2 when not
     #[arg(long)]
@@ -67,17 +83,26 @@ pub(crate) async fn run(args: InitArgs, context: &mut Context<'_>) -> Result<u8,
     let opens_itself = opens_itself
         .map_err(|error| Failure::call("initializing", &error))?
         .recovery_seal;
+    let with_keys = InitRequest {
+        pgp_keys: pgp_key::read_all(&args.pgp_keys)?,
+        recovery_pgp_keys: pgp_key::read_all(&args.recovery_pgp_keys)?,
+        root_token_pgp_key: match &args.root_token_pgp_key {
+            Some(file) => pgp_key::read(file)?,
+            None => Vec::new(),
+        },
+        ..InitRequest::default()
+    };
     let request = if opens_itself {
         InitRequest {
             recovery_shares: args.recovery_shares,
             recovery_threshold: args.recovery_threshold,
-            ..InitRequest::default()
+            ..with_keys
         }
     } else {
         InitRequest {
             secret_shares: args.key_shares,
             secret_threshold: args.key_threshold,
-            ..InitRequest::default()
+            ..with_keys
         }
     };
     let keys = client

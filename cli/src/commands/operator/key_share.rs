@@ -26,6 +26,17 @@ pub(super) async fn read(
     decode(&key)
 }
 
+/// The nonce of an attempt as its status shows it. A server that takes these calls from everybody
+/// shows it to those alone who may.
+pub(super) fn nonce_of(shown: String) -> Result<String, Failure> {
+    if shown.is_empty() {
+        let message =
+            "Error: the server doesn't show the nonce to who has no token: give it with -nonce";
+        return Err(Failure::local(message));
+    }
+    Ok(shown)
+}
+
 /// A key as `operator init` shows it: hex or base64. Hex is tried first: base64 of a key
 /// that happens to be all hex digits is next to impossible.
 fn decode(key: &Secret) -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -22,6 +22,7 @@ pub(crate) struct KeyStatusArgs {
 pub(super) struct KeyStatusBody {
     term: u32,
     install_time: String,
+    encryptions: u64,
 }
 
 pub(crate) async fn run(args: KeyStatusArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
@@ -40,10 +41,12 @@ pub(super) fn report(status: &GetKeyStatusResponse) -> Result<Report<KeyStatusBo
     let body = KeyStatusBody {
         term: status.term,
         install_time: status.install_time.as_ref().map_or_else(String::new, time),
+        encryptions: status.operations,
     };
     let rows = [
         ("Key Term".to_owned(), body.term.to_string()),
         ("Install Time".to_owned(), body.install_time.clone()),
+        ("Encryption Count".to_owned(), body.encryptions.to_string()),
     ];
     Report::flat(key_values(&rows), body)
 }

@@ -5,9 +5,13 @@ mod init;
 mod key_share;
 mod key_status;
 mod metrics;
+mod pgp_key;
 mod raft;
 mod rekey;
+mod rekey_backup;
+mod rekey_proof;
 mod rotate;
+mod rotate_config;
 mod seal;
 mod snapshot;
 mod step_down;
@@ -29,6 +33,8 @@ pub(crate) enum OperatorCommand {
     Seal(seal::SealArgs),
     /// Add a barrier key: it seals all that is written from then on
     Rotate(rotate::RotateArgs),
+    /// Show when barrier keys are added without being asked for, or with flags set it
+    RotateConfig(rotate_config::RotateConfigArgs),
     /// Show the term of the barrier key
     KeyStatus(key_status::KeyStatusArgs),
     /// Make the unseal keys anew, with the ones in force
@@ -40,7 +46,7 @@ pub(crate) enum OperatorCommand {
     StepDown(step_down::StepDownArgs),
     /// Show the metrics of a server, as Prometheus reads them
     Metrics(metrics::MetricsArgs),
-    /// Show and change the members of the cluster
+    /// Show and change the members of the cluster; save and restore its state
     #[command(subcommand, arg_required_else_help = true)]
     Raft(raft::RaftCommand),
     /// Let expiration go on after a restore
@@ -57,6 +63,7 @@ pub(crate) async fn run(
         OperatorCommand::Unseal(args) => unseal::run(args, context).await,
         OperatorCommand::Seal(args) => seal::run(args, context).await,
         OperatorCommand::Rotate(args) => rotate::run(args, context).await,
+        OperatorCommand::RotateConfig(args) => rotate_config::run(args, context).await,
         OperatorCommand::KeyStatus(args) => key_status::run(args, context).await,
         OperatorCommand::Rekey(args) => rekey::run(args, context).await,
         OperatorCommand::GenerateRoot(args) => generate_root::run(args, context).await,

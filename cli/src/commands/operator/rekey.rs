@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tenure_client::{
     Client,
-    proto::{RekeyStatus, RekeyTarget, RekeyVerificationStatus, StartRekeyRequest},
+    proto::{RekeyStatus, RekeyTarget, StartRekeyRequest},
 };
 
 use super::{
     super::{CommonArgs, Context},
-    key_share,
+    key_share, pgp_key, rekey_backup,
+    rekey_proof::{prove, show_proof},
 };
 use crate::{
     failure::{Failure, code},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// What the prompt asks for.
-const WHAT: &str = "Key";
+pub(super) const WHAT: &str = "Key";
 
 /// Flags of `tenure operator rekey`.
 #[derive(Args, Clone, Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct RekeyArgs {
     /// Where the key is: - for standard input, @file for a file. Not given: it is asked for on
     /// the terminal, without being shown
     #[arg(value_name = "-|@FILE")]
-    key: Option<String>,
+    pub(super) key: Option<String>,
 
     /// Begin: with -key-shares and -key-threshold
     #[arg(long, conflicts_with_all = ["cancel", "status", "key"])]
@@ -49,34 +50,52 @@ pub(crate) struct RekeyArgs {
 
     /// Which keys: barrier (unseal keys) or recovery
     #[arg(long, value_enum, default_value_t = Target::Barrier)]
-    target: Target,
+    pub(super) target: Target,
 
     /// Names the attempt, as -init showed it. Not given: that of the attempt under way
     #[arg(long, value_name = "NONCE")]
-    nonce: Option<String>,
+    pub(super) nonce: Option<String>,
 
-    /// In how many shares to split the new key, 1 to 255
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 5)]
-    key_shares: u32,
+    /// In how many shares to split the new key, 1 to 255. Not given: 5, or none of a key that a
+    /// provider keeps
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    key_shares: Option<u32>,
 
-    /// How many of them give it
-    #[arg(short = 't', long, value_name = "COUNT", default_value_t = 3)]
-    key_threshold: u32,
+    /// How many of them give it. Not given: 3, or none
+    #[arg(short = 't', long, value_name = "COUNT")]
+    key_threshold: Option<u32>,
+
+    /// With -init: files of PGP public keys (binary, base64 or armored), with commas between them:
+    /// each new key is shown encrypted to the one at its place
+    #[arg(long, value_name = "FILES", value_delimiter = ',', requires = "init")]
+    pgp_keys: Vec<String>,
+
+    /// With -init and -pgp-keys: the cluster keeps the encrypted keys, too
+    #[arg(long, requires_all = ["init", "pgp_keys"])]
+    backup: bool,
+
+    /// Show the encrypted keys that the cluster keeps
+    #[arg(long, conflicts_with_all = ["init", "cancel", "status", "verify", "backup_delete", "key"])]
+    backup_retrieve: bool,
+
+    /// Delete them
+    #[arg(long, conflicts_with_all = ["init", "cancel", "status", "verify", "key"])]
+    backup_delete: bool,
 
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
 /// Which keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Target {
+pub(super) enum Target {
     #[value(alias = "root")]
     Barrier,
     Recovery,
 }
 
 impl Target {
-    fn wire(self) -> RekeyTarget {
+    pub(super) fn wire(self) -> RekeyTarget {
         match self {
             Self::Barrier => RekeyTarget::Root,
             Self::Recovery => RekeyTarget::Recovery,
@@ -95,6 +114,8 @@ struct StatusBody {
     required: u32,
     verification_required: bool,
     verification_nonce: String,
+    pgp_fingerprints: Vec<String>,
+    backup: bool,
 }
 
 /// The keys of a rekey that is complete.
@@ -106,17 +127,8 @@ struct KeysBody {
     keys_base64: Vec<String>,
     verification_required: bool,
     verification_nonce: String,
-}
-
-/// The keys of a proof.
-#[derive(Serialize)]
-struct ProofBody {
-    started: bool,
-    nonce: String,
-    t: u32,
-    n: u32,
-    progress: u32,
-    complete: bool,
+    pgp_fingerprints: Vec<String>,
+    backup: bool,
 }
 
 pub(crate) async fn run(args: RekeyArgs, context: &mut Context<'_>) -> Result<u8, Failure> {
@@ -124,12 +136,21 @@ pub(crate) async fn run(args: RekeyArgs, context: &mut Context<'_>) -> Result<u8
     // Checked before the call: a wrong format must not lose keys that are shown once.
     args.common.output.format(context.env)?;
     let target = args.target.wire();
+    if args.backup_retrieve {
+        return rekey_backup::retrieve(&client, target, &args.common, context).await;
+    }
+    if args.backup_delete {
+        return rekey_backup::delete(&client, target, context).await;
+    }
     if args.init {
+        let (shares, threshold) = split(&args, &client).await?;
         let request = StartRekeyRequest {
             target: target.into(),
-            shares: args.key_shares,
-            threshold: args.key_threshold,
+            shares,
+            threshold,
             require_verification: args.verify,
+            pgp_keys: pgp_key::read_all(&args.pgp_keys)?,
+            backup: args.backup,
         };
         let started = client.start_rekey(request).await;
         let status = started.map_err(|error| Failure::call("initializing rekey", &error))?;
@@ -165,7 +186,23 @@ pub(crate) async fn run(args: RekeyArgs, context: &mut Context<'_>) -> Result<u8
     }
 }
 
-fn not_started(what: &str) -> Failure {
+/// In how many shares, and how many of them give the key.
+async fn split(args: &RekeyArgs, client: &Client) -> Result<(u32, u32), Failure> {
+    let is_asked = args.key_shares.is_some() || args.key_threshold.is_some();
+    if !is_asked && args.target == Target::Barrier {
+        let status = client.seal_status().await;
+        let status = status.map_err(|error| Failure::call("initializing rekey", &error))?;
+        if status.recovery_seal {
+            return Ok((0, 0));
+        }
+    }
+    Ok((
+        args.key_shares.unwrap_or(5),
+        args.key_threshold.unwrap_or(3),
+    ))
+}
+
+pub(super) fn not_started(what: &str) -> Failure {
     Failure::local(format!(
         "Error: {what} is in progress. Begin a rekey with \"tenure operator rekey -init\""
     ))
@@ -185,7 +222,7 @@ async fn update(
             if !status.started {
                 return Err(not_started("no rekey"));
             }
-            status.nonce
+            key_share::nonce_of(status.nonce)?
         }
     };
     let share = key_share::read(args.key.as_deref(), WHAT, context).await?;
@@ -212,6 +249,8 @@ async fn update(
             .collect(),
         verification_required: status.verification_required,
         verification_nonce: status.verification_nonce,
+        pgp_fingerprints: status.pgp_fingerprints,
+        backup: status.backup,
     };
     let report = Report::flat(keys_text(&body, status.threshold), body)?;
     args.common
@@ -220,37 +259,20 @@ async fn update(
     Ok(code::OK)
 }
 
-async fn prove(
-    args: &RekeyArgs,
-    client: &Client,
-    context: &mut Context<'_>,
-) -> Result<u8, Failure> {
-    let target = args.target.wire();
-    let nonce = match &args.nonce {
-        Some(nonce) => nonce.clone(),
-        None => {
-            let status = client.rekey_verification(target).await;
-            let status = status.map_err(|error| Failure::call("reading status", &error))?;
-            if !status.started {
-                return Err(not_started("no proof of new keys"));
-            }
-            status.nonce
-        }
-    };
-    let share = key_share::read(args.key.as_deref(), WHAT, context).await?;
-    let answer = client.verify_rekey(target, &nonce, &share).await;
-    let answer = answer.map_err(|error| Failure::call("posting verification key", &error))?;
-    let status = answer.status.unwrap_or_default();
-    show_proof(args, &status, answer.complete, context)
-}
-
 fn keys_text(body: &KeysBody, threshold: u32) -> String {
     let mut text = String::new();
+    let shares = body.keys.len();
+    if shares == 0 {
+        return "Success! The root key is a new one, which the provider keeps.\n".to_owned();
+    }
     for (index, key) in body.keys_base64.iter().enumerate() {
         // Writing to a string can't fail.
-        let _ = writeln!(text, "Key {}: {key}", index + 1);
+        let _ = write!(text, "Key {}", index + 1);
+        let _ = match body.pgp_fingerprints.get(index) {
+            Some(fingerprint) => writeln!(text, " fingerprint: {fingerprint}; value: {key}"),
+            None => writeln!(text, ": {key}"),
+        };
     }
-    let shares = body.keys.len();
     if body.verification_required {
         let _ = write!(
             text,
@@ -283,6 +305,8 @@ fn show_status(
         required: status.required,
         verification_required: status.verification_required,
         verification_nonce: status.verification_nonce.clone(),
+        pgp_fingerprints: status.pgp_fingerprints.clone(),
+        backup: status.backup,
     };
     let mut rows = vec![
         ("Started".to_owned(), status.started.to_string()),
@@ -300,6 +324,11 @@ fn show_status(
             status.verification_required.to_string(),
         ));
     }
+    if !status.pgp_fingerprints.is_empty() {
+        let fingerprints = status.pgp_fingerprints.join(", ");
+        rows.push(("PGP Fingerprints".to_owned(), fingerprints));
+        rows.push(("Backup".to_owned(), status.backup.to_string()));
+    }
     if !status.verification_nonce.is_empty() {
         rows.push((
             "Verification Nonce".to_owned(),
@@ -307,42 +336,6 @@ fn show_status(
         ));
     }
     let report = Report::flat(key_values(&rows), body)?;
-    args.common
-        .output
-        .show(&report, context.env, context.console)?;
-    Ok(code::OK)
-}
-
-fn show_proof(
-    args: &RekeyArgs,
-    status: &RekeyVerificationStatus,
-    complete: bool,
-    context: &mut Context<'_>,
-) -> Result<u8, Failure> {
-    let body = ProofBody {
-        started: status.started && !complete,
-        nonce: status.nonce.clone(),
-        t: status.threshold,
-        n: status.shares,
-        progress: status.progress,
-        complete,
-    };
-    let table = if complete {
-        "Success! The new keys are proven and in force; the old ones give nothing any more.\n"
-            .to_owned()
-    } else {
-        key_values(&[
-            ("Started".to_owned(), status.started.to_string()),
-            ("New Shares".to_owned(), status.shares.to_string()),
-            ("New Threshold".to_owned(), status.threshold.to_string()),
-            ("Verification Nonce".to_owned(), status.nonce.clone()),
-            (
-                "Verification Progress".to_owned(),
-                format!("{}/{}", status.progress, status.threshold),
-            ),
-        ])
-    };
-    let report = Report::flat(table, body)?;
     args.common
         .output
         .show(&report, context.env, context.console)?;

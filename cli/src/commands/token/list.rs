@@ -1,6 +1,9 @@
 //! `tenure token list`.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, SystemTime},
+};
 
 use clap::{ArgAction, Args};
 use tenure_client::proto::ListAccessorsRequest;
@@ -55,8 +58,8 @@ pub(crate) struct ListArgs {
     expires_within: Option<Duration>,
 
     /// Show so many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
-    limit: usize,
+    #[arg(long, value_name = "COUNT", default_value = "10000")]
+    limit: NonZeroUsize,
 
     #[command(flatten)]
     common: CommonArgs,
@@ -83,12 +86,12 @@ pub(crate) async fn run(args: ListArgs, context: &mut Context<'_>) -> Result<u8,
         let page = page.map_err(|error| Failure::call("listing tokens", &error))?;
         tokens.extend(page.tokens);
         asked.page_token = page.next_page_token;
-        let over = tokens.len() > args.limit;
+        let over = tokens.len() > args.limit.get();
         if asked.page_token.is_empty() || over {
             break over || !asked.page_token.is_empty();
         }
     };
-    tokens.truncate(args.limit);
+    tokens.truncate(args.limit.get());
     if tokens.is_empty() {
         // As Vault's lists: nothing there is told, and by the exit code, too.
         return Err(Failure::nothing("No tokens found"));

@@ -202,3 +202,52 @@ fn a_token_made_anew_outlives_the_clean_up_of_the_old_one() {
     // Nothing else is left: root and the new one.
     assert_eq!(world.counts(), [2, 2, 1, 1]);
 }
+
+fn for_an_hour() -> CreateRequest {
+    CreateRequest {
+        ttl: of("1h"),
+        ..CreateRequest::default()
+    }
+}
+
+#[test]
+fn a_caller_of_an_older_view_is_looked_at_again() {
+    let (mut world, root) = World::with_root(5);
+    let token = world.create(&root, for_an_hour()).unwrap().id;
+    let seen = world.read(|context| identify(context, &token)).unwrap();
+    let asks = |world: &World| {
+        world.read(|context| authorize(context, &seen, Lookup(Target::Caller)).map(drop))
+    };
+    assert_eq!(reason(asks(&world)), "OK");
+    // In another view a plan of it notes all that its life rests on, as if it were new there.
+    let (reads, _) = plan(&mut world, |context, random| {
+        renew(
+            &authorize(context, &seen, Renew(Target::Caller, of("1h")))?,
+            random,
+        )
+    });
+    let (_, revoked) = plan_revoke(&mut world, &root, &token);
+    assert!(conflict(&reads, revoked));
+    world.revoke(&root, Target::Id(token)).unwrap();
+    assert_eq!(reason(asks(&world)), "INVALID_TOKEN");
+}
+
+#[test]
+fn a_caller_is_looked_at_again_when_time_went_on() {
+    let (mut world, root) = World::with_root(6);
+    let token = world.create(&root, for_an_hour()).unwrap().id;
+    let view = View::new(&world.store, &world.barrier);
+    let at = |now| Context {
+        view: &view,
+        revocations: &world.revocations,
+        acls: &world.acls,
+        ttl: &world.ttl,
+        now,
+        remote: None,
+    };
+    let seen = identify(at(world.now), &token).unwrap();
+    let later = world.now.saturating_add("1h".parse().unwrap());
+    let asked = |now| authorize(at(now), &seen, Lookup(Target::Caller)).map(drop);
+    assert_eq!(reason(asked(world.now)), "OK");
+    assert_eq!(reason(asked(later)), "INVALID_TOKEN");
+}

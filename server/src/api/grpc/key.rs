@@ -3,13 +3,19 @@
 
 use tenure_core::{
     barrier::shamir::Share,
-    seal::{key_status, rotate},
+    seal::{
+        WriteRotationConfig, delete_shares_backup, key_status, rotate, rotation_config,
+        shares_backup, write_rotation_config,
+    },
     token::{Administer, Shares, Step, authorize},
-    types::{Secret, TokenId},
+    types::{Secret, TokenId, Ttl},
 };
 use tenure_proto::v1;
 
-use super::{Services, convert::timestamp};
+use super::{
+    Services,
+    convert::{duration, timestamp, ttl},
+};
 use crate::{
     error::Error,
     pipeline::{Access, Asker, Call, Opening, Pipeline, Planned, Scope},
@@ -20,6 +26,8 @@ serve! {
     v1::key_service_server::KeyService:
     rotate: RotateRequest -> RotateResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
+    get_rotation_config: GetRotationConfigRequest -> GetRotationConfigResponse,
+    write_rotation_config: WriteRotationConfigRequest -> WriteRotationConfigResponse,
     start_rekey: StartRekeyRequest -> StartRekeyResponse,
     get_rekey: GetRekeyRequest -> GetRekeyResponse,
     update_rekey: UpdateRekeyRequest -> UpdateRekeyResponse,
@@ -27,6 +35,8 @@ serve! {
     get_rekey_verification: GetRekeyVerificationRequest -> GetRekeyVerificationResponse,
     verify_rekey: VerifyRekeyRequest -> VerifyRekeyResponse,
     reset_rekey_verification: ResetRekeyVerificationRequest -> ResetRekeyVerificationResponse,
+    get_rekey_backup: GetRekeyBackupRequest -> GetRekeyBackupResponse,
+    delete_rekey_backup: DeleteRekeyBackupRequest -> DeleteRekeyBackupResponse,
     start_generate_root: StartGenerateRootRequest -> StartGenerateRootResponse,
     get_generate_root: GetGenerateRootRequest -> GetGenerateRootResponse,
     update_generate_root: UpdateGenerateRootRequest -> UpdateGenerateRootResponse,
@@ -58,7 +68,82 @@ impl Call for v1::GetKeyStatusRequest {
         Ok(Planned::answer(v1::GetKeyStatusResponse {
             term: status.term,
             install_time: Some(timestamp(status.created)),
+            operations: status.operations,
         }))
+    }
+}
+
+impl Call for v1::GetRotationConfigRequest {
+    const METHOD: &'static str = "/tenure.v1.KeyService/GetRotationConfig";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::GetRotationConfigResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let permit = authorize(scope.context, scope.caller, Administer::ShowRotationConfig)?;
+        let config = rotation_config(&permit)?;
+        Ok(Planned::answer(v1::GetRotationConfigResponse {
+            enabled: config.enabled,
+            max_operations: config.max_operations,
+            interval: config.interval.map(duration),
+        }))
+    }
+}
+
+impl Call for v1::WriteRotationConfigRequest {
+    const METHOD: &'static str = "/tenure.v1.KeyService/WriteRotationConfig";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::WriteRotationConfigResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let interval = ttl("interval", self.interval.as_ref())?;
+        let action = WriteRotationConfig {
+            enabled: self.enabled,
+            max_operations: self.max_operations,
+            // A zero that was given says something else than nothing.
+            interval: self.interval.map(|_| interval.asked().unwrap_or(Ttl::ZERO)),
+        };
+        let permit = authorize(scope.context, scope.caller, action)?;
+        Ok(Planned {
+            txn: write_rotation_config(&permit, &mut scope.random())?,
+            answer: v1::WriteRotationConfigResponse {},
+        })
+    }
+}
+
+impl Call for v1::GetRekeyBackupRequest {
+    const METHOD: &'static str = "/tenure.v1.KeyService/GetRekeyBackup";
+    const ACCESS: Access = Access::Read;
+    type Answer = v1::GetRekeyBackupResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let of = target(self.target)?;
+        let action = Administer::Rekey(of, Step::ShowBackup);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        let kept = shares_backup(&permit, of)?;
+        let shares = kept.shares.into_iter().map(|share| v1::EncryptedShare {
+            pgp_fingerprint: share.fingerprint,
+            message: share.message,
+        });
+        Ok(Planned::answer(v1::GetRekeyBackupResponse {
+            nonce: kept.nonce,
+            shares: shares.collect(),
+        }))
+    }
+}
+
+impl Call for v1::DeleteRekeyBackupRequest {
+    const METHOD: &'static str = "/tenure.v1.KeyService/DeleteRekeyBackup";
+    const ACCESS: Access = Access::Write;
+    type Answer = v1::DeleteRekeyBackupResponse;
+
+    fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
+        let of = target(self.target)?;
+        let action = Administer::Rekey(of, Step::DeleteBackup);
+        let permit = authorize(scope.context, scope.caller, action)?;
+        Ok(Planned {
+            txn: delete_shares_backup(&permit, of)?,
+            answer: v1::DeleteRekeyBackupResponse {},
+        })
     }
 }
 
@@ -89,6 +174,8 @@ fn rekey_status(status: RekeyStatus) -> Option<v1::RekeyStatus> {
         required: status.required.into(),
         verification_required: status.verify,
         verification_nonce: status.proof_nonce,
+        pgp_fingerprints: status.fingerprints,
+        backup: status.backup,
     })
 }
 
@@ -109,6 +196,7 @@ fn root_status(status: GenerateRootStatus) -> Option<v1::GenerateRootStatus> {
         progress: status.progress.into(),
         required: status.required.into(),
         otp_length: u32::try_from(TokenId::ISSUED_CHARS).unwrap_or(u32::MAX),
+        pgp_fingerprint: status.fingerprint,
     })
 }
 
@@ -116,14 +204,14 @@ fn root_status(status: GenerateRootStatus) -> Option<v1::GenerateRootStatus> {
 /// the active node.
 macro_rules! of_quorum {
     (
-        $request:ident -> $answer:ident, $method:literal, $opening:ident, $gives_share:literal,
+        $request:ident -> $answer:ident, $method:literal, $opening:ident, $is_rationed:literal,
         |$ask:ident| $action:expr, |$call:ident, $pipeline:ident, $asker:ident| $act:expr
     ) => {
         impl Call for v1::$request {
             const METHOD: &'static str = concat!("/tenure.v1.KeyService/", $method);
             const ACCESS: Access = Access::Write;
             const OPENING: Option<Opening> = Some(Opening::$opening);
-            const GIVES_SHARE: bool = $gives_share;
+            const IS_RATIONED: bool = $is_rationed;
             type Answer = v1::$answer;
 
             fn plan(&self, scope: &Scope<'_>) -> Result<Planned<Self::Answer>, Error> {
@@ -146,13 +234,15 @@ macro_rules! of_quorum {
 }
 
 of_quorum!(
-    StartRekeyRequest -> StartRekeyResponse, "StartRekey", Rekey, false,
+    StartRekeyRequest -> StartRekeyResponse, "StartRekey", Rekey, true,
     |call| Administer::Rekey(target(call.target)?, Step::Start),
     |call, pipeline, asker| {
         let plan = RekeyPlan {
             shares: count("shares", call.shares)?,
             threshold: count("threshold", call.threshold)?,
             verify: call.require_verification,
+            pgp_keys: call.pgp_keys.clone(),
+            backup: call.backup,
         };
         let status = pipeline.start_rekey(target(call.target)?, plan, asker).await?;
         Ok(v1::StartRekeyResponse { status: rekey_status(status) })
@@ -197,8 +287,8 @@ of_quorum!(
     GetRekeyVerificationRequest -> GetRekeyVerificationResponse, "GetRekeyVerification", Rekey,
     false,
     |call| Administer::Rekey(target(call.target)?, Step::ShowProof),
-    |call, pipeline, _asker| {
-        let status = proof_status(pipeline.rekey_proof(target(call.target)?));
+    |call, pipeline, asker| {
+        let status = proof_status(pipeline.rekey_proof(target(call.target)?, asker));
         Ok(v1::GetRekeyVerificationResponse { status })
     }
 );
@@ -226,11 +316,12 @@ of_quorum!(
 
 of_quorum!(
     StartGenerateRootRequest -> StartGenerateRootResponse, "StartGenerateRoot", GenerateRoot,
-    false,
+    true,
     |_call| Administer::GenerateRoot(Step::Start),
     |call, pipeline, asker| {
         let otp = Secret::new(call.otp.clone());
-        let (status, otp) = pipeline.start_generate_root(otp, asker).await?;
+        let key = call.pgp_key.clone();
+        let (status, otp) = pipeline.start_generate_root(otp, key, asker).await?;
         Ok(v1::StartGenerateRootResponse {
             status: root_status(status),
             otp: otp.map_or_else(String::new, |otp| otp.expose().clone()),

@@ -12,7 +12,7 @@ use super::{Services, convert::timestamp};
 use crate::{
     error::Error,
     pipeline::{Access, Call, Pipeline, Planned, Scope},
-    seal::{self, InitSplit},
+    seal::{self, InitPlan},
 };
 
 /// Longer than any share.
@@ -27,18 +27,21 @@ impl v1::seal_service_server::SealService for Services {
         let call = request.into_inner();
         // A task of its own: what was begun is finished when the caller goes.
         let sealer = self.sealer.clone();
-        let split = InitSplit {
+        let plan = InitPlan {
             shares: call.secret_shares,
             threshold: call.secret_threshold,
             recovery_shares: call.recovery_shares,
             recovery_threshold: call.recovery_threshold,
+            pgp_keys: call.pgp_keys,
+            recovery_pgp_keys: call.recovery_pgp_keys,
+            root_token_pgp_key: call.root_token_pgp_key,
         };
-        let made = tokio::spawn(async move { sealer.init(split).await });
+        let made = tokio::spawn(async move { sealer.init(plan).await });
         let made = made
             .await
             .map_err(|_| Error::internal("init broke off"))??;
         let shares: Vec<Vec<u8>> = made.shares.iter().map(|s| s.expose().clone()).collect();
-        let root_token = made.root_token.expose().to_owned();
+        let root_token = made.root_token.expose().clone();
         let mut answer = v1::InitResponse {
             root_token,
             ..v1::InitResponse::default()
@@ -73,7 +76,7 @@ impl v1::seal_service_server::SealService for Services {
         // changes nothing uses up nothing.
         if !call.reset && self.sealer.takes_shares() {
             let remote = remote.map_or_else(String::new, |address| address.to_string());
-            self.pipeline.share_rate.spend(&remote)?;
+            self.pipeline.share_rate.spend(&remote, false)?;
         }
         let turn = self.sealer.turn().ok_or_else(|| {
             Error::new(

@@ -344,7 +344,7 @@ pub(super) fn by_id(text: &str) -> Result<Target, Error> {
     if text.is_empty() {
         return Err(Error::invalid_argument("token: missing"));
     }
-    // What can't be a token isn't one: the same answer as for an unknown one.
+    // What can't be a token is told so, whoever asks: that says nothing of which tokens there are.
     TokenId::parse(text)
         .map(Target::Id)
         .map_err(|_| Error::invalid_argument("token: not a token"))

@@ -6,6 +6,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt;
 
 use super::envelope::Reply;
+use crate::error::AMONG_OWN;
 
 /// The status of a refusal. `pattern` is the route: the peers answer some refusals by where they
 /// were met.
@@ -15,6 +16,7 @@ use super::envelope::Reply;
 /// | no token, a made-up, an expired or a revoked one; no right | 403, one text for all |
 /// | a token to look up that is unknown | 403 |
 /// | a lease to revoke that isn't there: it is as the caller wants it | 204 |
+/// | the same for who may revoke its own alone: it may be another's, and live | 403 |
 /// | any other token, accessor, lease or member that is unknown | 400 |
 /// | a mount that isn't there: to whom it is shown by any right in it, to its manager | 403, 400 |
 /// | a path under no mount, or that its engine doesn't have; nothing at it | 404 |
@@ -74,7 +76,13 @@ pub fn is_elsewhere(refusal: &Status) -> bool {
 pub fn refused(refusal: &Status, pattern: &str) -> Reply {
     let info = refusal.get_details_error_info();
     let reason = info.as_ref().map_or("", |info| info.reason.as_str());
-    let status = status_of(refusal.code(), reason, pattern);
+    let among_own = info
+        .as_ref()
+        .is_some_and(|info| info.metadata.contains_key(AMONG_OWN));
+    let status = match status_of(refusal.code(), reason, pattern) {
+        StatusCode::NO_CONTENT if among_own => StatusCode::FORBIDDEN,
+        status => status,
+    };
     let message = match status {
         StatusCode::NO_CONTENT => return Reply::done(),
         // Nobody learns whether a token was unknown, expired, revoked or too weak.
@@ -105,6 +113,8 @@ pub fn refusal_reply(refusal: &Status, pattern: &str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use tenure_core::lease::LeaseError;
+
     use super::*;
     use crate::{error::Error, listen::Applied};
 
@@ -137,6 +147,11 @@ mod tests {
                 Error::new(Code::NotFound, "LEASE_NOT_FOUND", "x"),
                 "/v1/sys/leases/revoke",
                 204,
+            ),
+            (
+                Error::from(LeaseError::NotFoundAmongOwn),
+                "/v1/sys/leases/revoke",
+                403,
             ),
             (Error::new(Code::NotFound, "NO_ROUTE", "x"), "", 404),
             (

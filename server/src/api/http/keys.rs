@@ -1,28 +1,35 @@
-//! `sys/rotate…`, `sys/rekey…`, `sys/generate-root…` and `sys/key-status`: KeyService as the clients of
-//! Vault and of OpenBao know it. The older names answer bare; `sys/rotate/…` and
-//! `sys/generate-root-token/…`, which OpenBao's command line calls, in the envelope.
+//! `sys/rotate/root/…`, `sys/rotate/recovery/…` and `sys/rekey…`: the rekey as the clients of Vault and of
+//! OpenBao know it. The older names answer bare; `sys/rotate/…`, which OpenBao's command line calls, in
+//! the envelope.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use tenure_proto::v1::{self, RekeyTarget};
-use tonic::Code;
 
 use super::{
     HttpCall,
     body::{Fields, Input},
     envelope::Reply,
     route::{Route, delete, read, write},
-    time,
 };
 use crate::error::Error;
 
-const BACKUPS: [&str; 4] = [
-    "/v1/sys/rekey/backup",
-    "/v1/sys/rekey/recovery-key-backup",
-    "/v1/sys/rotate/root/backup",
-    "/v1/sys/rotate/recovery/backup",
-];
+/// How an armored PGP key begins.
+const ARMOR: &str = "-----BEGIN ";
+
+/// Where an action on new shares is found: for those of the root key and of the recovery key, by
+/// the names of today and the older ones.
+macro_rules! shares {
+    ($verb:ident, $action:literal) => {
+        [
+            $verb(concat!("/v1/sys/rotate/root/", $action)),
+            $verb(concat!("/v1/sys/rotate/recovery/", $action)),
+            $verb(concat!("/v1/sys/rekey/", $action)),
+            $verb(concat!("/v1/sys/rekey-recovery-key/", $action)),
+        ]
+    };
+}
 
 /// Which shares a path is about.
 fn target(input: &Input) -> i32 {
@@ -34,7 +41,7 @@ fn target(input: &Input) -> i32 {
 }
 
 /// An answer under the name by which it was asked for.
-fn reply(fields: Value, input: &Input) -> Reply {
+pub fn reply(fields: Value, input: &Input) -> Reply {
     let of_today = ["/v1/sys/rotate/", "/v1/sys/generate-root-token/"];
     match fields {
         Value::Object(fields) if of_today.iter().any(|path| input.pattern.starts_with(path)) => {
@@ -56,56 +63,44 @@ pub fn share(fields: &mut Fields) -> Result<Vec<u8>, Error> {
         .ok_or_else(|| Error::invalid_argument("key: neither hex nor base64"))
 }
 
-/// Nobody must get bare shares who asked for encrypted ones.
-pub fn no_pgp(fields: &mut Fields, keys: &'static str, shares: Option<u32>) -> Result<(), Error> {
-    let mut given = fields.texts(keys)?;
-    given.retain(|key| !key.is_empty());
-    let keys_given = given.len();
-    if keys_given == 0 {
-        return Ok(());
+/// OpenPGP public keys: in base64, several with commas between them, or armored.
+pub fn pgp_keys(fields: &mut Fields, name: &'static str) -> Result<Vec<Vec<u8>>, Error> {
+    let given = fields.texts(name)?;
+    let keys = given.iter().flat_map(|text| {
+        let armored = text.trim_start().starts_with(ARMOR);
+        text.split(move |c| c == ',' && !armored)
+    });
+    keys.map(|key| pgp_key_of(key, name)).collect()
+}
+
+/// One of them; empty if none is given.
+pub fn pgp_key(fields: &mut Fields, name: &'static str) -> Result<Vec<u8>, Error> {
+    let key = fields.text(name)?;
+    match key.is_empty() {
+        true => Ok(Vec::new()),
+        false => pgp_key_of(&key, name),
     }
-    let message = match shares {
-        Some(shares) if u32::try_from(keys_given) != Ok(shares) => {
-            format!("{keys}: there must be one for each share")
-        }
-        _ => format!("{keys}: shares encrypted with PGP are not offered"),
-    };
-    Err(Error::invalid_argument(message))
+}
+
+fn pgp_key_of(text: &str, name: &str) -> Result<Vec<u8>, Error> {
+    let text = text.trim();
+    if text.starts_with(ARMOR) {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let key = STANDARD.decode(text).ok().filter(|key| !key.is_empty());
+    key.ok_or_else(|| {
+        let message = format!("{name}: a PGP key is given in base64, or armored");
+        Error::invalid_argument(message)
+    })
 }
 
 /// The nonce of a request without a body, too.
-fn nonce(input: &mut Input) -> Result<String, Error> {
+pub fn nonce(input: &mut Input) -> Result<String, Error> {
     let nonce = input.fields.text("nonce")?;
     Ok(match input.query.get("nonce") {
         Some(asked) if nonce.is_empty() => asked.to_owned(),
         _ => nonce,
     })
-}
-
-impl HttpCall for v1::RotateRequest {
-    const ROUTES: &'static [Route] = &[write("/v1/sys/rotate"), write("/v1/sys/rotate/keyring")];
-
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
-        Ok(Self {})
-    }
-}
-
-impl HttpCall for v1::GetKeyStatusRequest {
-    const ROUTES: &'static [Route] = &[read("/v1/sys/key-status")];
-
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
-        Ok(Self {})
-    }
-
-    fn to_reply(answer: Self::Answer, _input: &Input) -> Reply {
-        Reply::data_and_fields(Map::from_iter([
-            ("term".to_owned(), answer.term.into()),
-            (
-                "install_time".to_owned(),
-                time(answer.install_time.as_ref()),
-            ),
-        ]))
-    }
 }
 
 fn rekey_fields(status: Option<v1::RekeyStatus>) -> Value {
@@ -117,11 +112,17 @@ fn rekey_fields(status: Option<v1::RekeyStatus>) -> Value {
         "n": status.shares,
         "progress": status.progress,
         "required": status.required,
-        "pgp_fingerprints": null,
-        "backup": false,
+        "pgp_fingerprints": fingerprints(&status),
+        "backup": status.backup,
         "verification_required": status.verification_required,
         "verification_nonce": status.verification_nonce,
     })
+}
+
+/// `null` where shares are shown in the open.
+fn fingerprints(status: &v1::RekeyStatus) -> Option<&[String]> {
+    let fingerprints = status.pgp_fingerprints.as_slice();
+    (!fingerprints.is_empty()).then_some(fingerprints)
 }
 
 fn proof_fields(status: Option<v1::RekeyVerificationStatus>) -> Value {
@@ -136,35 +137,27 @@ fn proof_fields(status: Option<v1::RekeyVerificationStatus>) -> Value {
 }
 
 impl HttpCall for v1::StartRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/init"),
-        write("/v1/sys/rotate/recovery/init"),
-        write("/v1/sys/rekey/init"),
-        write("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         let target = target(input);
         let fields = &mut input.fields;
         let shares = fields.count("secret_shares")?.unwrap_or(0);
         let threshold = fields.count("secret_threshold")?.unwrap_or(0);
-        no_pgp(fields, "pgp_keys", Some(shares))?;
-        if fields.flag("backup")?.unwrap_or(false) {
-            let message = "backup: only shares encrypted with PGP could be kept, and they are not \
-                 offered";
-            return Err(Error::invalid_argument(message));
-        }
         if fields
             .count("stored_shares")?
-            .is_some_and(|count| count > 0)
+            .is_some_and(|count| count > 1)
         {
-            return Err(Error::invalid_argument("stored_shares: none are stored"));
+            let message = "stored_shares: a provider keeps one key, which has no shares";
+            return Err(Error::invalid_argument(message));
         }
         Ok(Self {
             target,
             shares,
             threshold,
             require_verification: fields.flag("require_verification")?.unwrap_or(false),
+            pgp_keys: pgp_keys(fields, "pgp_keys")?,
+            backup: fields.flag("backup")?.unwrap_or(false),
         })
     }
 
@@ -174,23 +167,9 @@ impl HttpCall for v1::StartRekeyRequest {
 }
 
 impl HttpCall for v1::GetRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/rotate/root/init"),
-        read("/v1/sys/rotate/recovery/init"),
-        read("/v1/sys/rekey/init"),
-        read("/v1/sys/rekey-recovery-key/init"),
-        read(BACKUPS[0]),
-        read(BACKUPS[1]),
-        read(BACKUPS[2]),
-        read(BACKUPS[3]),
-    ];
+    const ROUTES: &'static [Route] = &shares!(read, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
-        if BACKUPS.contains(&input.pattern) {
-            let message = "no shares are kept: only shares encrypted with PGP could be, and they are \
-                 not offered";
-            return Err(Error::new(Code::NotFound, "NO_ROUTE", message));
-        }
         Ok(Self {
             target: target(input),
         })
@@ -202,12 +181,7 @@ impl HttpCall for v1::GetRekeyRequest {
 }
 
 impl HttpCall for v1::UpdateRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/update"),
-        write("/v1/sys/rotate/recovery/update"),
-        write("/v1/sys/rekey/update"),
-        write("/v1/sys/rekey-recovery-key/update"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "update");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -229,8 +203,8 @@ impl HttpCall for v1::UpdateRekeyRequest {
             "complete": true,
             "keys": hex,
             "keys_base64": base64,
-            "pgp_fingerprints": null,
-            "backup": false,
+            "pgp_fingerprints": fingerprints(&status),
+            "backup": status.backup,
             "verification_required": status.verification_required,
             "verification_nonce": status.verification_nonce,
         });
@@ -242,12 +216,7 @@ impl HttpCall for v1::UpdateRekeyRequest {
 }
 
 impl HttpCall for v1::CancelRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/rotate/root/init"),
-        delete("/v1/sys/rotate/recovery/init"),
-        delete("/v1/sys/rekey/init"),
-        delete("/v1/sys/rekey-recovery-key/init"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(delete, "init");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -258,12 +227,7 @@ impl HttpCall for v1::CancelRekeyRequest {
 }
 
 impl HttpCall for v1::GetRekeyVerificationRequest {
-    const ROUTES: &'static [Route] = &[
-        read("/v1/sys/rotate/root/verify"),
-        read("/v1/sys/rotate/recovery/verify"),
-        read("/v1/sys/rekey/verify"),
-        read("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(read, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -277,12 +241,7 @@ impl HttpCall for v1::GetRekeyVerificationRequest {
 }
 
 impl HttpCall for v1::VerifyRekeyRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/rotate/root/verify"),
-        write("/v1/sys/rotate/recovery/verify"),
-        write("/v1/sys/rekey/verify"),
-        write("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(write, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -302,12 +261,7 @@ impl HttpCall for v1::VerifyRekeyRequest {
 }
 
 impl HttpCall for v1::ResetRekeyVerificationRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/rotate/root/verify"),
-        delete("/v1/sys/rotate/recovery/verify"),
-        delete("/v1/sys/rekey/verify"),
-        delete("/v1/sys/rekey-recovery-key/verify"),
-    ];
+    const ROUTES: &'static [Route] = &shares!(delete, "verify");
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
@@ -321,88 +275,57 @@ impl HttpCall for v1::ResetRekeyVerificationRequest {
     }
 }
 
-fn root_fields(status: Option<v1::GenerateRootStatus>) -> Value {
-    let status = status.unwrap_or_default();
-    json!({
-        "started": status.started,
-        "nonce": status.nonce,
-        "progress": status.progress,
-        "required": status.required,
-        "complete": false,
-        "encoded_token": "",
-        "encoded_root_token": "",
-        "pgp_fingerprint": "",
-        "otp": "",
-        "otp_length": status.otp_length,
-    })
-}
-
-impl HttpCall for v1::StartGenerateRootRequest {
+impl HttpCall for v1::GetRekeyBackupRequest {
     const ROUTES: &'static [Route] = &[
-        write("/v1/sys/generate-root/attempt"),
-        write("/v1/sys/generate-root-token/attempt"),
+        read("/v1/sys/rotate/root/backup"),
+        read("/v1/sys/rotate/recovery/backup"),
+        read("/v1/sys/rekey/backup"),
+        read("/v1/sys/rekey/recovery-key-backup"),
     ];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
-        no_pgp(&mut input.fields, "pgp_key", None)?;
         Ok(Self {
-            otp: input.fields.text("otp")?,
+            target: target(input),
         })
     }
 
+    /// By fingerprint: somebody may hold several shares.
     fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
-        let mut fields = root_fields(answer.status);
-        fields["otp"] = answer.otp.into();
+        let (mut hex, mut base64) = (Map::new(), Map::new());
+        let add = |to: &mut Map<String, Value>, fingerprint: &str, text: String| {
+            let shares = to.entry(fingerprint).or_insert_with(|| json!([]));
+            if let Value::Array(shares) = shares {
+                shares.push(text.into());
+            }
+        };
+        for share in &answer.shares {
+            add(
+                &mut hex,
+                &share.pgp_fingerprint,
+                hex::encode(&share.message),
+            );
+            add(
+                &mut base64,
+                &share.pgp_fingerprint,
+                STANDARD.encode(&share.message),
+            );
+        }
+        let fields = json!({ "nonce": answer.nonce, "keys": hex, "keys_base64": base64 });
         reply(fields, input)
     }
 }
 
-impl HttpCall for v1::GetGenerateRootRequest {
+impl HttpCall for v1::DeleteRekeyBackupRequest {
     const ROUTES: &'static [Route] = &[
-        read("/v1/sys/generate-root/attempt"),
-        read("/v1/sys/generate-root-token/attempt"),
-    ];
-
-    fn from_http(_input: &mut Input) -> Result<Self, Error> {
-        Ok(Self {})
-    }
-
-    fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
-        reply(root_fields(answer.status), input)
-    }
-}
-
-impl HttpCall for v1::UpdateGenerateRootRequest {
-    const ROUTES: &'static [Route] = &[
-        write("/v1/sys/generate-root/update"),
-        write("/v1/sys/generate-root-token/update"),
+        delete("/v1/sys/rotate/root/backup"),
+        delete("/v1/sys/rotate/recovery/backup"),
+        delete("/v1/sys/rekey/backup"),
+        delete("/v1/sys/rekey/recovery-key-backup"),
     ];
 
     fn from_http(input: &mut Input) -> Result<Self, Error> {
         Ok(Self {
-            nonce: nonce(input)?,
-            share: share(&mut input.fields)?,
-        })
-    }
-
-    fn to_reply(answer: Self::Answer, input: &Input) -> Reply {
-        let mut fields = root_fields(answer.status);
-        fields["complete"] = answer.complete.into();
-        fields["encoded_root_token"] = answer.encoded_token.clone().into();
-        fields["encoded_token"] = answer.encoded_token.into();
-        reply(fields, input)
-    }
-}
-
-impl HttpCall for v1::CancelGenerateRootRequest {
-    const ROUTES: &'static [Route] = &[
-        delete("/v1/sys/generate-root/attempt"),
-        delete("/v1/sys/generate-root-token/attempt"),
-    ];
-
-    fn from_http(input: &mut Input) -> Result<Self, Error> {
-        Ok(Self {
-            nonce: nonce(input)?,
+            target: target(input),
         })
     }
 }

@@ -16,7 +16,7 @@ use super::{
     body::{Input, Pairs, not_offered},
     cluster::url,
     envelope::Reply,
-    keys::{no_pgp, share},
+    keys::{pgp_key, pgp_keys, share},
     route::{Operation, Route, read, write},
 };
 use crate::{api::grpc::Services, error::Error};
@@ -202,10 +202,10 @@ fn init_request(input: &mut Input) -> Result<v1::InitRequest, Error> {
         secret_threshold: fields.count("secret_threshold")?.unwrap_or(0),
         recovery_shares: fields.count("recovery_shares")?.unwrap_or(0),
         recovery_threshold: fields.count("recovery_threshold")?.unwrap_or(0),
+        pgp_keys: pgp_keys(fields, "pgp_keys")?,
+        root_token_pgp_key: pgp_key(fields, "root_token_pgp_key")?,
+        recovery_pgp_keys: pgp_keys(fields, "recovery_pgp_keys")?,
     };
-    no_pgp(fields, "pgp_keys", Some(call.secret_shares))?;
-    no_pgp(fields, "root_token_pgp_key", None)?;
-    no_pgp(fields, "recovery_pgp_keys", Some(call.recovery_shares))?;
     if fields
         .count("stored_shares")?
         .is_some_and(|count| count > 1)

@@ -14,7 +14,7 @@ use tonic::body::Body;
 use super::super::Edge;
 use super::super::door::Door;
 use super::super::refusal::{Applied, refusal};
-use super::{Next, Step, pass};
+use super::{Next, Step};
 use crate::limits::{EdgeLimits, HEALTH_CALLS_MAX};
 use crate::telemetry::Metrics;
 
@@ -53,22 +53,22 @@ impl Admit {
 }
 
 impl Step for Admit {
-    async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, request: Request<Body>, next: &N) -> Response<Body> {
         if is_health(&request) {
-            let Ok(_asking) = self.health.try_acquire_owned() else {
+            let Ok(_asking) = self.health.try_acquire() else {
                 return shed(&self.metrics);
             };
-            return pass(next, request).await;
+            return next.take(request).await;
         }
         // `running` is given back with the head of the answer, `open` with its last byte: a stream
         // that waits for events holds the second only.
         let (Ok(open), Ok(running)) = (
-            self.open.try_acquire_owned(),
-            self.running.try_acquire_owned(),
+            Arc::clone(&self.open).try_acquire_owned(),
+            self.running.try_acquire(),
         ) else {
             return shed(&self.metrics);
         };
-        let response = pass(next, request).await;
+        let response = next.take(request).await;
         drop(running);
         if http_body::Body::is_end_stream(response.body()) {
             return response;

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 
 use super::super::door::brings_file;
 use super::super::refusal::{Applied, refusal};
-use super::{Next, Step, pass};
+use super::{Next, Step};
 use crate::limits::{EdgeLimits, RESTORE_MS_MAX};
 
 const TIMEOUT_HEADER: &str = "grpc-timeout";
@@ -37,7 +37,7 @@ impl EnforceDeadline {
 }
 
 impl Step for EnforceDeadline {
-    async fn run<N: Next>(self, mut request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, mut request: Request<Body>, next: &N) -> Response<Body> {
         let asked = match request.headers().get(TIMEOUT_HEADER).map(parse_timeout) {
             None => None,
             Some(Some(timeout)) => Some(timeout),
@@ -57,7 +57,7 @@ impl Step for EnforceDeadline {
         };
         let head_by = now + asked.unwrap_or(Duration::MAX).min(longest);
         request.extensions_mut().insert(Deadline(head_by));
-        let Ok(response) = tokio::time::timeout_at(head_by, pass(next, request)).await else {
+        let Ok(response) = tokio::time::timeout_at(head_by, next.take(request)).await else {
             // The handler had begun: from here nobody knows how far it came.
             return expired(Applied::Maybe).into_http();
         };

@@ -16,7 +16,7 @@ use super::super::Edge;
 use super::super::door::{Door, brings_file};
 use super::super::refusal::{Applied, refusal};
 use super::bodies::{BodyBudget, Share};
-use super::{Next, Step, pass};
+use super::{Next, Step};
 use crate::limits::{EdgeLimits, HTTP_DRAIN_BYTES_MAX};
 use crate::telemetry::Metrics;
 
@@ -41,10 +41,10 @@ impl LimitMessages {
 }
 
 impl Step for LimitMessages {
-    async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, request: Request<Body>, next: &N) -> Response<Body> {
         if Door::of(&request) == Door::Http && brings_file(&request) {
             // Never held: its pieces go on as they come.
-            return pass(next, request).await;
+            return next.take(request).await;
         }
         if Door::of(&request) == Door::Http {
             return self.whole(request, next).await;
@@ -59,9 +59,11 @@ impl Step for LimitMessages {
             inner,
             frames,
             share: share.clone(),
-            metrics: self.metrics,
+            metrics: self.metrics.clone(),
         };
-        let response = pass(next, request.map(|inner| Body::new(limited(inner)))).await;
+        let response = next
+            .take(request.map(|inner| Body::new(limited(inner))))
+            .await;
         drop(share);
         response
     }
@@ -69,7 +71,7 @@ impl Step for LimitMessages {
 
 impl LimitMessages {
     /// The same for HTTP, where a request is one message.
-    async fn whole<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+    async fn whole<N: Next>(&self, request: Request<Body>, next: &N) -> Response<Body> {
         let max = self.message_bytes_max;
         let announced = http_body::Body::size_hint(request.body()).lower();
         let waits = request.headers().contains_key(EXPECT);
@@ -83,9 +85,11 @@ impl LimitMessages {
             read: 0,
             max,
             share: share.clone(),
-            metrics: self.metrics,
+            metrics: self.metrics.clone(),
         };
-        let response = pass(next, request.map(|inner| Body::new(whole(inner)))).await;
+        let response = next
+            .take(request.map(|inner| Body::new(whole(inner))))
+            .await;
         drop(share);
         response
     }

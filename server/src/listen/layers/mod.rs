@@ -11,6 +11,7 @@ mod speak;
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -28,45 +29,30 @@ pub(super) use rescue::Rescue;
 pub(super) use scrub::Scrub;
 pub(super) use speak::Speak;
 
-/// What comes after a layer.
-pub(super) trait Next:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static
-{
-}
-
-impl<S> Next for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
-        + Send
-        + 'static
-{
+/// What takes a request to its answer: a layer with all below it, or the service at the bottom.
+pub(super) trait Next: Send + Sync + 'static {
+    /// Takes it there.
+    fn take(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// One layer as one async function.
-pub(super) trait Step: Clone + Send + Sync + 'static {
+pub(super) trait Step: Send + Sync + 'static {
     /// Handles a request, by `next` or by itself.
     fn run<N: Next>(
-        self,
+        &self,
         request: Request<Body>,
-        next: N,
+        next: &N,
     ) -> impl Future<Output = Response<Body>> + Send;
-}
-
-/// Passes a request on.
-pub(super) async fn pass<N: Next>(next: N, request: Request<Body>) -> Response<Body> {
-    match next.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
 }
 
 /// Makes a tower layer of a step.
 #[derive(Clone, Debug)]
 pub(super) struct StepLayer<M>(pub M);
 
-impl<M: Clone, S> Layer<S> for StepLayer<M> {
-    type Service = Stepped<M, S>;
+impl<M: Clone, N> Layer<N> for StepLayer<M> {
+    type Service = Stepped<M, N>;
 
-    fn layer(&self, inner: S) -> Self::Service {
+    fn layer(&self, inner: N) -> Self::Service {
         Stepped {
             step: self.0.clone(),
             inner,
@@ -75,17 +61,51 @@ impl<M: Clone, S> Layer<S> for StepLayer<M> {
 }
 
 /// A step with what comes after it.
-#[derive(Clone, Debug)]
-pub(super) struct Stepped<M, S> {
+#[derive(Debug)]
+pub(super) struct Stepped<M, N> {
     step: M,
-    inner: S,
+    inner: N,
 }
 
-impl<M, S> Service<Request<Body>> for Stepped<M, S>
+impl<M: Step, N: Next> Next for Stepped<M, N> {
+    fn take(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        self.step.run(request, &self.inner)
+    }
+}
+
+/// The service at the bottom.
+#[derive(Debug)]
+pub(super) struct Bottom<S>(pub S);
+
+impl<S> Next for Bottom<S>
 where
-    M: Step,
-    S: Next + Clone,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
 {
+    async fn take(&self, request: Request<Body>) -> Response<Body> {
+        match self.0.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The whole stack as a service. Clones are the same one, and a call is one future, however many
+/// layers there are.
+#[derive(Debug)]
+pub(super) struct Stack<N>(pub Arc<N>);
+
+impl<N> Clone for Stack<N> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<N: Next> Service<Request<Body>> for Stack<N> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -96,7 +116,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (step, next) = (self.step.clone(), self.inner.clone());
-        Box::pin(async move { Ok(step.run(request, next).await) })
+        let stack = Arc::clone(&self.0);
+        Box::pin(async move { Ok(stack.take(request).await) })
     }
 }

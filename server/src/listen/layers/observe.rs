@@ -19,7 +19,7 @@ use tracing::{Instrument, Span};
 use super::super::Edge;
 use super::super::conn::ConnInfo;
 use super::super::methods::{MethodName, Methods};
-use super::{Next, Step, pass};
+use super::{Next, Step};
 use crate::telemetry::{InflightGuard, Metrics};
 
 /// The answer's header that names the request.
@@ -83,7 +83,7 @@ impl Observe {
 }
 
 impl Step for Observe {
-    async fn run<N: Next>(self, mut request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, mut request: Request<Body>, next: &N) -> Response<Body> {
         let id = RequestId::next();
         let method = self.methods.name_of(&request);
         let conn = request.extensions().get::<ConnInfo>();
@@ -97,13 +97,13 @@ impl Step for Observe {
         request.extensions_mut().insert(id);
         let inflight = self.metrics.inflight();
         let mut record = Record {
-            metrics: self.metrics,
+            metrics: self.metrics.clone(),
             method,
             span: span.clone(),
             since: Instant::now(),
             done: false,
         };
-        let mut response = pass(next, request).instrument(span).await;
+        let mut response = next.take(request).instrument(span).await;
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(ID_HEADER, value);
         }

@@ -10,15 +10,15 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::super::refusal::{Applied, refusal};
-use super::{Next, Step, pass};
+use super::{Next, Step};
 
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct Rescue;
 
 impl Step for Rescue {
-    async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, request: Request<Body>, next: &N) -> Response<Body> {
         // Safe to go on: a handler shares only what its own locks and transactions guard.
-        match AssertUnwindSafe(pass(next, request)).catch_unwind().await {
+        match AssertUnwindSafe(next.take(request)).catch_unwind().await {
             Ok(response) => explained(response),
             Err(_) => {
                 let message = "an internal error ended the call";

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, Request, Response};
 use tonic::body::Body;
 
-use super::{Next, Step, pass};
+use super::{Next, Step};
 
 /// Any header that begins so.
 const PREFIXES: [&str; 6] = [
@@ -31,9 +31,9 @@ const SECRET: [&str; 2] = ["authorization", "x-vault-token"];
 pub(in crate::listen) struct Scrub;
 
 impl Step for Scrub {
-    async fn run<N: Next>(self, mut request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, mut request: Request<Body>, next: &N) -> Response<Body> {
         scrub(request.headers_mut());
-        pass(next, request).await
+        next.take(request).await
     }
 }
 

@@ -6,16 +6,16 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::super::door::Door;
-use super::{Next, Step, pass};
+use super::{Next, Step};
 use crate::api::http::refusal_reply;
 
 #[derive(Clone, Debug)]
 pub(in crate::listen) struct Speak;
 
 impl Step for Speak {
-    async fn run<N: Next>(self, request: Request<Body>, next: N) -> Response<Body> {
+    async fn run<N: Next>(&self, request: Request<Body>, next: &N) -> Response<Body> {
         let door = Door::of(&request);
-        let response = pass(next, request).await;
+        let response = next.take(request).await;
         if door == Door::Grpc {
             return response;
         }

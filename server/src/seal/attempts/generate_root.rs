@@ -1,34 +1,66 @@
-//! A root token made by the quorum, hidden by a one-time password: who sees the answer alone
-//! doesn't learn it.
+//! A root token made by the quorum, hidden by a one-time password or under a PGP key: who sees the
+//! answer alone doesn't learn it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use tenure_core::{
     barrier::shamir::Share,
     quota,
     random::push_base62,
     seal::Quorum,
-    state::View,
+    state::{Tokens, View},
     token,
-    types::{Accessor, Secret, TokenId},
+    types::{Accessor, Secret, TokenId, UnixMillis},
 };
-use tenure_raft::batch::SubmitError;
-use tokio::time::Instant;
+use tenure_raft::{batch::SubmitError, reads::Consistency};
+use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::{Given, no_attempt, under_way};
+use super::{Given, in_force::LOOK_AGAIN_AFTER, no_attempt, under_way};
 use crate::{
     error::Error,
     limits::REKEY_COMMIT_MS_MAX,
-    pipeline::{Asker, Backoff, Pipeline, transaction},
+    listen::Applied,
+    pipeline::{Asker, Backoff, Pipeline, StateView, transaction},
     random::SystemRandom,
+    seal::pgp::{self, PgpKey},
 };
 
 /// A root token that is being made.
 pub(super) struct Attempt {
     pub(super) given: Given,
-    otp: Secret<String>,
+    cover: Cover,
+}
+
+/// What hides the token.
+#[derive(Clone)]
+enum Cover {
+    Otp(Secret<String>),
+    Pgp(Arc<PgpKey>),
+}
+
+impl Cover {
+    fn fingerprint(&self) -> String {
+        match self {
+            Self::Otp(_) => String::new(),
+            Self::Pgp(key) => key.fingerprint().to_owned(),
+        }
+    }
+
+    fn encode(&self, token: &TokenId) -> Result<Secret<String>, Error> {
+        match self {
+            Self::Otp(otp) => Ok(encode(token, otp)),
+            Self::Pgp(key) => {
+                let message = key.encrypt(token.expose().as_bytes());
+                let message = message.map_err(|error| Error::internal(error.to_string()))?;
+                Ok(Secret::new(STANDARD.encode(message)))
+            }
+        }
+    }
 }
 
 /// How far it is.
@@ -42,13 +74,16 @@ pub struct GenerateRootStatus {
     pub progress: u8,
     /// Shares needed.
     pub required: u8,
+    /// Fingerprint of the PGP key that hides the token, if one does.
+    pub fingerprint: String,
 }
 
 /// What a share led to.
 pub struct Generated {
     /// How far it is.
     pub status: GenerateRootStatus,
-    /// The token under the one-time password, in base64 without padding, once it is made.
+    /// The token, once it is made: under the one-time password in base64 without padding, or as a
+    /// PGP message in base64.
     pub encoded: Option<Secret<String>>,
 }
 
@@ -64,7 +99,24 @@ fn status_of(attempt: Option<&Attempt>, required: u8) -> GenerateRootStatus {
         nonce: attempt.given.nonce.clone(),
         progress: attempt.given.progress(),
         required,
+        fingerprint: attempt.cover.fingerprint(),
     }
+}
+
+/// The one-time password that was given, or a new one; the second is shown.
+fn otp_of(given: Secret<String>) -> Result<(Secret<String>, Option<Secret<String>>), Error> {
+    let length = TokenId::ISSUED_CHARS;
+    if given.expose().is_empty() {
+        let mut text = String::with_capacity(length);
+        push_base62(&mut SystemRandom, length, &mut text);
+        let otp = Secret::new(text);
+        return Ok((otp.clone(), Some(otp)));
+    }
+    if given.expose().len() != length || !given.expose().is_ascii() {
+        let message = format!("otp: it must have {length} ASCII characters, as a token has");
+        return Err(Error::invalid_argument(message));
+    }
+    Ok((given, None))
 }
 
 /// A token under a password of its length.
@@ -75,36 +127,38 @@ fn encode(token: &TokenId, otp: &Secret<String>) -> Secret<String> {
 }
 
 impl Pipeline {
-    /// Begins to make a root token. Gives the one-time password back, if none was given.
+    /// Begins to make a root token. Gives the one-time password back, if neither one nor a PGP key was
+    /// given.
     ///
     /// # Errors
-    /// The password has another length than a token, or an attempt is under way.
+    /// The password has another length than a token, the key can't be used, both are given, or an
+    /// attempt is under way.
     pub async fn start_generate_root(
         &self,
         otp: Secret<String>,
+        pgp_key: Vec<u8>,
         asker: &Asker<'_>,
     ) -> Result<(GenerateRootStatus, Option<Secret<String>>), Error> {
         let required = self.shares_needed(asker).await?;
-        let length = TokenId::ISSUED_CHARS;
-        let (otp, made) = if otp.expose().is_empty() {
-            let mut text = String::with_capacity(length);
-            push_base62(&mut SystemRandom, length, &mut text);
-            let otp = Secret::new(text);
-            (otp.clone(), Some(otp))
-        } else {
-            (otp, None)
-        };
-        if otp.expose().len() != length || !otp.expose().is_ascii() {
-            let message = format!("otp: it must have {length} ASCII characters, as a token has");
+        if !otp.expose().is_empty() && !pgp_key.is_empty() {
+            let message = "otp, pgp_key: one of both hides the token";
             return Err(Error::invalid_argument(message));
         }
+        let now = UnixMillis::new(self.node.cluster_time_ms());
+        let (cover, made) = match pgp::key_of("pgp_key", pgp_key, now).await? {
+            Some(key) => (Cover::Pgp(Arc::new(key)), None),
+            None => {
+                let (otp, made) = otp_of(otp)?;
+                (Cover::Otp(otp), made)
+            }
+        };
         let mut held = self.attempts.held();
         if held.token.is_some() {
             return Err(under_way());
         }
         let attempt = held.token.insert(Attempt {
-            given: Given::new(asker.remote),
-            otp,
+            given: Given::default(),
+            cover,
         });
         tracing::info!("a root token is asked for");
         Ok((status_of(Some(attempt), required), made))
@@ -119,7 +173,12 @@ impl Pipeline {
         asker: &Asker<'_>,
     ) -> Result<GenerateRootStatus, Error> {
         let required = self.shares_needed(asker).await?;
-        Ok(status_of(self.attempts.held().token.as_ref(), required))
+        let mut status = status_of(self.attempts.held().token.as_ref(), required);
+        if !asker.permitted {
+            // Who has it can spoil the attempt.
+            status.nonce.clear();
+        }
+        Ok(status)
     }
 
     /// Gives it up. Nothing happens if no root token is being made.
@@ -151,11 +210,11 @@ impl Pipeline {
             let mut held = self.attempts.held();
             let attempt = held.token.as_mut().ok_or_else(no_attempt)?;
             let complete = attempt.given.add(share, nonce, required)?;
-            let otp = attempt.otp.clone();
+            let cover = attempt.cover.clone();
             let status = status_of(Some(attempt), required);
-            (status, complete.map(|given| (given, otp)))
+            (status, complete.map(|given| (given, cover)))
         };
-        let Some((given, otp)) = complete else {
+        let Some((given, cover)) = complete else {
             return Ok(Generated {
                 status,
                 encoded: None,
@@ -181,7 +240,7 @@ impl Pipeline {
         status.progress = required;
         Ok(Generated {
             status,
-            encoded: Some(encode(&token, &otp)),
+            encoded: Some(cover.encode(&token)?),
         })
     }
 
@@ -211,16 +270,54 @@ impl Pipeline {
             };
             confirm = false;
             match self.node.submit(txn, deadline).await {
-                Ok(_) => {
-                    let accessor = response.info.accessor;
-                    let accessor = accessor.as_ref().map(Accessor::as_str);
-                    tracing::warn!(accessor, "a quorum has made a root token");
-                    return Ok(response.id);
+                Ok(_) => {}
+                Err(SubmitError::Conflict) => {
+                    backoff.wait(deadline).await;
+                    continue;
                 }
-                Err(SubmitError::Conflict) => backoff.wait(deadline).await,
+                Err(SubmitError::MaybeApplied) if self.is_there(&response.id, deadline).await => {}
+                Err(SubmitError::MaybeApplied) => return Err(in_doubt(&response.info)),
                 Err(error) => return Err(error.into()),
             }
+            let accessor = response.info.accessor.as_ref().map(Accessor::as_str);
+            tracing::warn!(accessor, "a quorum has made a root token");
+            return Ok(response.id);
         }
+    }
+
+    /// Waits until a token whose commit was in doubt is seen.
+    async fn is_there(&self, id: &TokenId, deadline: Instant) -> bool {
+        while Instant::now() < deadline {
+            if let Ok((view, _)) = self.node.read(Consistency::Quorum, deadline).await
+                && let Some(keys) = self.keys.get()
+            {
+                let state = StateView(view);
+                let view = View::new(&state, &keys.barrier);
+                let found = view.get::<Tokens>(&keys.barrier.token_hash(id));
+                if found.is_ok_and(|found| found.is_some()) {
+                    return true;
+                }
+            }
+            sleep(LOOK_AGAIN_AFTER).await;
+        }
+        false
+    }
+}
+
+/// Nobody was shown the token: where it is, it is found by its accessor.
+fn in_doubt(made: &token::TokenInfo) -> Error {
+    let accessor = made.accessor.as_ref().map_or("", Accessor::as_str);
+    tracing::error!(
+        accessor,
+        "it isn't known whether a root token was made, and nobody has it: revoke it by its accessor"
+    );
+    Error {
+        fact: Some(("accessor", accessor.to_owned())),
+        message: format!(
+            "the active node was lost: a root token that nobody has may have been made. Revoke it by \
+             its accessor {accessor}"
+        ),
+        ..Error::active_node_lost(Applied::Maybe)
     }
 }
 

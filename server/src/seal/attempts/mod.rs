@@ -7,11 +7,11 @@
 //! while something is read or committed.
 
 mod generate_root;
+mod in_force;
 mod proof;
 mod rekey;
 
 use std::{
-    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -29,7 +29,7 @@ pub use self::{
     proof::ProofStatus,
     rekey::{RekeyPlan, RekeyStatus, Rekeyed},
 };
-use super::{ROOT_KEY_BYTES, share_rate::address_of};
+use super::ROOT_KEY_BYTES;
 use crate::{
     error::Error,
     limits::ATTEMPT_IDLE_MS_MAX,
@@ -79,25 +79,24 @@ impl Attempts {
 /// Shares that are given one by one.
 struct Given {
     nonce: String,
-    /// Address of who began it.
-    owner: Option<IpAddr>,
     shares: Vec<Share>,
     /// Whether enough were given and they are being judged.
     is_judged: bool,
     touched: Instant,
 }
 
-impl Given {
-    fn new(owner: &str) -> Self {
+impl Default for Given {
+    fn default() -> Self {
         Self {
             nonce: hex::encode(random::array::<16>(&mut SystemRandom)),
-            owner: address_of(owner),
             shares: Vec::new(),
             is_judged: false,
             touched: Instant::now(),
         }
     }
+}
 
+impl Given {
     fn is_idle(&self) -> bool {
         let idle = self.touched.elapsed();
         !self.is_judged && idle >= Duration::from_millis(ATTEMPT_IDLE_MS_MAX)
@@ -151,15 +150,13 @@ impl Given {
         self.touched = Instant::now();
     }
 
-    /// Whether this caller may give the attempt up: with a token that may, with its nonce, or
-    /// from where it was begun.
+    /// Whether this caller may give the attempt up: with a token that may, or with its nonce, which
+    /// strangers aren't shown.
     fn check_cancel(&self, asker: &Asker<'_>, nonce: &str) -> Result<(), Error> {
-        let is_owner = self.owner.is_some() && self.owner == address_of(asker.remote);
-        if asker.permitted || nonce == self.nonce || (nonce.is_empty() && is_owner) {
+        if asker.permitted || nonce == self.nonce {
             return self.check_not_judged();
         }
-        let message = "without a token, an attempt is cancelled with its nonce or from the address \
-             that began it";
+        let message = "without a token that may, an attempt is cancelled with its nonce";
         Err(Error::new(Code::InvalidArgument, "WRONG_NONCE", message))
     }
 }

@@ -52,10 +52,14 @@ fn proof_status_of(proof: Option<&Proof>) -> ProofStatus {
 
 impl Pipeline {
     /// How far the proof of new shares is.
-    pub fn rekey_proof(&self, of: Shares) -> ProofStatus {
+    pub fn rekey_proof(&self, of: Shares, asker: &Asker<'_>) -> ProofStatus {
         let mut held = self.attempts.held();
         let attempt = held.rekey(of).as_ref();
-        proof_status_of(attempt.and_then(|attempt| attempt.proof.as_ref()))
+        let mut status = proof_status_of(attempt.and_then(|attempt| attempt.proof.as_ref()));
+        if !asker.permitted {
+            status.nonce.clear();
+        }
+        status
     }
 
     /// Begins the proof again, under another nonce.
@@ -77,9 +81,7 @@ impl Pipeline {
         if proof.given.is_judged {
             return Err(under_way());
         }
-        let owner = proof.given.owner;
-        proof.given = Given::new("");
-        proof.given.owner = owner;
+        proof.given = Given::default();
         Ok(proof_status_of(Some(proof)))
     }
 

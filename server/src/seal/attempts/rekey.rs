@@ -1,33 +1,27 @@
-//! Shares made anew: begun, advanced by the shares in force, proven by the new ones if that
-//! was asked for, and put in force.
+//! Shares made anew: begun, and advanced by the shares in force. What becomes of them then,
+//! `in_force` and `proof` say.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
     barrier::shamir::{self, Share},
-    seal::{Candidate, Quorum, check_shares, rekey},
+    seal::has_shares,
     state::View,
     token::Shares,
+    types::UnixMillis,
 };
-use tenure_raft::{batch::SubmitError, reads::Consistency};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Given, no_attempt, proof::Proof, under_way};
 use crate::{
     error::Error,
-    limits::{REKEY_ANSWER_KEPT_MS, REKEY_COMMIT_MS_MAX},
-    pipeline::{Asker, Backoff, Pipeline, StateView, transaction},
-    random::SystemRandom,
+    limits::REKEY_ANSWER_KEPT_MS,
+    pipeline::{Asker, Pipeline},
+    seal::pgp::{self, PgpKey},
 };
 
-/// How often the state is looked at, to learn what became of a commit in doubt.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
-
-/// What a rekey is to make.
-#[derive(Clone, Copy, Debug)]
+/// What a rekey is asked to make.
+#[derive(Clone, Debug, Default)]
 pub struct RekeyPlan {
     /// Number of new shares.
     pub shares: u8,
@@ -35,11 +29,49 @@ pub struct RekeyPlan {
     pub threshold: u8,
     /// Whether they must be proven before they are in force.
     pub verify: bool,
+    /// OpenPGP public keys to show them under, one for each; or none.
+    pub pgp_keys: Vec<Vec<u8>>,
+    /// Whether they are kept, encrypted.
+    pub backup: bool,
+}
+
+/// What a rekey makes.
+#[derive(Clone)]
+pub(super) struct Plan {
+    /// Number of new shares; 0 where a provider keeps the key.
+    pub(super) shares: u8,
+    pub(super) threshold: u8,
+    pub(super) verify: bool,
+    pub(super) pgp: Arc<[PgpKey]>,
+    pub(super) backup: bool,
+}
+
+impl RekeyPlan {
+    fn of_shares(&self) -> Result<(), Error> {
+        shamir::check_split(self.shares, self.threshold)
+            .map_err(|error| Error::invalid_argument(error.to_string()))?;
+        if self.backup && self.pgp_keys.is_empty() {
+            let message = "backup: only encrypted shares are kept: give pgp_keys";
+            return Err(Error::invalid_argument(message));
+        }
+        Ok(())
+    }
+
+    /// A key that a provider keeps has no shares: some clients say so with one of one.
+    fn of_provider(&self) -> Result<(), Error> {
+        let is_whole = matches!((self.shares, self.threshold), (0, 0) | (1, 1));
+        if is_whole && !self.verify && !self.backup && self.pgp_keys.is_empty() {
+            return Ok(());
+        }
+        let message = "a provider keeps the root key of this cluster, which has no shares: none can be \
+             asked for, proven, encrypted or kept";
+        Err(Error::invalid_argument(message))
+    }
 }
 
 /// A rekey under way.
 pub(super) struct Attempt {
-    pub(super) plan: RekeyPlan,
+    pub(super) plan: Plan,
     pub(super) given: Given,
     pub(super) proof: Option<Proof>,
 }
@@ -72,6 +104,21 @@ pub struct RekeyStatus {
     pub verify: bool,
     /// The nonce of that proof, once it is due.
     pub proof_nonce: String,
+    /// Fingerprints of the PGP keys that they are shown under.
+    pub fingerprints: Vec<String>,
+    /// Whether they are kept, encrypted.
+    pub backup: bool,
+}
+
+impl RekeyStatus {
+    /// What this caller may see of it: who has the nonces can spoil the attempt.
+    fn seen_by(mut self, asker: &Asker<'_>) -> Self {
+        if !asker.permitted {
+            self.nonce.clear();
+            self.proof_nonce.clear();
+        }
+        self
+    }
 }
 
 /// What a share led to.
@@ -79,7 +126,7 @@ pub struct RekeyStatus {
 pub struct Rekeyed {
     /// How far it is.
     pub status: RekeyStatus,
-    /// The new shares, once they are made.
+    /// The new shares as they are shown, once they are made.
     pub shares: Option<Vec<Share>>,
     /// Whether it isn't known that they are in force.
     pub in_doubt: bool,
@@ -97,6 +144,16 @@ pub(super) struct Made {
 }
 
 impl Made {
+    pub(super) fn new(of: Shares, nonce: &str, last: Share, answer: &Rekeyed) -> Self {
+        Self {
+            of,
+            nonce: nonce.to_owned(),
+            last,
+            answer: answer.clone(),
+            at: Instant::now(),
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.at.elapsed() >= Duration::from_millis(REKEY_ANSWER_KEPT_MS)
     }
@@ -126,6 +183,8 @@ fn status_of(attempt: Option<&Attempt>, required: u8) -> RekeyStatus {
             .proof
             .as_ref()
             .map_or_else(String::new, |proof| proof.given.nonce.clone()),
+        fingerprints: pgp::fingerprints(&attempt.plan.pgp),
+        backup: attempt.plan.backup,
     }
 }
 
@@ -133,38 +192,62 @@ impl Pipeline {
     /// Begins a rekey.
     ///
     /// # Errors
-    /// An impossible split, no such shares in this cluster, or one is under way.
+    /// An impossible split, a PGP key that can't be used, no such shares in this cluster, or one is
+    /// under way.
     pub async fn start_rekey(
         &self,
         of: Shares,
         plan: RekeyPlan,
         asker: &Asker<'_>,
     ) -> Result<RekeyStatus, Error> {
-        shamir::check_split(plan.shares, plan.threshold)
-            .map_err(|error| Error::invalid_argument(error.to_string()))?;
-        {
-            let pinned = self.pin(true, asker.deadline).await?;
-            let keys = self.keys.get().ok_or_else(Error::sealed)?;
-            check_shares(&View::new(&pinned.state, &keys.barrier), of)?;
+        if self.attempts.held().rekey(of).is_some() {
+            return Err(under_way());
         }
+        let plan = self.rekey_plan(of, plan, asker).await?;
         let required = self.shares_needed(asker).await?;
         let mut held = self.attempts.held();
         let slot = held.rekey(of);
         if slot.is_some() {
             return Err(under_way());
         }
+        let (shares, threshold) = (plan.shares, plan.threshold);
         let attempt = slot.insert(Attempt {
             plan,
-            given: Given::new(asker.remote),
+            given: Given::default(),
             proof: None,
         });
-        tracing::info!(
-            ?of,
-            shares = plan.shares,
-            threshold = plan.threshold,
-            "a rekey has begun"
-        );
+        tracing::info!(?of, shares, threshold, "a rekey has begun");
         Ok(status_of(Some(attempt), required))
+    }
+
+    /// Checks what is asked for, and reads its PGP keys.
+    async fn rekey_plan(
+        &self,
+        of: Shares,
+        plan: RekeyPlan,
+        asker: &Asker<'_>,
+    ) -> Result<Plan, Error> {
+        let (has_shares, now): (bool, UnixMillis) = {
+            let pinned = self.pin(true, asker.deadline).await?;
+            let keys = self.keys.get().ok_or_else(Error::sealed)?;
+            let view = View::new(&pinned.state, &keys.barrier);
+            (has_shares(&view, of)?, pinned.now)
+        };
+        if has_shares {
+            plan.of_shares()?;
+        } else {
+            plan.of_provider()?;
+        }
+        for _ in &plan.pgp_keys {
+            self.share_rate.spend(asker.remote, asker.permitted)?;
+        }
+        Ok(Plan {
+            shares: if has_shares { plan.shares } else { 0 },
+            threshold: if has_shares { plan.threshold } else { 0 },
+            verify: plan.verify,
+            pgp: pgp::keys_of("pgp_keys", plan.pgp_keys, plan.shares, now).await?,
+            backup: plan.backup,
+        })
     }
 
     /// How far a rekey is.
@@ -173,7 +256,8 @@ impl Pipeline {
     /// The state can't be read.
     pub async fn rekey_status(&self, of: Shares, asker: &Asker<'_>) -> Result<RekeyStatus, Error> {
         let required = self.shares_needed(asker).await?;
-        Ok(status_of(self.attempts.held().rekey(of).as_ref(), required))
+        let status = status_of(self.attempts.held().rekey(of).as_ref(), required);
+        Ok(status.seen_by(asker))
     }
 
     /// Gives a rekey up. Nothing happens if there is none.
@@ -243,152 +327,5 @@ impl Pipeline {
         let judged = judged.await;
         drop(caller);
         judged.map_err(|_| Error::internal("the rekey broke off"))?
-    }
-
-    async fn complete_rekey(
-        &self,
-        of: Shares,
-        given: &[Share],
-        nonce: &str,
-        mut status: RekeyStatus,
-        caller: &Weak<()>,
-    ) -> Result<Rekeyed, Error> {
-        let (candidate, quorum, plan, shares) = self.make_shares(of, given, nonce).await?;
-        if plan.verify {
-            let mut held = self.attempts.held();
-            let attempt = held.rekey(of).as_mut().filter(|a| a.given.nonce == nonce);
-            let attempt = attempt.ok_or_else(no_attempt)?;
-            attempt.given.judged();
-            let mut proof = Given::new("");
-            proof.owner = attempt.given.owner;
-            status.proof_nonce = proof.nonce.clone();
-            attempt.proof = Some(Proof {
-                given: proof,
-                quorum,
-                candidate,
-            });
-            return Ok(Rekeyed {
-                status,
-                shares: Some(shares),
-                in_doubt: false,
-            });
-        }
-        let waits = || caller.strong_count() > 0;
-        let in_doubt = self.put_in_force(of, quorum, &candidate, &waits).await?;
-        let answer = Rekeyed {
-            status,
-            shares: Some(shares),
-            in_doubt,
-        };
-        self.end_rekey(of, nonce, given, &answer);
-        Ok(answer)
-    }
-
-    async fn make_shares(
-        &self,
-        of: Shares,
-        given: &[Share],
-        nonce: &str,
-    ) -> Result<(Candidate, Quorum, RekeyPlan, Vec<Share>), Error> {
-        let deadline = Instant::now() + Duration::from_millis(REKEY_COMMIT_MS_MAX);
-        let quorum = {
-            let pinned = self.pin(true, deadline).await?;
-            let keys = self.keys.get().ok_or_else(Error::sealed)?;
-            Quorum::prove(&View::new(&pinned.state, &keys.barrier), given)?
-        };
-        let plan = {
-            let mut held = self.attempts.held();
-            let attempt = held.rekey(of).as_ref().filter(|a| a.given.nonce == nonce);
-            attempt.ok_or_else(no_attempt)?.plan
-        };
-        let (candidate, shares) =
-            Candidate::generate(of, plan.shares, plan.threshold, &mut SystemRandom)
-                .map_err(|error| Error::internal(error.to_string()))?;
-        Ok((candidate, quorum, plan, shares))
-    }
-
-    /// Commits a candidate, if somebody still waits for it. `true`: it isn't known whether it is in
-    /// force.
-    pub(super) async fn put_in_force(
-        &self,
-        of: Shares,
-        quorum: Quorum,
-        candidate: &Candidate,
-        waits: &(dyn Fn() -> bool + Sync),
-    ) -> Result<bool, Error> {
-        let deadline = Instant::now() + Duration::from_millis(REKEY_COMMIT_MS_MAX);
-        let mut backoff = Backoff::default();
-        loop {
-            let txn = {
-                let pinned = self.pin(false, deadline).await?;
-                let keys = self.keys.get().ok_or_else(Error::sealed)?;
-                let view = View::new(&pinned.state, &keys.barrier);
-                let txn = rekey(&view, &quorum, candidate, pinned.now, &mut SystemRandom)?;
-                transaction(view.into_reads(), txn, &keys.barrier)?
-            };
-            if !waits() {
-                let message = "nobody waits for the new shares any more: the old ones stay";
-                return Err(Error::internal(message));
-            }
-            match self.node.submit(txn, deadline).await {
-                Ok(_) => {
-                    tracing::info!(?of, "new shares are in force");
-                    return Ok(false);
-                }
-                Err(SubmitError::Conflict) => backoff.wait(deadline).await,
-                Err(SubmitError::MaybeApplied) => {
-                    return Ok(!self.is_in_force(candidate, deadline).await);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Waits until a commit whose answer was lost is seen.
-    async fn is_in_force(&self, candidate: &Candidate, deadline: Instant) -> bool {
-        while Instant::now() < deadline {
-            if let Ok((view, _)) = self.node.read(Consistency::Quorum, deadline).await
-                && let Some(keys) = self.keys.get()
-            {
-                let state = StateView(view);
-                let view = View::new(&state, &keys.barrier);
-                if candidate.is_in_force(&view).unwrap_or(false) {
-                    return true;
-                }
-            }
-            sleep(LOOK_AGAIN_AFTER).await;
-        }
-        tracing::error!("it isn't known whether the new shares are in force: keep both");
-        false
-    }
-
-    fn rekey_goes_on(&self, of: Shares, nonce: &str) {
-        if let Some(attempt) = self.attempts.held().rekey(of)
-            && attempt.given.nonce == nonce
-        {
-            attempt.given.judged();
-        }
-    }
-
-    /// Ends what is in force now, and keeps its answer for a while.
-    fn end_rekey(&self, of: Shares, nonce: &str, given: &[Share], answer: &Rekeyed) {
-        let mut held = self.attempts.held();
-        held.rekey(of)
-            .take_if(|attempt| attempt.given.nonce == nonce);
-        let Some(last) = given.last() else { return };
-        held.made = Some(Made {
-            of,
-            nonce: nonce.to_owned(),
-            last: last.clone(),
-            answer: answer.clone(),
-            at: Instant::now(),
-        });
-        drop(held);
-        let attempts = self.attempts.clone();
-        tokio::spawn(async move {
-            sleep(Duration::from_millis(REKEY_ANSWER_KEPT_MS)).await;
-            // Looking drops what is over.
-            drop(attempts.held());
-        });
     }
 }

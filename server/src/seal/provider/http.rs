@@ -1,9 +1,10 @@
 //! One JSON request over HTTP/1.1, with TLS unless the address says otherwise. It follows no redirect
-//! and keeps no connection; what it sends and gets is never logged.
+//! and keeps no connection; what it sends and gets is never logged, and is wiped where it is ours: the
+//! HTTP and TLS libraries have buffers of their own, which go with the connection.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -48,7 +49,7 @@ pub enum HttpError {
 pub async fn post(
     to: &TransitSeal,
     path: &str,
-    body: &[u8],
+    body: Zeroizing<Vec<u8>>,
 ) -> Result<Zeroizing<Vec<u8>>, HttpError> {
     let whole = async {
         let at = to.address.host_port();
@@ -81,10 +82,11 @@ fn request(
     to: &TransitSeal,
     path: &str,
     host: &str,
-    body: &[u8],
+    body: Zeroizing<Vec<u8>>,
 ) -> Result<Request<Full<Bytes>>, HttpError> {
     let token = to.token.text().map_err(HttpError::Token)?;
-    let mut token = HeaderValue::try_from(token.expose().as_str())
+    let token = Zeroizing::new(token.expose().as_bytes().to_vec());
+    let mut token = HeaderValue::from_maybe_shared(Bytes::from_owner(token))
         .map_err(|_| HttpError::Token("it holds characters that no token has".to_owned()))?;
     token.set_sensitive(true);
     let mut request = Request::builder()
@@ -98,7 +100,7 @@ fn request(
         request = request.header("x-vault-namespace", namespace);
     }
     request
-        .body(Full::new(Bytes::copy_from_slice(body)))
+        .body(Full::new(Bytes::from_owner(body)))
         .map_err(|_| HttpError::Broken)
 }
 
@@ -114,11 +116,13 @@ where
         let answer = answer.map_err(|_| HttpError::Broken)?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), SEAL_ANSWER_BYTES_MAX).collect();
-        let body = body.await.map_err(|_| HttpError::Broken)?;
+        let mut body = body.await.map_err(|_| HttpError::Broken)?.aggregate();
         if !status.is_success() {
             return Err(HttpError::Status(status));
         }
-        Ok(Zeroizing::new(body.to_bytes().to_vec()))
+        let mut bytes = Zeroizing::new(vec![0; body.remaining()]);
+        body.copy_to_slice(&mut bytes);
+        Ok(bytes)
     };
     // The connection lives as long as the talk.
     tokio::pin!(talk);

@@ -15,6 +15,8 @@ const KIND: &str = "transit";
 /// A token is renewed at half of its lifetime, within these bounds.
 const RENEW_AFTER_MIN: Duration = Duration::from_secs(30);
 const RENEW_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Room for a question: one that holds the root key must not be moved while it grows.
+const QUESTION_BYTES: usize = 4 * 1_024;
 
 /// The provider.
 pub struct Transit(pub TransitSeal);
@@ -70,8 +72,9 @@ impl Transit {
         path: &str,
         question: &Q,
     ) -> Result<A, ProviderError> {
-        let body = Zeroizing::new(serde_json::to_vec(question).map_err(failed)?);
-        let answer = http::post(&self.0, path, &body).await.map_err(failed)?;
+        let mut body = Zeroizing::new(Vec::with_capacity(QUESTION_BYTES));
+        serde_json::to_writer(&mut *body, question).map_err(failed)?;
+        let answer = http::post(&self.0, path, body).await.map_err(failed)?;
         // What the parser says may quote the answer.
         serde_json::from_slice(&answer).map_err(|_| failed("the answer is not understood"))
     }
@@ -106,8 +109,8 @@ impl Provider for Transit {
         let answer: Decrypted = self
             .ask(&self.path("decrypt"), &Ciphertext { ciphertext })
             .await?;
-        let bytes = STANDARD.decode(&answer.data.plaintext);
-        let bytes = Zeroizing::new(bytes.map_err(|_| failed("the plaintext is not base64"))?);
+        let bytes = STANDARD.decode(&answer.data.plaintext).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| failed("the plaintext is not base64"))?;
         let root = RootKey::from_slice(&bytes);
         let root = root.ok_or_else(|| failed("what was decrypted is no root key"))?;
         Ok(Opened {

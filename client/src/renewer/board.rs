@@ -1,0 +1,279 @@
+//! What a renewer and its tasks share: the leases with their plans, and the news. Of each lease
+//! it holds one plan and the latest news at most.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tenure_proto::v1;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    Kept, News,
+    door::life,
+    plan::{Answer, Due, Plan},
+};
+use crate::{
+    error::Error,
+    limits::{KEEP_ALIVE_LEASES_MAX, RENEWER_LEASES_MAX},
+    retry::chance,
+};
+
+/// The reason of what ended by its time.
+pub(super) const EXPIRED: &str = "EXPIRED";
+/// The reason of a token that is no more, and its leases with it.
+pub(super) const INVALID_TOKEN: &str = "INVALID_TOKEN";
+
+#[derive(Default)]
+pub(super) struct Board {
+    state: Mutex<State>,
+    /// Leases were added.
+    pub(super) added: Notify,
+    /// There is news.
+    told: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    leases: BTreeMap<String, Lease>,
+    news: BTreeMap<Kept, News>,
+    /// Of what there is news, the oldest first.
+    order: VecDeque<Kept>,
+}
+
+struct Lease {
+    increment: Option<prost_types::Duration>,
+    plan: Plan,
+}
+
+/// What is to be done for the leases.
+pub(super) enum Work {
+    /// To be renewed in one message; the first of them to end has so long.
+    Renew {
+        renewals: Vec<v1::LeaseRenewal>,
+        left: Option<Duration>,
+    },
+    /// Nothing before then. `None`: before a lease is added.
+    Rest(Option<Instant>),
+}
+
+impl Board {
+    pub(super) fn keep(
+        &self,
+        id: String,
+        increment: Option<prost_types::Duration>,
+    ) -> Result<(), Error> {
+        let mut state = self.state();
+        let full = state.leases.len() >= RENEWER_LEASES_MAX && !state.leases.contains_key(&id);
+        if full || state.news.len() > RENEWER_LEASES_MAX {
+            return Err(Error::config(format!(
+                "a renewer keeps at most {RENEWER_LEASES_MAX} leases, and its news must be read"
+            )));
+        }
+        let plan = Plan::new(Instant::now());
+        state.leases.insert(id, Lease { increment, plan });
+        drop(state);
+        self.added.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn forget(&self, id: &str) {
+        let mut state = self.state();
+        state.leases.remove(id);
+        let kept = Kept::Lease(id.to_owned());
+        if state.news.remove(&kept).is_some() {
+            state.order.retain(|other| *other != kept);
+        }
+    }
+
+    pub(super) fn leases(&self) -> usize {
+        self.state().leases.len()
+    }
+
+    pub(super) async fn next(&self) -> (Kept, News) {
+        loop {
+            let told = self.told.notified();
+            tokio::pin!(told);
+            // From here on nothing that is told is missed.
+            told.as_mut().enable();
+            if let Some(news) = self.state().take() {
+                return news;
+            }
+            told.await;
+        }
+    }
+
+    pub(super) fn tell(&self, kept: Kept, news: News) {
+        self.state().tell(kept, news);
+        self.told.notify_waiters();
+    }
+
+    /// What is to be done now. When one lease is due, those that will be soon come along: what was
+    /// granted together stays together, and few messages carry many.
+    pub(super) fn work(&self, now: Instant) -> Work {
+        let mut state = self.state();
+        let (mut wake, mut due, mut ended) = (None::<Instant>, false, Vec::new());
+        let mut along = Vec::new();
+        for (id, lease) in &state.leases {
+            match lease.plan.due(now) {
+                Due::Ended => ended.push(id.clone()),
+                Due::Now => {
+                    due = true;
+                    along.push((lease.plan.left(now), id.clone()));
+                }
+                Due::Along(at) => {
+                    along.push((lease.plan.left(now), id.clone()));
+                    wake = Some(wake.map_or(at, |wake| wake.min(at)));
+                }
+                Due::Later(Some(at)) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
+                Due::Later(None) => {}
+            }
+        }
+        let told = !ended.is_empty();
+        for id in ended {
+            state.gone(id, EXPIRED);
+        }
+        let work = if due {
+            // What was never renewed may end at any time: it comes first.
+            along.sort_unstable();
+            along.truncate(KEEP_ALIVE_LEASES_MAX);
+            let left = along.iter().filter_map(|(left, _)| *left).min();
+            let renewal = |(_, id): (_, String)| v1::LeaseRenewal {
+                increment: state.leases.get(&id).and_then(|lease| lease.increment),
+                lease_id: id,
+            };
+            Work::Renew {
+                renewals: along.into_iter().map(renewal).collect(),
+                left,
+            }
+        } else {
+            Work::Rest(wake)
+        };
+        drop(state);
+        if told {
+            self.told.notify_waiters();
+        }
+        work
+    }
+
+    /// Takes in what came of a message that was sent at this time.
+    pub(super) fn settle(
+        &self,
+        sent: Instant,
+        asked: &[String],
+        answer: Result<Vec<v1::LeaseRenewed>, Error>,
+    ) {
+        let mut state = self.state();
+        match answer {
+            Ok(results) => {
+                for result in results {
+                    state.settle(sent, result);
+                }
+            }
+            // They end with their token: all of them.
+            Err(error) if error.reason() == Some(INVALID_TOKEN) => {
+                for id in std::mem::take(&mut state.leases).into_keys() {
+                    state.gone(id, INVALID_TOKEN);
+                }
+            }
+            Err(error) => {
+                for id in asked {
+                    state.failing(id, &error);
+                }
+            }
+        }
+        drop(state);
+        self.told.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<(Kept, News)> {
+        let kept = self.order.pop_front()?;
+        let news = self.news.remove(&kept)?;
+        Some((kept, news))
+    }
+
+    fn tell(&mut self, kept: Kept, news: News) {
+        if self.news.insert(kept.clone(), news).is_none() {
+            self.order.push_back(kept);
+        }
+    }
+
+    fn gone(&mut self, id: String, reason: &str) {
+        self.leases.remove(&id);
+        let reason = reason.to_owned();
+        self.tell(Kept::Lease(id), News::Gone { reason });
+    }
+
+    fn failing(&mut self, id: &str, error: &Error) {
+        // It may have been forgotten meanwhile.
+        let Some(lease) = self.leases.get_mut(id) else {
+            return;
+        };
+        lease.plan.failed(Instant::now(), chance());
+        let news = News::Failing {
+            error: error.clone(),
+            ends_at: lease.plan.ends_at().map(Instant::into_std),
+        };
+        self.tell(Kept::Lease(id.to_owned()), news);
+    }
+
+    fn settle(&mut self, sent: Instant, result: v1::LeaseRenewed) {
+        let id = result.lease_id;
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        let news = match result.reason.as_str() {
+            "" => {
+                let life = result.lease_duration.map(life).unwrap_or_default();
+                let answer = lease.plan.granted(sent, life, chance());
+                match news(answer, &lease.plan, result.warnings) {
+                    Some(news) => news,
+                    None => return,
+                }
+            }
+            "LEASE_NOT_RENEWABLE" => {
+                let ends_at = lease.plan.ends_at();
+                lease.plan.over(ends_at);
+                if ends_at.is_none() {
+                    self.leases.remove(&id);
+                }
+                News::NotRenewable {
+                    ends_at: ends_at.map(Instant::into_std),
+                }
+            }
+            "LEASE_MAX_TTL_REACHED" => {
+                let ends_at = lease.plan.ends_at().unwrap_or(sent);
+                lease.plan.over(Some(ends_at));
+                News::ReachedMax {
+                    ends_at: ends_at.into_std(),
+                }
+            }
+            reason @ ("LEASE_NOT_FOUND" | "INVALID_ARGUMENT") => {
+                return self.gone(id, reason);
+            }
+            reason => {
+                let error = Error::of_reason(reason, &result.message);
+                return self.failing(&id, &error);
+            }
+        };
+        self.tell(Kept::Lease(id), news);
+    }
+}
+
+/// What is told of an answer.
+pub(super) fn news(answer: Answer, plan: &Plan, warnings: Vec<String>) -> Option<News> {
+    let ends_at = plan.ends_at()?.into_std();
+    match answer {
+        Answer::Renewed => Some(News::Renewed { ends_at, warnings }),
+        Answer::ReachedMax => Some(News::ReachedMax { ends_at }),
+        Answer::StillAtMax => None,
+    }
+}
