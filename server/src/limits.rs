@@ -189,10 +189,14 @@ pub const SHARE_ADDRESSES_MAX: usize = 4_096;
 /// Most bytes of an OpenPGP public key: enough for one of 16,384 bits with some signatures.
 pub const PGP_KEY_BYTES_MAX: usize = 32 * 1_024;
 /// Most signatures of one: each of its own is checked.
-pub const PGP_SIGNATURES_MAX: usize = 128;
+pub const PGP_SIGNATURES_MAX: usize = 32;
+/// Requests whose PGP keys are checked at a time.
+pub const PGP_CHECKS_MAX: usize = 2;
 /// An attempt to rekey or to make a root token that nobody advances ends after so long: key holders
 /// have to be called together, and what is abandoned must not stand in the way.
 pub const ATTEMPT_IDLE_MS_MAX: u64 = 3_600_000;
+/// How long an attempt may take that somebody without a token began.
+pub const STRANGERS_ATTEMPT_MS_MAX: u64 = 900_000;
 /// Longest request to the server that keeps the root key, from the first byte to the last.
 pub const SEAL_REQUEST_MS_MAX: u64 = 10_000;
 /// Most bytes of its answer: a key and what is said around it.

@@ -14,11 +14,12 @@ use tenure_core::{
     barrier::shamir::Share,
     types::{Secret, UnixMillis},
 };
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::{
     error::Error,
-    limits::{PGP_KEY_BYTES_MAX, PGP_SIGNATURES_MAX},
+    limits::{PGP_CHECKS_MAX, PGP_KEY_BYTES_MAX, PGP_SIGNATURES_MAX},
 };
 
 /// A public key that something can be encrypted to.
@@ -71,7 +72,7 @@ impl PgpKey {
         if signatures(&key) > PGP_SIGNATURES_MAX {
             return Err(PgpError::TooManySignatures);
         }
-        let own = own_signature(&key)
+        let own = own_signature(&key, now)
             .filter(|own| !is_over(own, &key, now))
             .ok_or(PgpError::NotValid)?;
         let subkeys = key.public_subkeys.iter();
@@ -130,7 +131,7 @@ fn signatures(key: &SignedPublicKey) -> usize {
 }
 
 /// The newest signature by which the key vouches for itself. `None`: there is none, or it is revoked.
-fn own_signature(key: &SignedPublicKey) -> Option<&Signature> {
+fn own_signature(key: &SignedPublicKey, now: UnixMillis) -> Option<&Signature> {
     let (primary, details) = (&key.primary_key, &key.details);
     let mut revocations = details.revocation_signatures.iter();
     if revocations.any(|signature| signature.verify_key(primary).is_ok()) {
@@ -138,18 +139,42 @@ fn own_signature(key: &SignedPublicKey) -> Option<&Signature> {
     }
     let direct = details.direct_signatures.iter();
     let direct = direct.filter(|signature| signature.verify_key(primary).is_ok());
-    let of_users = details.users.iter().flat_map(|user| {
-        let certifies = |signature: &&Signature| {
-            let by_itself = signature.verify_certification(primary, Tag::UserId, &user.id);
-            signature.is_certification() && by_itself.is_ok()
+    let of_users = details.users.iter().filter_map(|user| {
+        let by_itself = |signature: &&Signature| {
+            let verified = signature.verify_certification(primary, Tag::UserId, &user.id);
+            verified.is_ok()
         };
-        user.signatures.iter().filter(certifies)
+        let of = |is: fn(&Signature) -> bool| {
+            let signatures = user
+                .signatures
+                .iter()
+                .filter(move |signature| is(signature));
+            newest(signatures.filter(by_itself))
+        };
+        let certified = of(Signature::is_certification)?;
+        let revoked = of(|signature| signature.typ() == Some(SignatureType::CertRevocation));
+        let is_revoked = revoked.is_some_and(|revoked| made_at(revoked) >= made_at(certified));
+        (!is_revoked).then_some(certified)
     });
-    newest(direct.chain(of_users))
+    let all = direct.chain(of_users);
+    newest(all.filter(|signature| !has_run_out(signature, now)))
+}
+
+fn made_at(signature: &Signature) -> Option<u32> {
+    signature.created().map(|at| at.as_secs())
+}
+
+/// Whether the signature itself has expired.
+fn has_run_out(signature: &Signature, now: UnixMillis) -> bool {
+    let life = signature
+        .signature_expiration_time()
+        .map_or(0, |life| life.as_secs());
+    let end = u64::from(made_at(signature).unwrap_or_default()) + u64::from(life);
+    life > 0 && end <= now.as_seconds()
 }
 
 fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
-    signatures.max_by_key(|signature| signature.created().map(|at| at.as_secs()))
+    signatures.max_by_key(|signature| made_at(signature))
 }
 
 /// Whether what this signature is about has expired.
@@ -180,8 +205,24 @@ fn encrypts(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: UnixMillis)
     {
         return false;
     }
-    let binding = newest(of(SignatureType::SubkeyBinding).filter(is_valid));
+    let bindings = of(SignatureType::SubkeyBinding).filter(is_valid);
+    let binding = newest(bindings.filter(|binding| !has_run_out(binding, now)));
     binding.is_some_and(|binding| is_meant(binding) && !is_over(binding, subkey, now))
+}
+
+/// Checking signatures is work that strangers may ask for: never much of it at a time.
+static CHECKS: Semaphore = Semaphore::const_new(PGP_CHECKS_MAX);
+
+/// Checks that there are no keys, or one for each share.
+///
+/// # Errors
+/// There is another number of them.
+pub fn check_count(field: &str, given: &[Vec<u8>], shares: u8) -> Result<(), Error> {
+    if given.is_empty() || given.len() == usize::from(shares) {
+        return Ok(());
+    }
+    let message = format!("{field}: there must be one for each share");
+    Err(Error::invalid_argument(message))
 }
 
 /// Reads the keys that a request gives in `field`: none, or one for each of `shares`.
@@ -194,13 +235,11 @@ pub async fn keys_of(
     shares: u8,
     now: UnixMillis,
 ) -> Result<Arc<[PgpKey]>, Error> {
+    check_count(field, &given, shares)?;
     if given.is_empty() {
         return Ok(Arc::default());
     }
-    if given.len() != usize::from(shares) {
-        let message = format!("{field}: there must be one for each share");
-        return Err(Error::invalid_argument(message));
-    }
+    let _checking = CHECKS.acquire().await;
     // Signatures are checked: not where other calls wait for it.
     let read = tokio::task::spawn_blocking(move || {
         let keys = given.iter().enumerate().map(|(index, key)| {
@@ -227,6 +266,7 @@ pub async fn key_of(
     if given.is_empty() {
         return Ok(None);
     }
+    let _checking = CHECKS.acquire().await;
     let read = tokio::task::spawn_blocking(move || PgpKey::parse(&given, now));
     let read = read.await.unwrap_or(Err(PgpError::Malformed));
     let key = read.map_err(|error| Error::invalid_argument(format!("{field}: {error}")))?;

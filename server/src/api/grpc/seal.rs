@@ -72,9 +72,9 @@ impl v1::seal_service_server::SealService for Services {
         if share.expose().len() > SHARE_BYTES_MAX {
             return Err(Error::invalid_argument("share: too long to be one").into());
         }
-        // Nobody has to show a token here: shares are rationed, and few wait at a time. What
-        // changes nothing uses up nothing.
-        if !call.reset && self.sealer.takes_shares() {
+        // Nobody has to show a token here: shares are rationed, as is throwing them away, and few wait
+        // at a time. What changes nothing uses up nothing.
+        if self.sealer.takes_shares() {
             let remote = remote.map_or_else(String::new, |address| address.to_string());
             self.pipeline.share_rate.spend(&remote, false)?;
         }

@@ -29,7 +29,7 @@ impl Call for v1::WriteTokenRoleRequest {
         let change = change(self);
         let parameters = change
             .as_ref()
-            .map_or_else(|_| Parameters::default(), |change| parameters(change));
+            .map_or_else(|_| Parameters::default(), |change| parameters(self, change));
         let action = ManageRoles::Write(name.clone(), exists, parameters);
         let permit = authorize(scope.context, scope.caller, action)?;
         let plan = token::write_role(&permit, name, change.clone()?, &mut scope.random())?;
@@ -101,25 +101,49 @@ pub(super) fn cidrs(field: &str, texts: &[String]) -> Result<Cidrs, Error> {
         .map_err(|error| Error::invalid_argument(format!("{field}: {error}")))
 }
 
-/// What policies see of a role that is written: its fields that are set, under the peers' names, as
-/// they will be taken. Names are canonical by now, so that another spelling is no other value.
-fn parameters(change: &RoleChange) -> Parameters<'_> {
+/// What policies see of a role that is written: its fields that are set, under the peers' names. Lists
+/// are seen as they will be taken, so that another spelling is no way around a rule; and as they were
+/// sent, so that a rule in that very spelling holds, too.
+fn parameters<'a>(call: &'a v1::WriteTokenRoleRequest, change: &'a RoleChange) -> Parameters<'a> {
     let mut parameters = Parameters::default();
-    for (name, names) in [
-        ("allowed_policies", &change.allowed),
-        ("disallowed_policies", &change.disallowed),
-        ("allowed_policies_glob", &change.allowed_globs),
-        ("disallowed_policies_glob", &change.disallowed_globs),
-    ] {
-        if let Some(names) = names {
-            let names = names.iter().map(|name| name.as_str().into());
-            parameters.push(name, Value::List(names.collect()));
+    let list = |texts: Vec<String>| {
+        let texts = texts.into_iter().map(|text| Value::Text(text.into()));
+        Value::List(texts.collect())
+    };
+    let mut lists = |name, taken: Option<Vec<String>>, sent: &Option<v1::Texts>| {
+        let (Some(taken), Some(sent)) = (taken, sent) else {
+            return;
+        };
+        if taken != sent.values {
+            parameters.push(name, list(sent.values.clone()));
         }
+        parameters.push(name, list(taken));
+    };
+    for (name, names, sent) in [
+        ("allowed_policies", &change.allowed, &call.allowed_policies),
+        (
+            "disallowed_policies",
+            &change.disallowed,
+            &call.disallowed_policies,
+        ),
+        (
+            "allowed_policies_glob",
+            &change.allowed_globs,
+            &call.allowed_policies_glob,
+        ),
+        (
+            "disallowed_policies_glob",
+            &change.disallowed_globs,
+            &call.disallowed_policies_glob,
+        ),
+    ] {
+        let names = names.as_ref();
+        let taken = names.map(|names| names.iter().map(ToString::to_string).collect());
+        lists(name, taken, sent);
     }
-    if let Some(nets) = &change.bound_cidrs {
-        let nets = nets.texts().map(|net| Value::Text(net.into()));
-        parameters.push("token_bound_cidrs", Value::List(nets.collect()));
-    }
+    let nets = change.bound_cidrs.as_ref();
+    let nets = nets.map(|nets| nets.texts().collect());
+    lists("token_bound_cidrs", nets, &call.bound_cidrs);
     for (name, flag) in [
         ("orphan", change.orphan),
         ("renewable", change.renewable),
@@ -256,13 +280,14 @@ mod tests {
 
     /// A rule about a parameter sees what is done, however it is spelled.
     ///
-    /// Planted bug: a name that is given twice, in two spellings, stands there twice. Caught.
+    /// Planted bug: a name that is given twice, in two spellings, stands there twice. Caught. And a
+    /// rule in a spelling that isn't the canonical one holds for who sends that.
     #[test]
     fn rules_see_a_role_as_it_will_be() {
         let rule = r#"path "auth/token/roles/*" {
             capabilities = ["create", "update"]
             denied_parameters = {
-                allowed_policies = [["admin"]]
+                allowed_policies = [["admin"], ["Root-Like", "a"]]
                 token_bound_cidrs = [["10.0.0.0/8"]]
             }
         }"#;
@@ -282,7 +307,7 @@ mod tests {
             let decided = acl.decide(
                 "auth/token/roles/r",
                 Operation::Create,
-                Some(&parameters(&change)),
+                Some(&parameters(&call, &change)),
             );
             decided.allowed()
         };
@@ -292,6 +317,7 @@ mod tests {
             &["ADMIN"],
             &["\tAdmin "],
             &["admin", "Admin"],
+            &["Root-Like", "a"],
         ] {
             assert!(!asking(spelled, &["11.0.0.0/8"]), "{spelled:?}");
         }

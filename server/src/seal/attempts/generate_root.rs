@@ -153,11 +153,15 @@ impl Pipeline {
             }
         };
         let mut held = self.attempts.held();
-        if held.token.is_some() {
+        if held
+            .token
+            .as_ref()
+            .is_some_and(|attempt| !attempt.given.gives_way_to(asker))
+        {
             return Err(under_way());
         }
         let attempt = held.token.insert(Attempt {
-            given: Given::default(),
+            given: Given::begun_by(asker),
             cover,
         });
         tracing::info!("a root token is asked for");
@@ -220,12 +224,12 @@ impl Pipeline {
                 encoded: None,
             });
         };
-        let (pipeline, nonce) = (self.clone(), nonce.to_owned());
+        let (pipeline, begun) = (self.clone(), nonce.to_owned());
         let made = tokio::spawn(async move {
-            let made = pipeline.make_root_token(&given).await;
+            let made = pipeline.make_root_token(&given, &cover).await;
             let mut held = pipeline.attempts.held();
             if let Some(attempt) = &mut held.token
-                && attempt.given.nonce == nonce
+                && attempt.given.nonce == begun
             {
                 match &made {
                     Ok(_) => held.token = None,
@@ -234,17 +238,26 @@ impl Pipeline {
             }
             made
         });
-        let token = made
-            .await
-            .map_err(|_| Error::internal("the making of a root token broke off"))??;
+        let Ok(made) = made.await else {
+            // It would take shares no more, and couldn't be given up.
+            let mut held = self.attempts.held();
+            held.token.take_if(|attempt| attempt.given.nonce == nonce);
+            return Err(Error::internal("the making of a root token broke off"));
+        };
         status.progress = required;
         Ok(Generated {
             status,
-            encoded: Some(cover.encode(&token)?),
+            encoded: Some(made?),
         })
     }
 
-    async fn make_root_token(&self, given: &[Share]) -> Result<TokenId, Error> {
+    /// Makes a root token, and gives it back as it is shown: it is hidden before it is there, so that
+    /// there is none that can't be shown.
+    async fn make_root_token(
+        &self,
+        given: &[Share],
+        cover: &Cover,
+    ) -> Result<Secret<String>, Error> {
         let deadline = Instant::now() + Duration::from_millis(REKEY_COMMIT_MS_MAX);
         let mut backoff = Backoff::default();
         // A wrong set is refused on what is known to be the state.
@@ -268,6 +281,7 @@ impl Pipeline {
                 let txn = transaction(view.into_reads(), plan.txn, &keys.barrier)?;
                 (txn, plan.response)
             };
+            let encoded = cover.encode(&response.id)?;
             confirm = false;
             match self.node.submit(txn, deadline).await {
                 Ok(_) => {}
@@ -281,7 +295,7 @@ impl Pipeline {
             }
             let accessor = response.info.accessor.as_ref().map(Accessor::as_str);
             tracing::warn!(accessor, "a quorum has made a root token");
-            return Ok(response.id);
+            return Ok(encoded);
         }
     }
 

@@ -32,7 +32,7 @@ pub use self::{
 use super::ROOT_KEY_BYTES;
 use crate::{
     error::Error,
-    limits::ATTEMPT_IDLE_MS_MAX,
+    limits::{ATTEMPT_IDLE_MS_MAX, STRANGERS_ATTEMPT_MS_MAX},
     pipeline::{Asker, Pipeline},
     random::SystemRandom,
 };
@@ -83,6 +83,8 @@ struct Given {
     /// Whether enough were given and they are being judged.
     is_judged: bool,
     touched: Instant,
+    /// When who has no token that may began it.
+    begun_by_stranger: Option<Instant>,
 }
 
 impl Default for Given {
@@ -92,14 +94,31 @@ impl Default for Given {
             shares: Vec::new(),
             is_judged: false,
             touched: Instant::now(),
+            begun_by_stranger: None,
         }
     }
 }
 
 impl Given {
+    fn begun_by(asker: &Asker<'_>) -> Self {
+        Self {
+            begun_by_stranger: (!asker.permitted).then(Instant::now),
+            ..Self::default()
+        }
+    }
+
     fn is_idle(&self) -> bool {
-        let idle = self.touched.elapsed();
-        !self.is_judged && idle >= Duration::from_millis(ATTEMPT_IDLE_MS_MAX)
+        let idle = self.touched.elapsed() >= Duration::from_millis(ATTEMPT_IDLE_MS_MAX);
+        // Whoever can begin one must not be able to keep others from it.
+        let held = self.begun_by_stranger.is_some_and(|begun| {
+            begun.elapsed() >= Duration::from_millis(STRANGERS_ATTEMPT_MS_MAX)
+        });
+        !self.is_judged && (idle || held)
+    }
+
+    /// Whether another attempt may take its place: a stranger's gives way to those who may.
+    fn gives_way_to(&self, asker: &Asker<'_>) -> bool {
+        asker.permitted && self.begun_by_stranger.is_some() && !self.is_judged
     }
 
     fn progress(&self) -> u8 {
@@ -132,9 +151,9 @@ impl Given {
         self.check_nonce(nonce)?;
         self.check_not_judged()?;
         check_length(&share, needed)?;
-        self.touched = Instant::now();
         // The same share again is no progress.
         if !self.shares.contains(&share) {
+            self.touched = Instant::now();
             self.shares.push(share);
         }
         if self.shares.len() < usize::from(needed) {

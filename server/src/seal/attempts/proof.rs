@@ -122,9 +122,16 @@ impl Pipeline {
             return Ok((status, false));
         };
         let pipeline = self.clone();
-        let done = tokio::spawn(async move { pipeline.end_proof(of, &attempt, proof).await });
-        done.await
-            .map_err(|_| Error::internal("the rekey broke off"))??;
+        let ended = attempt.clone();
+        let done = tokio::spawn(async move { pipeline.end_proof(of, &ended, proof).await });
+        let Ok(done) = done.await else {
+            // It would take shares no more, and couldn't be given up.
+            let mut held = self.attempts.held();
+            let slot = held.rekey(of);
+            slot.take_if(|held| held.given.nonce == attempt);
+            return Err(Error::internal("the rekey broke off"));
+        };
+        done?;
         status.progress = status.threshold;
         Ok((status, true))
     }

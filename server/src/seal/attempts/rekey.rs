@@ -200,20 +200,24 @@ impl Pipeline {
         plan: RekeyPlan,
         asker: &Asker<'_>,
     ) -> Result<RekeyStatus, Error> {
-        if self.attempts.held().rekey(of).is_some() {
+        let is_taken = |slot: &Option<Attempt>| {
+            let attempt = slot.as_ref();
+            attempt.is_some_and(|attempt| !attempt.given.gives_way_to(asker))
+        };
+        if is_taken(self.attempts.held().rekey(of)) {
             return Err(under_way());
         }
         let plan = self.rekey_plan(of, plan, asker).await?;
         let required = self.shares_needed(asker).await?;
         let mut held = self.attempts.held();
         let slot = held.rekey(of);
-        if slot.is_some() {
+        if is_taken(slot) {
             return Err(under_way());
         }
         let (shares, threshold) = (plan.shares, plan.threshold);
         let attempt = slot.insert(Attempt {
             plan,
-            given: Given::default(),
+            given: Given::begun_by(asker),
             proof: None,
         });
         tracing::info!(?of, shares, threshold, "a rekey has begun");
@@ -238,6 +242,7 @@ impl Pipeline {
         } else {
             plan.of_provider()?;
         }
+        pgp::check_count("pgp_keys", &plan.pgp_keys, plan.shares)?;
         for _ in &plan.pgp_keys {
             self.share_rate.spend(asker.remote, asker.permitted)?;
         }
@@ -315,17 +320,21 @@ impl Pipeline {
         // A task of its own: what was submitted is finished when the caller goes, and before that
         // the caller's going ends it.
         let caller = Arc::new(());
-        let (pipeline, nonce, waits) = (self.clone(), nonce.to_owned(), Arc::downgrade(&caller));
+        let (pipeline, waits) = (self.clone(), Arc::downgrade(&caller));
+        let attempt = nonce.to_owned();
         let judged = tokio::spawn(async move {
-            let done = pipeline.complete_rekey(of, &given, &nonce, status, &waits);
+            let done = pipeline.complete_rekey(of, &given, &attempt, status, &waits);
             let done = done.await;
             if done.is_err() {
-                pipeline.rekey_goes_on(of, &nonce);
+                pipeline.rekey_goes_on(of, &attempt);
             }
             done
         });
         let judged = judged.await;
         drop(caller);
-        judged.map_err(|_| Error::internal("the rekey broke off"))?
+        judged.unwrap_or_else(|_| {
+            self.rekey_goes_on(of, nonce);
+            Err(Error::internal("the rekey broke off"))
+        })
     }
 }
