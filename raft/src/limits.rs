@@ -84,9 +84,11 @@ pub const BACKUP_FORMAT: u32 = 1;
 pub const BACKUP_FRAME_BYTES: usize = 64 << 10;
 /// Most bytes of the payload of one frame: the largest record fits, with its overhead.
 pub const BACKUP_FRAME_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + BACKUP_FRAME_BYTES + (64 << 10);
-/// How far above all revisions, those of the cluster and those of the file, a restore goes on: so
-/// many changes can be made where a snapshot was saved, after it, before a revision of there is mistaken
-/// for one of the restored state. Years of them, and room for millions of restores.
+/// How far above all revisions, those of the cluster and those of the file, a restore goes on at
+/// least, and less than twice as far: so many changes can be made where a snapshot was saved, after it,
+/// before a revision of there is mistaken for one of the restored state. Years of them, and room for
+/// millions of restores. How far exactly is random, so that what one restore of a file told isn't
+/// mistaken for what another one did.
 pub const RESTORE_REVISION_GAP: u64 = 1 << 40;
 /// Frames of a backup that are read ahead of the stream.
 pub const BACKUP_FRAMES_QUEUED: usize = 2;

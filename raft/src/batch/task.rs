@@ -156,12 +156,12 @@ impl Task {
             return;
         }
         if let Some(swap_in) = swap_in {
-            // Above all revisions of the records that come: they only grow. And above those that
-            // others may have been told of since the file was saved.
-            self.next_revision = self
-                .next_revision
-                .max(swap_in.revision)
-                .saturating_add(RESTORE_REVISION_GAP);
+            // Above all revisions of the records that come: they only grow.
+            let Some(first) = after_gap(self.next_revision.max(swap_in.revision)) else {
+                let _ = reply.send(Err(SubmitError::NotActive.into()));
+                return;
+            };
+            self.next_revision = first;
             batch.swap_in = Some(swap_in.message);
         }
         let revision = self.next_revision;
@@ -174,6 +174,16 @@ impl Task {
         batch.replies.push((reply, revision));
         batch.transactions.push(encode(ops));
     }
+}
+
+/// Where the revisions of a restored state begin: above those that others may have been told of
+/// since the file was saved, and nowhere that another restore of it begins. `None` without
+/// randomness.
+fn after_gap(revision: Revision) -> Option<Revision> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).ok()?;
+    let beyond = u64::from_le_bytes(random) % RESTORE_REVISION_GAP;
+    Some(revision.saturating_add(RESTORE_REVISION_GAP + beyond))
 }
 
 #[derive(Default)]
@@ -245,4 +255,19 @@ fn encode(ops: Vec<Op>) -> wire::Transaction {
         })
         .collect();
     wire::Transaction { operations }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_restores_of_a_file_share_revisions() {
+        let [one, other] = [after_gap(7), after_gap(7)];
+        assert_ne!(one, other);
+        let gap = 7 + RESTORE_REVISION_GAP..7 + 2 * RESTORE_REVISION_GAP;
+        for first in [one, other] {
+            assert!(first.is_some_and(|first| gap.contains(&first)));
+        }
+    }
 }

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use tenure_core::{
     lease, quota,
-    state::{ExpirationHolds, LeaseQuotas, Reads, Store, Txn, View, read_plain},
+    state::{Due, DueKind, ExpirationHolds, LeaseQuotas, Reads, Store, Txn, View, read_plain},
     token,
     types::{UnixMillis, limits::CLEANUP_ROWS_MAX},
 };
@@ -65,7 +65,7 @@ pub fn start(pipeline: &Arc<Pipeline>, end: CancellationToken) {
 
 /// Since when the manager is held: a restored state may hold leases whose credentials were
 /// renewed, or ended, since it was saved. No lease and no token is cleared away until an operator says
-/// so; use is refused as ever. Old events go all the same, and quotas count.
+/// so; use is refused as ever. Old events and kept answers go all the same, and quotas count.
 ///
 /// # Errors
 /// The state can't be read.
@@ -104,6 +104,7 @@ impl Manager<'_> {
         let told = self.pipeline.due.take();
         if let Some((earliest, _)) = told {
             self.rounds.due.rewind(earliest);
+            self.rounds.answers.rewind(earliest);
         }
         let pinned = self.pipeline.pin(false, deadline).await?;
         self.pipeline.due.pinned(told, pinned.state.revision());
@@ -111,7 +112,7 @@ impl Manager<'_> {
         // After the state is pinned: so they open all that is in it.
         let keys = self.pipeline.keys.get().ok_or_else(Error::sealed)?;
         let order = self.rounds.order();
-        for kind in order.filter(|kind| !held || !kind.ends_something()) {
+        for kind in order.filter(|kind| kind.has_turns(held)) {
             let step = match self.plan(kind, &keys, &pinned) {
                 Ok(step) => step,
                 Err(error) => {
@@ -151,9 +152,13 @@ impl Manager<'_> {
 
     /// Shows how late it was.
     fn tell(&self, done: &Done) {
-        if let Done::Expired(rows) = done {
-            let now = self.pipeline.node.cluster_time_ms();
-            for row in rows {
+        let (Done::Expired(rows) | Done::Answered(rows)) = done else {
+            return;
+        };
+        let all = matches!(done, Done::Expired(_));
+        let now = self.pipeline.node.cluster_time_ms();
+        for row in rows {
+            if all || is_answer(row) {
                 let late = Duration::from_millis(now.saturating_sub(row.at.get()));
                 self.pipeline.metrics.expiration().cleared(&row.kind, late);
             }
@@ -205,6 +210,7 @@ impl Manager<'_> {
                 step.map(|(txn, done)| (txn, Done::Tidied(done)))
             }
             Kind::Quotas => self.count(&view)?,
+            Kind::Answers => self.forget_answers(context)?,
             Kind::Trim => match self.rounds.trim_to() {
                 None => None,
                 Some(end) => {
@@ -238,6 +244,18 @@ impl Manager<'_> {
             "clearing away what has ended"
         );
         Ok(Some((plan.txn, Done::Expired(due))))
+    }
+
+    /// Clears away the answers among what is due, a bounded number of rows at a time.
+    fn forget_answers(&self, context: token::Context<'_>) -> Result<Option<(Txn, Done)>, Error> {
+        let cursor = &self.rounds.answers;
+        let due = token::due(context.view, cursor, context.now, CLEANUP_ROWS_MAX)?;
+        if due.is_empty() {
+            return Ok(None);
+        }
+        let answers: Vec<_> = due.iter().filter(|row| is_answer(row)).cloned().collect();
+        let plan = token::expire(context, &answers, &mut SystemRandom)?;
+        Ok(Some((plan.txn, Done::Answered(due))))
     }
 
     /// The next source path under which there may be something left.
@@ -281,6 +299,10 @@ impl Manager<'_> {
         }
         Ok(None)
     }
+}
+
+fn is_answer(row: &Due) -> bool {
+    matches!(row.kind, DueKind::Dedupe(_))
 }
 
 /// Until the next row is due, within bounds.

@@ -35,18 +35,25 @@ pub(super) enum Kind {
     Events,
     /// What was there before a lease-count quota.
     Quotas,
+    /// Of what is due the kept answers alone.
+    Answers,
 }
 
 impl Kind {
-    /// Whether it clears away tokens, leases or what is to be known of their end: what is held
-    /// after a restore.
-    pub(super) fn ends_something(self) -> bool {
-        !matches!(self, Self::Events | Self::Quotas)
+    /// Whether it has its turns while the manager is held, or isn't: after a restore all is held
+    /// that clears away tokens, leases or what is to be known of their end.
+    pub(super) fn has_turns(self, held: bool) -> bool {
+        match self {
+            Self::Events | Self::Quotas => true,
+            // Else they go with all that is due.
+            Self::Answers => held,
+            _ => !held,
+        }
     }
 }
 
 /// One round.
-const ROUND: [Kind; 14] = [
+const ROUND: [Kind; 16] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -61,12 +68,16 @@ const ROUND: [Kind; 14] = [
     Kind::Events,
     Kind::Expiry,
     Kind::Quotas,
+    Kind::Expiry,
+    Kind::Answers,
 ];
 
 /// A step that was committed.
 pub(super) enum Done {
     /// The rows that were due.
     Expired(Vec<Due>),
+    /// The rows that were due: the answers among them are gone, the others stay.
+    Answered(Vec<Due>),
     Cleaned(Vec<(TokenHash, Progress)>),
     CleanedPrefix(NameChain, PrefixProgress),
     CleanedPath(NameChain, PathProgress),
@@ -83,6 +94,9 @@ pub(super) struct Rounds {
     turn: usize,
     /// Behind the last row of the time index that was dealt with.
     pub(super) due: DueCursor,
+    /// Behind the last one that was looked at for answers. Its own: what is held is still to be
+    /// dealt with.
+    pub(super) answers: DueCursor,
     /// Where the last trim ended, what was deleted since, and up to where.
     pub(super) trimmed: DueCursor,
     deleted: usize,
@@ -163,6 +177,11 @@ impl Rounds {
                     self.deleted_to = self.deleted_to.max(Some(last.at));
                 }
                 self.deleted += rows.len();
+            }
+            Done::Answered(rows) => {
+                if let Some(last) = rows.last() {
+                    self.answers = DueCursor::after(last);
+                }
             }
             Done::Cleaned(trees) => {
                 for (top, progress) in trees {
@@ -249,11 +268,20 @@ mod tests {
     #[test]
     fn what_grows_or_counts_is_not_held() {
         let rounds = Rounds::default();
-        let goes_on: Vec<_> = rounds
-            .order()
-            .filter(|kind| !kind.ends_something())
+        let goes_on: Vec<_> = (rounds.order())
+            .filter(|kind| kind.has_turns(true))
             .collect();
-        assert_eq!(goes_on, [Kind::Events, Kind::Quotas]);
+        assert_eq!(goes_on, [Kind::Events, Kind::Quotas, Kind::Answers]);
+        let mut idle = rounds.order().filter(|kind| !kind.has_turns(false));
+        assert_eq!((idle.next(), idle.next()), (Some(Kind::Answers), None));
+    }
+
+    #[test]
+    fn looking_for_answers_passes_over_nothing_that_is_held() {
+        let mut rounds = Rounds::default();
+        rounds.settle(Done::Answered(vec![due(50)]));
+        assert_eq!(rounds.answers, DueCursor::after(&due(50)));
+        assert_eq!(rounds.due, DueCursor::default());
     }
 
     #[test]
