@@ -81,10 +81,10 @@ impl Error {
     }
 
     /// Whether the same call may be answered another time or by another node: the cluster can't be
-    /// reached or has no active node for now. (Not whether a change may be sent again: see
-    /// [`Error::applied`].)
+    /// reached or has no active node for now, or a rate limit asks to wait. (Not whether a change may be
+    /// sent again: see [`Error::applied`].)
     pub fn is_transient(&self) -> bool {
-        may_repeat(Effect::Repeatable, self)
+        may_repeat(Effect::Repeatable, self) || self.reason() == Some("RATE_LIMITED")
     }
 
     /// For people.
@@ -319,6 +319,16 @@ mod tests {
             error.to_string(),
             "the node is sealed (SEALED) [https://a:1]"
         );
+    }
+
+    #[test]
+    fn a_rate_limit_passes_and_a_full_quota_does_not() {
+        let refused = |reason: &str| {
+            let details = ErrorDetails::with_error_info(reason, "tenure", HashMap::new());
+            let status = Status::with_error_details(Code::ResourceExhausted, "full", details);
+            Error::from_status(&status, "a").is_transient()
+        };
+        assert!(refused("RATE_LIMITED") && !refused("QUOTA_EXCEEDED"));
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Watch {
     /// # Errors
     /// What resuming can't mend: [`Error::is_compacted`] (list the leases and start anew), a
     /// token or a policy that is gone, a request that is wrong. Where only the deadline has
-    /// passed, it may be called again and goes on.
+    /// passed, or a rate limit refuses ([`Error::is_transient`]), it may be called again and goes on;
+    /// after a rate limit wait a moment.
     pub async fn next(&mut self) -> Result<v1::WatchResponse, Error> {
         let last_start = Instant::now() + self.client.deadline();
         let mut failures = 0;

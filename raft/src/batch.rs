@@ -79,8 +79,9 @@ pub(crate) struct SwapIn {
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// Something that was read changed. `changed` is the revision of the newest change. It may
-    /// not be applied yet; a state that is older would conflict again.
-    Conflict { changed: Revision },
+    /// not be applied yet; a state that is older would conflict again. `staged`: what a restore
+    /// staged was touched, and a new state doesn't help.
+    Conflict { changed: Revision, staged: bool },
     /// Anything else.
     Other(SubmitError),
 }

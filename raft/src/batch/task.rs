@@ -147,12 +147,10 @@ impl Task {
         }
         let staged = swap_in.as_ref().map(|swap_in| &swap_in.staged);
         let staged = staged.and_then(|(at, pieces)| self.resolver.changed(*at, pieces));
-        if let Some(changed) = self
-            .resolver
-            .changed(txn.read_revision, &txn.reads)
-            .or(staged)
-        {
-            let _ = reply.send(Err(Refusal::Conflict { changed }));
+        let read = self.resolver.changed(txn.read_revision, &txn.reads);
+        if let Some(changed) = read.max(staged) {
+            let staged = staged.is_some();
+            let _ = reply.send(Err(Refusal::Conflict { changed, staged }));
             return;
         }
         if let Some(swap_in) = swap_in {

@@ -167,14 +167,14 @@ impl Node {
         match active.sequencer.submit(txn, deadline).await {
             Ok(revision) => Ok(revision),
             Err(Refusal::Other(error)) => Err(error),
-            Err(Refusal::Conflict { changed }) => {
+            Err(Refusal::Conflict { changed, .. }) => {
                 Err(self.conflicted(core, &active, changed, deadline).await)
             }
         }
     }
 
     /// Waits until what conflicted can be read. On a leader that lost its quorum it never can.
-    async fn conflicted(
+    pub(super) async fn conflicted(
         &self,
         core: &Core,
         active: &Active,

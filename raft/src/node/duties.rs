@@ -15,7 +15,7 @@ use super::{Core, Leadership, Node, status::PeerSample};
 use crate::{clock::SKEW_YIELD_MS, codec, types::NodeId};
 
 /// How often peers are asked how they are.
-const POLL_EVERY: Duration = Duration::from_millis(500);
+pub(super) const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How long a peer may take to say it.
 const POLL_WAIT: Duration = Duration::from_millis(400);
 /// How often the other duties are looked at.
@@ -32,10 +32,11 @@ const YIELD_EVERY: Duration = Duration::from_secs(60);
 impl Node {
     /// Starts the duties; they end with the node.
     pub(super) fn start_duties(&self) {
-        let tasks: [fn(Node) -> futures_util::future::BoxFuture<'static, ()>; 5] = [
+        let tasks: [fn(Node) -> futures_util::future::BoxFuture<'static, ()>; 6] = [
             |node| Box::pin(async move { node.follow_raft().await }),
             |node| Box::pin(async move { node.follow_time().await }),
             |node| Box::pin(async move { node.poll_peers().await }),
+            |node| Box::pin(async move { node.look_at_disk().await }),
             |node| Box::pin(async move { node.follow_connections().await }),
             |node| Box::pin(async move { node.tick().await }),
         ];

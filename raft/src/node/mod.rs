@@ -22,7 +22,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -147,6 +147,8 @@ pub(crate) struct Shared {
     /// One restore at a time, its clean-up included.
     restoring: Arc<tokio::sync::Mutex<()>>,
     samples: Mutex<BTreeMap<NodeId, status::PeerSample>>,
+    /// Bytes that were free on the disk at the last look, or [`status::FREE_UNKNOWN`].
+    disk_free: AtomicU64,
     leadership: watch::Sender<Leadership>,
     stop: CancellationToken,
 }

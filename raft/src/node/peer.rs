@@ -10,7 +10,6 @@ use tonic::Status;
 
 use super::Node;
 use crate::{
-    files,
     limits::FORMAT,
     peer_server::{PeerHandler, async_trait},
     reads::{Confirm, Consistency},
@@ -64,14 +63,11 @@ impl PeerHandler for Node {
     }
 
     async fn status(&self) -> wire::PeerStatusResponse {
-        let wall_clock_ms = self.shared.config.clock.wall_ms();
         let (last_log_index, applied_index) = self.core().map_or((0, 0), |core| {
             (core.log.last_index(), core.state.applied().index)
         });
-        let dir = self.shared.config.data_dir.clone();
-        let free = tokio::task::spawn_blocking(move || files::free_bytes(&dir)).await;
         wire::PeerStatusResponse {
-            wall_clock_ms,
+            wall_clock_ms: self.shared.config.clock.wall_ms(),
             unsealed: self.shared.unsealed.load(Ordering::Acquire),
             last_log_index,
             applied_index,
@@ -79,7 +75,7 @@ impl PeerHandler for Node {
             format: FORMAT,
             // The peer port fills it in.
             membership: None,
-            disk_free_bytes: free.ok().and_then(Result::ok),
+            disk_free_bytes: self.last_disk_free(),
         }
     }
 

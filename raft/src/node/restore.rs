@@ -64,7 +64,7 @@ pub enum RestoreError {
     /// Leadership changed meanwhile, and with it went what was staged.
     #[error("leadership changed during the restore, nothing was restored: {0}")]
     Lost(String),
-    /// What was staged, or what the last entry rests on, was changed before it.
+    /// What the last entry rests on was changed before it.
     #[error("what the restore rests on has changed meanwhile, nothing was restored")]
     Changed,
     /// The last entry, or one before it.
@@ -268,7 +268,7 @@ impl Restore {
     ///
     /// # Errors
     /// All but `MaybeApplied` promise that nothing was restored. After `Changed` it may be tried again,
-    /// with newer reads.
+    /// with newer reads: what changed is applied here.
     pub async fn swap_in(
         &mut self,
         verified: &Verified,
@@ -276,7 +276,9 @@ impl Restore {
         deadline: Instant,
     ) -> Result<Revision, RestoreError> {
         let active = self.node.shared.active.load_full();
-        let active = active.ok_or(RestoreError::NotActive)?;
+        let (Some(active), Some(core)) = (active, self.node.core()) else {
+            return Err(RestoreError::NotActive);
+        };
         let start = staging::key(&self.id, 0);
         let end = staging::key(&self.id, u64::MAX);
         let pieces = ReadSet {
@@ -300,7 +302,17 @@ impl Restore {
                 self.alone = None;
                 Ok(revision)
             }
-            Err(Refusal::Conflict { .. }) => Err(RestoreError::Changed),
+            Err(Refusal::Conflict { staged: true, .. }) => {
+                let why = "what was staged may have changed since it was verified";
+                Err(RestoreError::Lost(why.to_owned()))
+            }
+            Err(Refusal::Conflict { changed, .. }) => {
+                let node = &self.node;
+                match node.conflicted(core, &active, changed, deadline).await {
+                    SubmitError::Conflict => Err(RestoreError::Changed),
+                    error => Err(error.into()),
+                }
+            }
             Err(Refusal::Other(error)) => Err(error.into()),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use arc_swap::ArcSwapOption;
@@ -10,7 +13,7 @@ use openraft::Raft;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, JoinGate, Node, NodeConfig, Shared, StartError};
+use super::{Core, JoinGate, Node, NodeConfig, Shared, StartError, status::FREE_UNKNOWN};
 use crate::{
     clock::ClusterClock,
     identity::{NodeIdentity, NodeKey},
@@ -67,6 +70,7 @@ impl Node {
                 membership: tokio::sync::Mutex::default(),
                 restoring: Arc::default(),
                 samples: Mutex::default(),
+                disk_free: AtomicU64::new(FREE_UNKNOWN),
                 leadership: watch::Sender::default(),
                 stop: CancellationToken::new(),
             }),

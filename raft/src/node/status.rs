@@ -4,10 +4,13 @@ use std::{io, sync::atomic::Ordering, time::Duration};
 
 use openraft::async_runtime::watch::WatchReceiver;
 
-use super::{Core, Node};
+use super::{Core, Node, duties::POLL_EVERY};
 use crate::batch::{self, ProposedCounts};
 use crate::files;
 use crate::types::{Member, NodeId, Revision};
+
+/// Nothing is known of the disk.
+pub(super) const FREE_UNKNOWN: u64 = u64::MAX;
 
 /// What a peer said of itself, and when.
 #[derive(Clone, Debug)]
@@ -149,6 +152,24 @@ impl Node {
     /// Whether there is a leader that answered lately: what a standby needs to serve.
     pub fn has_live_leader(&self) -> bool {
         self.core().is_some_and(|core| self.leader_lives(core))
+    }
+
+    /// Looks again and again at how much of the disk is free. A disk that hangs holds up this duty
+    /// alone, and one thread.
+    pub(super) async fn look_at_disk(self) {
+        loop {
+            let dir = self.shared.config.data_dir.clone();
+            let free = tokio::task::spawn_blocking(move || files::free_bytes(&dir)).await;
+            let free = free.ok().and_then(Result::ok).unwrap_or(FREE_UNKNOWN);
+            self.shared.disk_free.store(free, Ordering::Relaxed);
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    /// Bytes that were free on the disk of this node at the last look.
+    pub(super) fn last_disk_free(&self) -> Option<u64> {
+        let free = self.shared.disk_free.load(Ordering::Relaxed);
+        (free != FREE_UNKNOWN).then_some(free)
     }
 
     /// Bytes that are free on the disk of this node, and on those of the members that said so lately,

@@ -8,6 +8,7 @@ use tenure_client::{
     Error,
     proto::{LeaseEvent, LeaseEventKind, WatchRequest, lease_event::Subject},
 };
+use tokio::time::sleep;
 
 use super::{super::Context, path};
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
 
 /// A watch that was never opened is given up after so long.
 const OPENING: Duration = Duration::from_secs(5);
+
+/// So long an interrupted watch waits before it is tried again: a rate limit refuses at once.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Flags of `tenure lease watch`.
 #[derive(Args, Clone, Debug)]
@@ -83,6 +87,7 @@ pub(crate) async fn run(args: WatchArgs, context: &mut Context<'_>) -> Result<u8
                     let told = format!("The watch is interrupted, and is tried again: {error}");
                     context.console.error(&told);
                 }
+                sleep(AGAIN_AFTER).await;
             }
             Err(error) => return Err(ended(&error)),
         }
