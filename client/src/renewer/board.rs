@@ -44,6 +44,8 @@ struct State {
 }
 
 struct Lease {
+    /// Answers to what was sent before are of an earlier keeping.
+    kept_at: Instant,
     increment: Option<prost_types::Duration>,
     plan: Plan,
 }
@@ -72,8 +74,13 @@ impl Board {
                 "a renewer keeps at most {RENEWER_LEASES_MAX} leases, and its news must be read"
             )));
         }
-        let plan = Plan::new(Instant::now());
-        state.leases.insert(id, Lease { increment, plan });
+        let kept_at = Instant::now();
+        let lease = Lease {
+            kept_at,
+            increment,
+            plan: Plan::new(kept_at),
+        };
+        state.leases.insert(id, lease);
         drop(state);
         self.added.notify_one();
         Ok(())
@@ -180,7 +187,7 @@ impl Board {
             }
             Err(error) => {
                 for id in asked {
-                    state.failing(id, &error);
+                    state.failing(sent, id, &error);
                 }
             }
         }
@@ -212,9 +219,14 @@ impl State {
         self.tell(Kept::Lease(id), News::Gone { reason });
     }
 
-    fn failing(&mut self, id: &str, error: &Error) {
-        // It may have been forgotten meanwhile.
-        let Some(lease) = self.leases.get_mut(id) else {
+    /// The lease that was kept when this was sent. It may have been forgotten, or kept anew, meanwhile.
+    fn asked(&mut self, sent: Instant, id: &str) -> Option<&mut Lease> {
+        let lease = self.leases.get_mut(id)?;
+        (lease.kept_at <= sent).then_some(lease)
+    }
+
+    fn failing(&mut self, sent: Instant, id: &str, error: &Error) {
+        let Some(lease) = self.asked(sent, id) else {
             return;
         };
         lease.plan.failed(Instant::now(), chance());
@@ -227,7 +239,7 @@ impl State {
 
     fn settle(&mut self, sent: Instant, result: v1::LeaseRenewed) {
         let id = result.lease_id;
-        let Some(lease) = self.leases.get_mut(&id) else {
+        let Some(lease) = self.asked(sent, &id) else {
             return;
         };
         let news = match result.reason.as_str() {
@@ -261,7 +273,7 @@ impl State {
             }
             reason => {
                 let error = Error::of_reason(reason, &result.message);
-                return self.failing(&id, &error);
+                return self.failing(sent, &id, &error);
             }
         };
         self.tell(Kept::Lease(id), news);
@@ -275,5 +287,40 @@ pub(super) fn news(answer: Answer, plan: &Plan, warnings: Vec<String>) -> Option
         Answer::Renewed => Some(News::Renewed { ends_at, warnings }),
         Answer::ReachedMax => Some(News::ReachedMax { ends_at }),
         Answer::StillAtMax => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn refused(reason: &str) -> Result<Vec<v1::LeaseRenewed>, Error> {
+        Ok(vec![v1::LeaseRenewed {
+            lease_id: "a".to_owned(),
+            reason: reason.to_owned(),
+            ..v1::LeaseRenewed::default()
+        }])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_what_was_sent_before_it_was_kept_anew_is_not_its_own() {
+        let (board, asked) = (Board::default(), ["a".to_owned()]);
+        board.keep("a".into(), None).unwrap();
+        let sent = Instant::now();
+        advance(SECOND).await;
+        board.keep("a".into(), None).unwrap();
+        let late = Err(Error::deadline(SECOND, "a"));
+        for answer in [refused("LEASE_NOT_FOUND"), late] {
+            board.settle(sent, &asked, answer);
+            assert!(board.state().take().is_none());
+            assert!(matches!(board.work(Instant::now()), Work::Renew { .. }));
+        }
+        board.settle(Instant::now(), &asked, refused("LEASE_NOT_FOUND"));
+        assert_eq!(board.leases(), 0);
     }
 }
