@@ -251,22 +251,13 @@ impl State {
                     None => return,
                 }
             }
-            "LEASE_NOT_RENEWABLE" => {
+            reason @ ("LEASE_NOT_RENEWABLE" | "LEASE_MAX_TTL_REACHED") => {
                 let ends_at = lease.plan.ends_at();
                 lease.plan.over(ends_at);
                 if ends_at.is_none() {
                     self.leases.remove(&id);
                 }
-                News::NotRenewable {
-                    ends_at: ends_at.map(Instant::into_std),
-                }
-            }
-            "LEASE_MAX_TTL_REACHED" => {
-                let ends_at = lease.plan.ends_at().unwrap_or(sent);
-                lease.plan.over(Some(ends_at));
-                News::ReachedMax {
-                    ends_at: ends_at.into_std(),
-                }
+                over(reason == "LEASE_MAX_TTL_REACHED", ends_at)
             }
             reason @ ("LEASE_NOT_FOUND" | "INVALID_ARGUMENT") => {
                 return self.gone(id, reason);
@@ -277,6 +268,16 @@ impl State {
             }
         };
         self.tell(Kept::Lease(id), news);
+    }
+}
+
+/// What is told of what can't be renewed any more. One that was granted before its maximum was made
+/// shorter may live on beyond that, and where its end isn't known nothing is told of it.
+pub(super) fn over(at_max: bool, ends_at: Option<Instant>) -> News {
+    let ends_at = ends_at.map(Instant::into_std);
+    match ends_at {
+        Some(ends_at) if at_max => News::ReachedMax { ends_at },
+        _ => News::NotRenewable { ends_at },
     }
 }
 
@@ -322,5 +323,18 @@ mod tests {
         }
         board.settle(Instant::now(), &asked, refused("LEASE_NOT_FOUND"));
         assert_eq!(board.leases(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_beyond_its_maximum_and_was_never_renewed_is_not_gone() {
+        let board = Board::default();
+        board.keep("a".into(), None).unwrap();
+        let answer = refused("LEASE_MAX_TTL_REACHED");
+        board.settle(Instant::now(), &["a".to_owned()], answer);
+        let (_, news) = board.next().await;
+        assert!(matches!(news, News::NotRenewable { ends_at: None }));
+        advance(SECOND).await;
+        assert!(matches!(board.work(Instant::now()), Work::Rest(None)));
+        assert!(board.state().take().is_none());
     }
 }
