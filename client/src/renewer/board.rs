@@ -128,28 +128,26 @@ impl Board {
                 Due::Ended => ended.push(id.clone()),
                 Due::Now => {
                     due = true;
-                    along.push((lease.plan.left(now), id.clone()));
+                    along.push((lease.plan.left(now), id.as_str()));
                 }
                 Due::Along(at) => {
-                    along.push((lease.plan.left(now), id.clone()));
+                    along.push((lease.plan.left(now), id.as_str()));
                     wake = Some(wake.map_or(at, |wake| wake.min(at)));
                 }
                 Due::Later(Some(at)) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
                 Due::Later(None) => {}
             }
         }
-        let told = !ended.is_empty();
-        for id in ended {
-            state.gone(id, EXPIRED);
-        }
         let work = if due {
             // What was never renewed may end at any time: it comes first.
-            along.sort_unstable();
-            along.truncate(KEEP_ALIVE_LEASES_MAX);
+            if along.len() > KEEP_ALIVE_LEASES_MAX {
+                along.select_nth_unstable(KEEP_ALIVE_LEASES_MAX);
+                along.truncate(KEEP_ALIVE_LEASES_MAX);
+            }
             let left = along.iter().filter_map(|(left, _)| *left).min();
-            let renewal = |(_, id): (_, String)| v1::LeaseRenewal {
-                increment: state.leases.get(&id).and_then(|lease| lease.increment),
-                lease_id: id,
+            let renewal = |(_, id): (_, &str)| v1::LeaseRenewal {
+                increment: state.leases.get(id).and_then(|lease| lease.increment),
+                lease_id: id.to_owned(),
             };
             Work::Renew {
                 renewals: along.into_iter().map(renewal).collect(),
@@ -158,6 +156,10 @@ impl Board {
         } else {
             Work::Rest(wake)
         };
+        let told = !ended.is_empty();
+        for id in ended {
+            state.gone(id, EXPIRED);
+        }
         drop(state);
         if told {
             self.told.notify_waiters();
