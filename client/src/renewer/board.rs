@@ -44,6 +44,8 @@ struct State {
 }
 
 struct Lease {
+    /// Answers to what was sent before are of an earlier keeping.
+    kept_at: Instant,
     increment: Option<prost_types::Duration>,
     plan: Plan,
 }
@@ -72,8 +74,13 @@ impl Board {
                 "a renewer keeps at most {RENEWER_LEASES_MAX} leases, and its news must be read"
             )));
         }
-        let plan = Plan::new(Instant::now());
-        state.leases.insert(id, Lease { increment, plan });
+        let kept_at = Instant::now();
+        let lease = Lease {
+            kept_at,
+            increment,
+            plan: Plan::new(kept_at),
+        };
+        state.leases.insert(id, lease);
         drop(state);
         self.added.notify_one();
         Ok(())
@@ -121,28 +128,26 @@ impl Board {
                 Due::Ended => ended.push(id.clone()),
                 Due::Now => {
                     due = true;
-                    along.push((lease.plan.left(now), id.clone()));
+                    along.push((lease.plan.left(now), id.as_str()));
                 }
                 Due::Along(at) => {
-                    along.push((lease.plan.left(now), id.clone()));
+                    along.push((lease.plan.left(now), id.as_str()));
                     wake = Some(wake.map_or(at, |wake| wake.min(at)));
                 }
                 Due::Later(Some(at)) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
                 Due::Later(None) => {}
             }
         }
-        let told = !ended.is_empty();
-        for id in ended {
-            state.gone(id, EXPIRED);
-        }
         let work = if due {
             // What was never renewed may end at any time: it comes first.
-            along.sort_unstable();
-            along.truncate(KEEP_ALIVE_LEASES_MAX);
+            if along.len() > KEEP_ALIVE_LEASES_MAX {
+                along.select_nth_unstable(KEEP_ALIVE_LEASES_MAX);
+                along.truncate(KEEP_ALIVE_LEASES_MAX);
+            }
             let left = along.iter().filter_map(|(left, _)| *left).min();
-            let renewal = |(_, id): (_, String)| v1::LeaseRenewal {
-                increment: state.leases.get(&id).and_then(|lease| lease.increment),
-                lease_id: id,
+            let renewal = |(_, id): (_, &str)| v1::LeaseRenewal {
+                increment: state.leases.get(id).and_then(|lease| lease.increment),
+                lease_id: id.to_owned(),
             };
             Work::Renew {
                 renewals: along.into_iter().map(renewal).collect(),
@@ -151,6 +156,10 @@ impl Board {
         } else {
             Work::Rest(wake)
         };
+        let told = !ended.is_empty();
+        for id in ended {
+            state.gone(id, EXPIRED);
+        }
         drop(state);
         if told {
             self.told.notify_waiters();
@@ -180,7 +189,7 @@ impl Board {
             }
             Err(error) => {
                 for id in asked {
-                    state.failing(id, &error);
+                    state.failing(sent, id, &error);
                 }
             }
         }
@@ -212,9 +221,14 @@ impl State {
         self.tell(Kept::Lease(id), News::Gone { reason });
     }
 
-    fn failing(&mut self, id: &str, error: &Error) {
-        // It may have been forgotten meanwhile.
-        let Some(lease) = self.leases.get_mut(id) else {
+    /// The lease that was kept when this was sent. It may have been forgotten, or kept anew, meanwhile.
+    fn asked(&mut self, sent: Instant, id: &str) -> Option<&mut Lease> {
+        let lease = self.leases.get_mut(id)?;
+        (lease.kept_at <= sent).then_some(lease)
+    }
+
+    fn failing(&mut self, sent: Instant, id: &str, error: &Error) {
+        let Some(lease) = self.asked(sent, id) else {
             return;
         };
         lease.plan.failed(Instant::now(), chance());
@@ -227,7 +241,7 @@ impl State {
 
     fn settle(&mut self, sent: Instant, result: v1::LeaseRenewed) {
         let id = result.lease_id;
-        let Some(lease) = self.leases.get_mut(&id) else {
+        let Some(lease) = self.asked(sent, &id) else {
             return;
         };
         let news = match result.reason.as_str() {
@@ -239,32 +253,33 @@ impl State {
                     None => return,
                 }
             }
-            "LEASE_NOT_RENEWABLE" => {
+            reason @ ("LEASE_NOT_RENEWABLE" | "LEASE_MAX_TTL_REACHED") => {
                 let ends_at = lease.plan.ends_at();
                 lease.plan.over(ends_at);
                 if ends_at.is_none() {
                     self.leases.remove(&id);
                 }
-                News::NotRenewable {
-                    ends_at: ends_at.map(Instant::into_std),
-                }
-            }
-            "LEASE_MAX_TTL_REACHED" => {
-                let ends_at = lease.plan.ends_at().unwrap_or(sent);
-                lease.plan.over(Some(ends_at));
-                News::ReachedMax {
-                    ends_at: ends_at.into_std(),
-                }
+                over(reason == "LEASE_MAX_TTL_REACHED", ends_at)
             }
             reason @ ("LEASE_NOT_FOUND" | "INVALID_ARGUMENT") => {
                 return self.gone(id, reason);
             }
             reason => {
                 let error = Error::of_reason(reason, &result.message);
-                return self.failing(&id, &error);
+                return self.failing(sent, &id, &error);
             }
         };
         self.tell(Kept::Lease(id), news);
+    }
+}
+
+/// What is told of what can't be renewed any more. One that was granted before its maximum was made
+/// shorter may live on beyond that, and where its end isn't known nothing is told of it.
+pub(super) fn over(at_max: bool, ends_at: Option<Instant>) -> News {
+    let ends_at = ends_at.map(Instant::into_std);
+    match ends_at {
+        Some(ends_at) if at_max => News::ReachedMax { ends_at },
+        _ => News::NotRenewable { ends_at },
     }
 }
 
@@ -275,5 +290,53 @@ pub(super) fn news(answer: Answer, plan: &Plan, warnings: Vec<String>) -> Option
         Answer::Renewed => Some(News::Renewed { ends_at, warnings }),
         Answer::ReachedMax => Some(News::ReachedMax { ends_at }),
         Answer::StillAtMax => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn refused(reason: &str) -> Result<Vec<v1::LeaseRenewed>, Error> {
+        Ok(vec![v1::LeaseRenewed {
+            lease_id: "a".to_owned(),
+            reason: reason.to_owned(),
+            ..v1::LeaseRenewed::default()
+        }])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_what_was_sent_before_it_was_kept_anew_is_not_its_own() {
+        let (board, asked) = (Board::default(), ["a".to_owned()]);
+        board.keep("a".into(), None).unwrap();
+        let sent = Instant::now();
+        advance(SECOND).await;
+        board.keep("a".into(), None).unwrap();
+        let late = Err(Error::deadline(SECOND, "a"));
+        for answer in [refused("LEASE_NOT_FOUND"), late] {
+            board.settle(sent, &asked, answer);
+            assert!(board.state().take().is_none());
+            assert!(matches!(board.work(Instant::now()), Work::Renew { .. }));
+        }
+        board.settle(Instant::now(), &asked, refused("LEASE_NOT_FOUND"));
+        assert_eq!(board.leases(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_beyond_its_maximum_and_was_never_renewed_is_not_gone() {
+        let board = Board::default();
+        board.keep("a".into(), None).unwrap();
+        let answer = refused("LEASE_MAX_TTL_REACHED");
+        board.settle(Instant::now(), &["a".to_owned()], answer);
+        let (_, news) = board.next().await;
+        assert!(matches!(news, News::NotRenewable { ends_at: None }));
+        advance(SECOND).await;
+        assert!(matches!(board.work(Instant::now()), Work::Rest(None)));
+        assert!(board.state().take().is_none());
     }
 }

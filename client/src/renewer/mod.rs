@@ -54,8 +54,9 @@ pub enum News {
         /// When it ends.
         ends_at: Instant,
     },
-    /// It can't be renewed: it was made so, or it is a root or a batch token. That is the last news
-    /// of what has no end, or none that is known here; else it is gone then.
+    /// It can't be renewed: it was made so, it is a root or a batch token, or it has come to its
+    /// longest life and its end isn't known here. That is the last news of what has no end, or none
+    /// that is known here; else it is gone then.
     NotRenewable {
         /// When it ends. `None`: never, or it isn't known.
         ends_at: Option<Instant>,

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Kept, News,
-    board::{Board, EXPIRED, INVALID_TOKEN, Work, news},
+    board::{Board, EXPIRED, INVALID_TOKEN, Work, news, over},
     door::{Door, Granted},
     plan::{Due, Plan, try_limit},
 };
@@ -69,21 +69,16 @@ pub(super) async fn token<D: Door>(board: Arc<Board>, mut door: D, increment: Op
 /// What a renewal means that was asked for at `now` and refused.
 async fn refused<D: Door>(plan: &mut Plan, door: &mut D, now: Instant, error: Error) -> News {
     match error.reason() {
-        Some("NOT_RENEWABLE" | "BATCH_TOKEN") => {
-            // It is told without its end where that can't be asked.
-            let life = door.token_life(try_limit(None)).await.unwrap_or_default();
-            let ends_at = life.map(|life| now + life);
+        Some(reason @ ("NOT_RENEWABLE" | "BATCH_TOKEN" | "MAX_TTL_REACHED")) => {
+            let at_max = reason == "MAX_TTL_REACHED";
+            let mut ends_at = plan.ends_at().filter(|_| at_max);
+            if ends_at.is_none() {
+                // It is told without its end where that can't be asked.
+                let life = door.token_life(try_limit(None)).await.unwrap_or_default();
+                ends_at = life.map(|life| now + life);
+            }
             plan.over(ends_at);
-            News::NotRenewable {
-                ends_at: ends_at.map(Instant::into_std),
-            }
-        }
-        Some("MAX_TTL_REACHED") => {
-            let ends_at = plan.ends_at().unwrap_or(now);
-            plan.over(Some(ends_at));
-            News::ReachedMax {
-                ends_at: ends_at.into_std(),
-            }
+            over(at_max, ends_at)
         }
         _ => {
             plan.failed(Instant::now(), chance());

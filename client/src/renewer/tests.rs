@@ -365,7 +365,12 @@ async fn a_token_is_renewed_up_to_its_maximum_and_told_when_it_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_cant_be_renewed_says_so() {
-    for (life, reason) in [(None, "NOT_RENEWABLE"), (Some(40), "BATCH_TOKEN")] {
+    for (life, reason) in [
+        (None, "NOT_RENEWABLE"),
+        (Some(40), "BATCH_TOKEN"),
+        // It was granted before the maximum was made shorter.
+        (Some(40), "MAX_TTL_REACHED"),
+    ] {
         let server = Server::default();
         server.0.lock().unwrap().refuses = Some(reason);
         if let Some(life) = life {
@@ -374,8 +379,10 @@ async fn a_token_that_cant_be_renewed_says_so() {
         let (began, board) = (Instant::now(), Arc::new(Board::default()));
         let task = tokio::spawn(tasks::token(Arc::clone(&board), server, None));
         let (_, news) = next(&board).await;
-        let News::NotRenewable { ends_at } = news else {
-            panic!("{news:?}");
+        let ends_at = match news {
+            News::NotRenewable { ends_at } => ends_at,
+            News::ReachedMax { ends_at } if reason == "MAX_TTL_REACHED" => Some(ends_at),
+            news => panic!("{news:?}"),
         };
         let left = ends_at.map(|end| end.duration_since(began.into_std()));
         assert_eq!(left, life.map(|life| life * SECOND));

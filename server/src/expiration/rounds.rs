@@ -53,7 +53,7 @@ impl Kind {
 }
 
 /// One round.
-const ROUND: [Kind; 16] = [
+const ROUND: [Kind; 15] = [
     Kind::Expiry,
     Kind::Tokens,
     Kind::Expiry,
@@ -68,7 +68,7 @@ const ROUND: [Kind; 16] = [
     Kind::Events,
     Kind::Expiry,
     Kind::Quotas,
-    Kind::Expiry,
+    // Expiry has no turns while this has.
     Kind::Answers,
 ];
 
