@@ -40,7 +40,7 @@ pub fn key_status(permit: &Permit<'_, Administer>) -> Result<KeyStatus, SealErro
     Ok(KeyStatus {
         term: keyring.term(),
         created: keyring.term_created(),
-        operations: operations(view, &keyring),
+        operations: operations(view, &keyring)?,
     })
 }
 

@@ -2,8 +2,8 @@
 //! old. What may be asked to be changed about that, and when one is due.
 //!
 //! An operation is a transaction that was carried out: it seals a few values. They are counted by the
-//! revisions since the key was made, so that nothing is written to count them, and a restore, which
-//! skips revisions, makes the count too high, never too low.
+//! revisions since the key was made, so that nothing is written to count them. A restore skips revisions:
+//! from there they are counted anew, so that it adds no key by itself.
 
 use super::{
     SealError,
@@ -13,7 +13,7 @@ use crate::{
     barrier::Keyring,
     policy::{Number, Operation, Value},
     random::Random,
-    state::{RotationConfig, RotationConfigs, Row, Txn, View},
+    state::{RestoreMarks, RotationConfig, RotationConfigs, Row, Txn, View},
     token::{Action, Administer, Ask, Permit},
     types::{
         Ttl, UnixMillis,
@@ -111,9 +111,11 @@ pub(super) fn write_config(
     Ok(txn)
 }
 
-/// Operations with the newest key of this keyring.
-pub(super) fn operations(view: &View<'_>, keyring: &Keyring) -> u64 {
-    view.revision().saturating_sub(keyring.term_since())
+/// Operations with the newest key of this keyring, or since the state was restored, if that is later.
+pub(super) fn operations(view: &View<'_>, keyring: &Keyring) -> Result<u64, SealError> {
+    let restored = view.mod_revision::<RestoreMarks>(&())?.unwrap_or(0);
+    let since = keyring.term_since().max(restored);
+    Ok(view.revision().saturating_sub(since))
 }
 
 /// Adds a barrier key if one is due; `None` if not.
@@ -130,7 +132,7 @@ pub fn rotate_when_due(
         return Ok(None);
     }
     let (_, keyring) = open_keyring(view)?;
-    let is_used_up = operations(view, &keyring) >= config.max_operations;
+    let is_used_up = operations(view, &keyring)? >= config.max_operations;
     let is_old = config
         .interval
         .is_some_and(|interval| keyring.term_created().saturating_add(interval) <= now);

@@ -11,8 +11,8 @@ use crate::{
         shamir::{self, Share},
     },
     state::{
-        Keyrings, Policies, PolicyRecord, RecoveryKeys, RootKeys, RootKeysBefore, SealConfig,
-        SealConfigs, StoredRootKey, StoredRootKeys, Txn, View, range_of, read_plain,
+        Keyrings, Policies, PolicyRecord, RecoveryKeys, RestoreMarks, RootKeys, RootKeysBefore,
+        SealConfig, SealConfigs, StoredRootKey, StoredRootKeys, Txn, View, range_of, read_plain,
     },
     testing::{MemoryStore, TestRandom, cases},
     token::Shares,
@@ -392,6 +392,14 @@ fn a_barrier_key_is_due() {
     assert!(is_due(&world, at(1)));
     world.rotate();
     assert!(!is_due(&world, at(1)));
+    // A restore skips revisions; from there on they count.
+    world.store.skip_revisions(ROTATION_OPERATIONS_MAX);
+    let mut restored = Txn::default();
+    restored.insert_plain::<RestoreMarks>(&(), &()).unwrap();
+    world.commit(restored);
+    assert!(!is_due(&world, at(1)));
+    world.store.skip_revisions(fewer + 1);
+    assert!(is_due(&world, at(1)));
 }
 
 #[test]
