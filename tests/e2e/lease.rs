@@ -340,8 +340,8 @@ fn what_ended_while_nobody_was_active_is_cleared_away() {
 /// The same while no process runs: nothing in memory tells the next one of them. What lives on has
 /// the end that it had, not a new life.
 ///
-/// Planted bugs: the expiration manager begins at the time at which it starts (nothing was cleared
-/// away).
+/// Planted bug: the expiration manager begins at the time at which it starts. Caught: nothing was
+/// cleared away.
 #[test]
 fn what_ended_while_no_node_ran_is_cleared_away() {
     run(
